@@ -1,0 +1,1 @@
+"""BNG control plane: terminates PPPoE subscribers and programs the dataplane."""

@@ -1,0 +1,1 @@
+"""Who may, with what: the attribute model and its backends."""

@@ -1,0 +1,1 @@
+"""Access methods, behind the interface of bng.session.access."""

@@ -1,0 +1,1 @@
+"""bngctl: knows nothing but the management socket."""

@@ -1,0 +1,16 @@
+"""Error families: the peer's fault is counted and answered, ours is loud."""
+
+
+class MalformedPacket(Exception):  # noqa: N818 - the peer's fault, not an error of ours
+    """Bytes from the network do not form the packet they claim to be.
+
+    The only exception a parser may raise on hostile input.
+    """
+
+
+class ConfigError(Exception):
+    """A configuration file is wrong. The text names file, line and key."""
+
+
+class DataplaneError(Exception):
+    """The dataplane refused a command or is gone."""

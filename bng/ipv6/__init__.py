@@ -1,0 +1,1 @@
+"""Subscriber IPv6: router advertisements and DHCPv6. Sans-IO."""

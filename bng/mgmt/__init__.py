@@ -1,0 +1,1 @@
+"""Management socket: one JSON request a line."""

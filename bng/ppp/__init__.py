@@ -1,0 +1,1 @@
+"""PPP: the RFC 1661 automaton, LCP, authentication and the NCPs. Sans-IO."""

@@ -1,0 +1,1 @@
+"""PPPoE discovery (RFC 2516, RFC 4638, TR-101)."""

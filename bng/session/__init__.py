@@ -1,0 +1,1 @@
+"""Access-independent sessions: the manager, its actions, one teardown path."""

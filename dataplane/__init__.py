@@ -1,0 +1,1 @@
+"""Vector dataplane: C workers and their cffi binding."""

@@ -1,0 +1,1 @@
+"""Tools shared by tests: wire transcripts, the lab, the load client."""
