@@ -1,0 +1,630 @@
+/*
+ * The shared arena: every struct, index and record that bngd and bng-dataplane both see.
+ *
+ * One mapping holds every table, ring and counter. Nothing in it is a pointer: everything is an
+ * index or an offset from its start. Both processes compare magic, layout version and layout hash
+ * at attach. Fields are host order but for those typed be16 / be32.
+ *
+ * The part between the cdef marks is read by build_ffi.py as it stands: plain C declarations,
+ * constants as enums, no preprocessor.
+ */
+#ifndef BNG_DATAPLANE_H
+#define BNG_DATAPLANE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* cdef begin */
+
+typedef uint16_t be16;
+typedef uint32_t be32;
+
+enum {
+	ARENA_LAYOUT_VERSION = 1,
+	MAX_WORKERS = 16,
+	MAX_PORTS = 32, /* TAP twins count */
+	MAX_NODES = 64,
+	MAX_EDGES = 48,		/* per node, arc edges included */
+	MAX_ACCESS_RANGES = 64, /* per port */
+	PORT_NAME_LEN = 16,
+	DOMAIN_PAGES = 256,	 /* pages of ids in a domain */
+	DOMAIN_PAGE_IDS = 256,	 /* PPPoE session ids in a page */
+	SESSION_HEADER_LEN = 30, /* Ethernet 14 + two VLAN tags 8 + PPPoE 6 + PPP protocol 2 */
+	CONTROL_RECORD_LEN = 1000,
+	VECTOR_SIZE = 256,
+};
+
+/* Sections of the arena; each is an array of `count` items of `stride` bytes. */
+enum arena_section_id {
+	SECTION_WORKER,	      /* struct worker_shared [worker] */
+	SECTION_NODE,	      /* struct node_name [node] */
+	SECTION_EDGE_COUNTER, /* uint64_t [worker][node][edge]; stride: one worker's */
+	SECTION_NODE_RUNTIME, /* struct node_runtime [worker][node]; stride: one worker's */
+	SECTION_PORT,	      /* struct port_shared [port] */
+	SECTION_ACCESS_RANGE, /* struct access_range [port][MAX_ACCESS_RANGES]; stride: one port's
+			       */
+	SECTION_DOMAIN_DIRECTORY, /* uint32_t [port][4096]: domain index + 1; stride: one port's */
+	SECTION_DOMAIN, /* uint32_t [domain][DOMAIN_PAGES]: page index + 1; stride: one domain's */
+	SECTION_DOMAIN_PAGE,  /* uint32_t [page][DOMAIN_PAGE_IDS]: session index + 1 */
+	SECTION_SESSION_IN,   /* struct session_in [session] */
+	SECTION_SESSION_OUT,  /* struct session_out [session] */
+	SECTION_SESSION_COLD, /* struct session_cold [session] */
+	SECTION_CONTROL,      /* struct control_record [session], written by bngd only */
+	SECTION_FIB4_ROOT,    /* uint32_t leaf [65536] */
+	SECTION_FIB4_PAGE,    /* uint32_t leaf [page][256] */
+	SECTION_ADJACENCY,    /* struct adjacency [adjacency] */
+	SECTION_NAT_CONFIG,   /* struct nat_config, one */
+	SECTION_NAT_ADDRESS,  /* struct nat_address [address] */
+	SECTION_NAT_BLOCK,    /* struct nat_block [address * blocks per address + block] */
+	SECTION_NAT_SLOT,     /* struct nat_slot [(address * NAT_PLANES + plane) << 16 | port] */
+	SECTION_RING,	      /* struct ring [ring index]; see ring_index below */
+	SECTION_RING_DATA,    /* bytes, all rings one after another */
+	N_SECTIONS
+};
+
+struct arena_section {
+	uint64_t offset; /* from the start of the arena, 4 KiB aligned */
+	uint64_t stride;
+	uint64_t count;
+};
+
+struct arena_header {
+	uint64_t magic; /* "BNGARENA" */
+	uint32_t layout_version;
+	uint32_t layout_hash; /* over the sizes and offsets of all shared structs */
+	uint64_t size;
+	char build_id[64]; /* shown only */
+	uint32_t n_workers;
+	uint32_t n_ports;
+	uint32_t n_nodes;
+	uint32_t max_sessions;
+	uint32_t max_domains;
+	uint32_t max_domain_pages;
+	uint32_t max_fib4_pages;
+	uint32_t max_adjacencies;
+	uint32_t n_nat_addresses;
+	uint32_t hugepages; /* 1: backed by hugetlbfs */
+	uint32_t dataplane_pid;
+	uint32_t lease_pid;    /* the bngd that holds the lease, 0: none */
+	uint64_t boot_wall_ns; /* CLOCK_REALTIME when this arena was made */
+	uint64_t tsc_hz;
+	uint32_t consumer_sleeping; /* bngd waits on its eventfd */
+	uint32_t ready;		    /* 1 once workers run and ports are open */
+	uint64_t reserved[16];
+	struct arena_section section[N_SECTIONS];
+};
+
+/* ---- workers, nodes, counters ---- */
+
+struct worker_shared {
+	uint64_t epoch;	   /* + 1 at every vector boundary; even while sleeping */
+	uint32_t sleeping; /* waits on its eventfd */
+	uint32_t cpu;
+	uint64_t loops;
+	uint64_t idle_loops;
+	uint64_t rx_packets;
+	uint64_t no_buffer; /* frames lost for want of a packet buffer */
+	uint64_t commands;
+	uint32_t sessions; /* bound, owned by this worker */
+	uint32_t buffers_free;
+	uint64_t command_errors;
+	uint64_t reserved[7];
+};
+
+struct edge_name {
+	char next[24];	 /* node the edge leads to */
+	char reason[32]; /* drop reason, "" when the edge is no drop */
+};
+
+struct node_name {
+	char name[24];
+	uint32_t n_edges;
+	uint32_t reserved;
+	struct edge_name edge[MAX_EDGES];
+};
+
+struct node_runtime {
+	uint64_t calls;
+	uint64_t packets;
+	uint64_t clocks; /* TSC, only while measuring is on */
+};
+
+/* ---- ports and access rules ---- */
+
+enum port_role { PORT_NONE, PORT_ACCESS, PORT_ROUTED, PORT_TAP_TWIN };
+enum port_flags { PORT_UP = 1 };
+
+struct port_shared {
+	char name[PORT_NAME_LEN];
+	char interface[PORT_NAME_LEN];
+	char driver[PORT_NAME_LEN];
+	uint8_t mac[6];
+	uint8_t role;
+	uint8_t flags; /* enum port_flags */
+	uint16_t mtu;  /* largest IP or PPPoE payload of an Ethernet frame */
+	uint16_t twin; /* routed: port index of its TAP; TAP: of its routed port; else 0xffff */
+	uint8_t control_pbit; /* 802.1p of PADx, LCP, echoes */
+	uint8_t rx_worker;
+	uint16_t n_access_ranges;
+	uint32_t ifindex;
+	uint64_t rx_packets; /* written by the rx worker only */
+	uint64_t rx_bytes;
+	uint64_t rx_errors; /* frames the driver could not take: counted by the kernel or by us */
+	uint64_t tx_packets[MAX_WORKERS];
+	uint64_t tx_bytes[MAX_WORKERS];
+	uint64_t tx_errors[MAX_WORKERS]; /* ring full, device down */
+};
+
+/* Where discovery is accepted. VID 0 stands for "no such tag"; ranges are inclusive. */
+struct access_range {
+	uint16_t outer_low, outer_high;
+	uint16_t inner_low, inner_high;
+};
+
+/* ---- sessions: three arrays, one index ---- */
+
+enum session_state {
+	SESSION_FREE,
+	SESSION_NEGOTIATING, /* bound: control punted, data dropped */
+	SESSION_LIVE,	     /* forwards */
+	SESSION_PAUSED,	     /* LCP left Opened: control punted, data dropped, no echo */
+	SESSION_CLOSED,	     /* counters frozen, nothing forwarded, waits for RELEASE */
+};
+
+/*
+ * Features on the session arcs; the bit is the order. Bit 0 stays unused: edge 0 of an arc node is
+ * the end of the arc.
+ */
+enum session_in_feature {
+	FEATURE_IN_ANTISPOOF4 = 1,
+	FEATURE_IN_ACL = 3,
+	FEATURE_IN_POLICER = 5,
+	FEATURE_IN_MSS_CLAMP = 7,
+	FEATURE_IN_NAT44 = 9,
+	ARC_EDGES = 16, /* a node's own edges start here when it stands on an arc */
+};
+
+enum session_out_feature {
+	FEATURE_OUT_ACL = 3,
+	FEATURE_OUT_POLICER = 5,
+	FEATURE_OUT_MSS_CLAMP = 7,
+};
+
+/* One cache line, all that the upstream path reads and writes. */
+struct session_in {
+	uint64_t line_key;   /* line_key() of port, TPIDs, VIDs */
+	uint64_t client_key; /* client_key() of MAC and PPPoE session id */
+	uint32_t generation;
+	uint8_t state;	     /* enum session_state */
+	uint8_t owner;	     /* worker */
+	uint16_t features;   /* bitmap of enum session_in_feature */
+	be32 ip4;	     /* the client's address, 0: none */
+	uint32_t nat_block;  /* first NAT block + 1, 0: not translated */
+	uint64_t packets;    /* accepted after antispoof and policer (RFC 2866 counts) */
+	uint64_t bytes;	     /* IP bytes in the PPP payload */
+	uint32_t last_in_ms; /* worker's coarse clock: last data or control from the client */
+	uint16_t mss;	     /* TCP MSS clamp, IPv4 */
+	uint16_t mtu;
+	uint32_t punt_stamp_ms; /* token bucket of this session's share of punts */
+	uint16_t punt_tokens;
+	uint16_t reserved;
+};
+
+/* One cache line, all that the downstream path reads and writes. */
+struct session_out {
+	uint8_t header[SESSION_HEADER_LEN]; /* prebuilt; PPPoE length filled per packet */
+	uint8_t header_len;		    /* 22, 26 or 30 */
+	uint8_t port;			    /* access port */
+	uint32_t generation;
+	uint8_t state;
+	uint8_t owner;
+	uint16_t features; /* bitmap of enum session_out_feature */
+	uint16_t mtu;	   /* largest IP packet into this session: the peer's MRU, capped */
+	uint16_t mss;
+	uint32_t reserved;
+	uint64_t packets;
+	uint64_t bytes;
+};
+
+enum session_flags { /* events are also flags, so that a lost event is found by a scan */
+	SESSION_FLAG_ECHO_LOST = 1,
+	SESSION_FLAG_IDLE = 2,
+	SESSION_FLAG_LOOP = 4, /* our own magic in an Echo-Request */
+};
+
+/* Off the packet path: LCP Echo state, drops, what show prints. */
+struct session_cold {
+	uint32_t our_magic;
+	uint32_t peer_magic;
+	uint32_t echo_interval_ms; /* 0: this end originates no Echo-Request */
+	uint32_t echo_next_ms;
+	uint32_t idle_timeout_ms; /* 0: none */
+	uint32_t last_data_ms;	  /* upstream data only: what Idle-Timeout looks at */
+	uint8_t echo_failures;	  /* misses that make ECHO_LOST */
+	uint8_t echo_missed;
+	uint8_t echo_id;
+	uint8_t flags;			/* enum session_flags */
+	uint16_t outer_tpid, outer_vid; /* 0: no tag */
+	uint16_t inner_tpid, inner_vid;
+	uint16_t session_id; /* PPPoE */
+	uint8_t mac[6];
+	uint8_t port;
+	uint8_t control_pbit;
+	uint16_t domain_slot; /* session_id % DOMAIN_PAGE_IDS */
+	uint32_t domain_page; /* page that holds our id */
+	uint64_t bound_wall_ns;
+	uint64_t echo_rx;  /* Echo-Requests answered */
+	uint64_t echo_tx;  /* Echo-Requests originated */
+	uint64_t in_drops; /* by antispoof, ACL, policer, MTU, NAT: see node counters for reasons */
+	uint64_t out_drops;
+	uint64_t nat_mappings; /* live */
+	uint64_t nat_refused;
+	uint64_t reserved[18];
+};
+
+/*
+ * bngd's own record of a session, two slots and a sequence number: slot seq & 1 is valid. A reader
+ * that finds a bad checksum in it falls back to the other slot.
+ */
+struct control_slot {
+	uint32_t sequence;
+	uint32_t length;
+	uint32_t generation;
+	uint32_t crc32; /* of data[0..length) */
+	uint8_t data[CONTROL_RECORD_LEN];
+};
+
+struct control_record {
+	uint32_t sequence; /* 0: no record */
+	uint32_t reserved;
+	struct control_slot slot[2];
+};
+
+/* ---- IPv4 FIB: 16-8-8 trie ---- */
+
+/*
+ * A leaf: bit 31 set: bits 0-30 are a page index. Else bits 28-30 kind, 22-27 prefix length,
+ * 0-21 index. 0 is "no route".
+ */
+enum fib_leaf_kind { LEAF_NONE, LEAF_ADJACENCY, LEAF_SESSION };
+
+enum adjacency_kind {
+	ADJ_FREE,
+	ADJ_NEIGHBOUR, /* rewrite and send */
+	ADJ_GLEAN,     /* on-link, not resolved: ask the kernel */
+	ADJ_LOCAL,     /* the box itself, on a routed port: to the TAP twin */
+	ADJ_GATEWAY,   /* the box itself, as subscribers see it: IPCP address */
+	ADJ_NAT_POOL,  /* index: NAT address */
+	ADJ_BLACKHOLE,
+	ADJ_UNREACHABLE, /* ICMP 3/1 */
+	ADJ_PROHIBIT,	 /* ICMP 3/13 */
+};
+
+struct adjacency {
+	uint8_t kind; /* enum adjacency_kind */
+	uint8_t port;
+	uint8_t rewrite_len; /* 14: routed ports are untagged */
+	uint8_t flags;
+	uint16_t mtu;
+	uint16_t reserved0;
+	uint32_t index; /* NAT address, ... */
+	be32 address;	/* neighbour's or our own */
+	uint8_t rewrite[22];
+	uint8_t reserved[10];
+	uint64_t used; /* coarse ms of last use, so that next hops in use are kept resolved */
+	uint64_t reserved2;
+};
+
+/* ---- NAT44 ---- */
+
+enum nat_plane { NAT_TCP, NAT_UDP, NAT_ICMP, NAT_PLANES };
+
+struct nat_config {
+	uint32_t n_addresses;
+	uint32_t block_size; /* ports, power of two, 64..4096 */
+	uint32_t block_shift;
+	uint32_t blocks_per_address; /* 65536 / block_size; those under port_min are never given out
+				      */
+	uint32_t blocks_per_session; /* limit */
+	uint32_t port_min;
+	uint32_t udp_timeout_s;
+	uint32_t tcp_established_s;
+	uint32_t tcp_transitory_s;
+	uint32_t icmp_timeout_s;
+	uint32_t hash_key[4];
+	uint32_t reserved[18];
+};
+
+struct nat_address {
+	be32 address;
+	uint32_t owner; /* worker */
+	uint32_t adjacency;
+	uint32_t free_blocks;
+	uint32_t cursor;
+	uint32_t reserved[11];
+};
+
+struct nat_block {
+	uint32_t session; /* session index + 1, 0: free */
+	uint32_t generation;
+	uint32_t next; /* next block of this subscriber + 1, 0: last */
+	uint16_t live[NAT_PLANES];
+	uint16_t overflow[NAT_PLANES]; /* mappings that found this block full and went on */
+	uint32_t allocated_s;
+	uint32_t reserved;
+};
+
+enum nat_slot_flags {
+	NAT_LIVE = 1,
+	NAT_MULTI = 2, /* more than one remote seen */
+	NAT_SYN_OUT = 4,
+	NAT_SYN_IN = 8,
+	NAT_FIN_OUT = 16,
+	NAT_FIN_IN = 32,
+	NAT_RST = 64,
+	NAT_TCP_ESTABLISHED = 128,
+};
+
+/* A mapping: its index in the plane is its external port (RFC 4787). Four to a cache line. */
+struct nat_slot {
+	be16 inner_port; /* or ICMP identifier */
+	uint8_t flags;	 /* enum nat_slot_flags */
+	uint8_t reserved;
+	be32 remote; /* the first one */
+	be16 remote_port;
+	uint16_t line_overflow; /* of the line's first slot: live mappings that probed past this
+				   line */
+	uint32_t last_s;	/* worker's coarse clock: last outbound packet that refreshes it */
+};
+
+/* ---- rings: byte rings, one producer, one consumer ---- */
+
+/*
+ * Ring index: one group for each worker and, last, for the control thread:
+ * group * RINGS_PER_GROUP + enum ring_kind. The control thread has command and completion and
+ * event rings only; the rest of its group has size 0.
+ */
+enum ring_kind {
+	RING_COMMAND,	 /* bngd to worker: struct command */
+	RING_COMPLETION, /* worker to bngd: struct completion */
+	RING_PUNT,	 /* worker to bngd: struct punt_record + bytes */
+	RING_INJECT,	 /* bngd to worker: struct inject_record + bytes */
+	RING_EVENT,	 /* worker to bngd: struct event */
+	RING_NAT_LOG,	 /* worker to bngd: struct nat_log_record */
+	RINGS_PER_GROUP
+};
+
+/*
+ * Positions count bytes and never wrap in practice; the offset is position & (size - 1). A record
+ * starts with its uint32_t length (header excluded) at an 8-byte boundary; the length
+ * RING_WRAP sends the reader to the start of the ring.
+ */
+struct ring {
+	uint64_t offset; /* of its bytes, from the start of the arena */
+	uint64_t size;	 /* bytes, power of two; 0: no such ring */
+	uint64_t full;	 /* records refused: no room (producer's) */
+	uint64_t reserved0[5];
+	uint64_t head; /* producer's */
+	uint64_t reserved1[7];
+	uint64_t tail; /* consumer's */
+	uint64_t reserved2[7];
+};
+
+enum command_type {
+	CMD_NOP = 1,	  /* completes; used as a barrier */
+	CMD_SESSION_BIND, /* to the owner worker, as are all CMD_SESSION_* */
+	CMD_SESSION_UP,	  /* LIVE, with address and features */
+	CMD_SESSION_ECHO, /* LCP opened: take over LCP Echo */
+	CMD_SESSION_PAUSE,
+	CMD_SESSION_CLOSE,
+	CMD_SESSION_RELEASE,
+	CMD_ROUTE4_ADD, /* to the control thread: prefix to a session */
+	CMD_ROUTE4_DEL,
+	CMD_GATEWAY4_ADD, /* to the control thread: an address of ours that subscribers see */
+	CMD_GATEWAY4_DEL,
+	CMD_ACCESS_SET, /* to the control thread: all access ranges of a port at once */
+	CMD_PORT_GRACE, /* to the control thread */
+	CMD_MEASURE,	/* to a worker: count clocks per node, arg 0 or 1 */
+};
+
+enum command_flags { CMD_FLAG_QUIET = 1 }; /* no completion record when it succeeds */
+
+struct session_bind {
+	uint64_t line_key;		/* filled by the binding */
+	uint16_t outer_tpid, outer_vid; /* 0: no tag */
+	uint16_t inner_tpid, inner_vid;
+	uint32_t domain;      /* chosen by bngd; the same for every session of (port, outer VID) */
+	uint32_t domain_page; /* chosen by bngd; the same for every id of that page */
+	uint16_t session_id;  /* PPPoE */
+	uint8_t mac[6];
+	uint8_t port;
+	uint8_t reserved[7];
+};
+
+struct session_up {
+	be32 ip4;
+	uint32_t nat_address; /* index + 1 of an address of this worker, 0: not translated */
+	uint16_t features_in;
+	uint16_t features_out;
+	uint16_t mtu_in;  /* largest IP packet taken from the client */
+	uint16_t mtu_out; /* largest IP packet into the session */
+	uint16_t mss;	  /* 0: not clamped */
+	uint16_t reserved0;
+	uint32_t idle_timeout_ms; /* 0: none */
+	uint8_t reserved[16];
+};
+
+struct session_echo {
+	uint32_t our_magic;
+	uint32_t peer_magic;
+	uint32_t interval_ms; /* 0: answer only */
+	uint32_t failures;
+	uint8_t reserved[24];
+};
+
+struct route4 {
+	be32 prefix;
+	uint32_t length; /* 0..32 */
+	uint8_t reserved[32];
+};
+
+struct access_set {
+	uint32_t port;
+	uint32_t count; /* that many struct access_range follow the command */
+	uint8_t reserved[32];
+};
+
+/* 64 bytes; CMD_ACCESS_SET is followed by its ranges. Idempotent. */
+struct command {
+	uint16_t type;	  /* enum command_type */
+	uint16_t flags;	  /* enum command_flags */
+	uint32_t session; /* index */
+	uint32_t generation;
+	uint32_t arg;
+	uint64_t cookie; /* comes back in the completion */
+	union {
+		struct session_bind bind;
+		struct session_up up;
+		struct session_echo echo;
+		struct route4 route4;
+		struct access_set access;
+		uint8_t bytes[40];
+	} u;
+};
+
+struct completion {
+	uint64_t cookie;
+	int32_t status; /* 0 or -errno: -ESTALE generation, -EINVAL, -ENOSPC no NAT block, -EBUSY */
+	uint16_t type;
+	uint16_t reserved;
+};
+
+enum punt_cause {
+	PUNT_DISCOVERY = 1,
+	PUNT_LCP,
+	PUNT_AUTH,	  /* PAP, CHAP */
+	PUNT_NCP,	  /* IPCP, IPV6CP */
+	PUNT_PPP_UNKNOWN, /* truncated to 128 bytes */
+	PUNT_CAUSES
+};
+
+/*
+ * Followed by the bytes: discovery: all after the EtherType; session: all after the PPPoE header,
+ * that is from the PPP protocol field on, no longer than the PPPoE length said.
+ */
+struct punt_record {
+	uint64_t monotonic_ns;
+	uint32_t session; /* index, 0xffffffff for discovery */
+	uint32_t generation;
+	uint16_t outer_tpid, outer_vid;
+	uint16_t inner_tpid, inner_vid;
+	uint8_t source[6];
+	uint8_t destination[6];
+	uint8_t cause; /* enum punt_cause */
+	uint8_t port;
+	uint16_t full_len; /* before truncation */
+};
+
+enum inject_kind {
+	INJECT_DISCOVERY = 1, /* Ethernet header and tags are built in C; EtherType 0x8863 */
+	INJECT_SESSION,	      /* bytes from the PPP protocol field on; header is the session's */
+};
+
+struct inject_record {
+	uint8_t kind; /* enum inject_kind */
+	uint8_t port;
+	uint16_t reserved;
+	uint32_t session;
+	uint32_t generation;
+	uint16_t outer_tpid, outer_vid;
+	uint16_t inner_tpid, inner_vid;
+	uint8_t destination[6];
+	uint16_t reserved1;
+	uint32_t reserved2;
+};
+
+enum event_type { EVENT_ECHO_LOST = 1, EVENT_IDLE, EVENT_LOOP, EVENT_PORT_UP, EVENT_PORT_DOWN };
+
+struct event {
+	uint32_t type;	  /* enum event_type */
+	uint32_t session; /* index, or port index */
+	uint32_t generation;
+	uint32_t arg;
+};
+
+enum nat_log_type { NAT_LOG_BLOCK_ALLOCATED = 1, NAT_LOG_BLOCK_RELEASED };
+
+struct nat_log_record {
+	uint64_t sequence;
+	uint64_t wall_ns; /* CLOCK_REALTIME */
+	uint32_t type;	  /* enum nat_log_type */
+	uint32_t session;
+	uint32_t generation;
+	be32 inner;
+	be32 outer;
+	uint16_t port_first, port_last;
+};
+
+/* ---- attach: SOCK_SEQPACKET; the dataplane answers one hello, with descriptors or an error ----
+ */
+
+/* Descriptors by SCM_RIGHTS: arena, bngd's eventfd, then one eventfd per ring group. */
+struct attach_hello {
+	uint64_t magic;
+	uint32_t layout_version;
+	uint32_t layout_hash;
+	uint64_t size;
+	uint32_t n_groups; /* workers + 1 */
+	int32_t error;	   /* 0, or -EBUSY: another bngd holds the lease (lease_pid says which) */
+	uint32_t lease_pid;
+	uint32_t reserved;
+};
+
+/* cdef end */
+
+#define ARENA_MAGIC 0x414e455241474e42ull /* "BNGARENA", little endian */
+#define RING_WRAP 0xffffffffu
+#define NO_SESSION 0xffffffffu
+#define NO_PORT 0xffffu
+
+_Static_assert(sizeof(struct session_in) == 64, "one cache line");
+_Static_assert(sizeof(struct session_out) == 64, "one cache line");
+_Static_assert(sizeof(struct session_cold) == 256, "with in and out 384 bytes: under 512");
+_Static_assert(sizeof(struct adjacency) == 64, "one cache line");
+_Static_assert(sizeof(struct nat_slot) == 16, "four to a cache line");
+_Static_assert(sizeof(struct nat_block) == 32, "two to a cache line");
+_Static_assert(sizeof(struct command) == 64, "one cache line");
+_Static_assert(sizeof(struct completion) == 16, "fixed");
+_Static_assert(sizeof(struct punt_record) == 40, "fixed");
+_Static_assert(sizeof(struct inject_record) == 32, "fixed");
+_Static_assert(sizeof(struct event) == 16, "fixed");
+_Static_assert(sizeof(struct nat_log_record) == 40, "fixed");
+_Static_assert(sizeof(struct worker_shared) == 128, "two cache lines");
+_Static_assert(sizeof(struct nat_config) == 128, "two cache lines");
+_Static_assert(sizeof(struct nat_address) == 64, "one cache line");
+_Static_assert(sizeof(struct ring) == 192, "producer, consumer and constant lines apart");
+
+/* Tag codes of line_key(): where a TPID is a 2-bit code. */
+static inline uint64_t tpid_code(uint16_t tpid)
+{
+	return tpid == 0x8100 ? 1 : tpid == 0x88a8 ? 2 : tpid == 0x9100 ? 3 : 0;
+}
+
+/* A port and up to two tags (TPID 0: none) as one comparable word. */
+static inline uint64_t line_key(uint8_t port, uint16_t outer_tpid, uint16_t outer_vid,
+	uint16_t inner_tpid, uint16_t inner_vid)
+{
+	return (uint64_t)port << 32 | tpid_code(outer_tpid) << 30 | tpid_code(inner_tpid) << 28 |
+	       (uint64_t)(outer_vid & 0xfff) << 12 | (uint64_t)(inner_vid & 0xfff);
+}
+
+/* A client's MAC and its PPPoE session id (host order) as one comparable word. */
+static inline uint64_t client_key(const uint8_t mac[6], uint16_t session_id)
+{
+	uint64_t key = session_id;
+	for (int i = 0; i < 6; i++)
+		key = key << 8 | mac[i];
+	return key;
+}
+
+#endif

@@ -1,0 +1,56 @@
+/*
+ * I/O drivers. One file per driver, registered by DRIVER(); nothing else names it but the config.
+ *
+ * A port has one rx worker and a tx side on every worker, each opened by its own call, so that no
+ * lock is needed.
+ */
+#ifndef BNG_DRIVER_H
+#define BNG_DRIVER_H
+
+#include <stdint.h>
+
+#include "dataplane.h"
+#include "pkt.h"
+
+struct worker;
+
+/* One port as this process sees it; port_shared is what bngd sees. */
+struct port {
+	struct port_shared *shared;
+	const struct driver *driver;
+	uint8_t index;
+	char options[128];	  /* driver's own, from the command line: file=..., count=... */
+	void *queue[MAX_WORKERS]; /* the driver's, per worker */
+	void *state;		  /* the driver's, per port */
+	int kick_fd[MAX_WORKERS];
+};
+
+struct driver {
+	const char *name;
+	/* Once per port, before any worker runs. Prepares the device, fills mac, ifindex, flags.
+	 * Returns 0 or -errno, with one line of text on stderr that names the port. */
+	int (*open)(struct port *port);
+	/* Once per worker: tx side, and rx side when w is the port's rx_worker. */
+	int (*open_queue)(struct port *port, struct worker *w);
+	void (*close)(struct port *port);
+	/* Up to max frames, from the Ethernet header on, tags in place; returns how many. */
+	uint16_t (*rx)(struct port *port, struct worker *w, struct pkt **pkts, uint16_t max);
+	/* Takes all n buffers over, frees them when sent; returns how many it had to drop. */
+	uint16_t (*tx)(struct port *port, struct worker *w, struct pkt **pkts, uint16_t n);
+	/* Descriptor to sleep on for rx, or -1: then the port must be polled. */
+	int (*rx_fd)(struct port *port, struct worker *w);
+	struct driver *registered;
+};
+
+void driver_register(struct driver *driver);
+const struct driver *driver_find(const char *name);
+
+#define DRIVER(symbol)                                                                             \
+	static struct driver driver_##symbol;                                                      \
+	__attribute__((constructor)) static void register_driver_##symbol(void)                    \
+	{                                                                                          \
+		driver_register(&driver_##symbol);                                                 \
+	}                                                                                          \
+	static struct driver driver_##symbol
+
+#endif

@@ -1,0 +1,24 @@
+/*
+ * NAT44 mappings (RFC 4787, 5382, 5508): port blocks per subscriber, slot planes, no hash table.
+ * One writer: the worker that owns the public address. See design, "NAT44".
+ */
+#ifndef BNG_NAT44_H
+#define BNG_NAT44_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "dataplane.h"
+#include "worker.h"
+
+/* Takes a first block for the session on address `address` (index). Returns block index + 1, or 0:
+ * none free. Logs it. */
+uint32_t nat44_session_up(struct worker *w, uint32_t session, uint32_t address);
+/* Gives all blocks back, mappings gone. */
+void nat44_session_down(struct worker *w, uint32_t session);
+/* Expires some lines each call; bounded work, called once per worker loop and when idle. */
+void nat44_sweep(struct worker *w);
+/* Fills addresses and blocks at start. */
+void nat44_init(struct tables *t, const be32 *addresses, uint32_t n, uint32_t n_workers);
+
+#endif
