@@ -147,6 +147,8 @@ struct port_shared {
 	uint8_t rx_worker;
 	uint16_t n_access_ranges;
 	uint32_t ifindex;
+	be32 ip4; /* source of our ICMP errors: routed: first address; access: first gateway */
+	uint32_t reserved;
 	uint64_t rx_packets; /* written by the rx worker only */
 	uint64_t rx_bytes;
 	uint64_t rx_errors; /* frames the driver could not take: counted by the kernel or by us */

@@ -31,6 +31,11 @@ struct node {
 	const char *name;
 	/* n is 1..VECTOR_SIZE. Must set next[i] for every i. Takes no lock, makes no syscall. */
 	void (*process)(struct worker *w, struct pkt **pkts, uint16_t n, uint16_t *next);
+	/* Optional. Once per worker before it runs; makes w->node_state[id]. Returns 0 or -errno.
+	 */
+	int (*init)(struct worker *w);
+	/* Optional. Once per coarse millisecond, loaded or idle: bounded work (timers, scans). */
+	void (*tick)(struct worker *w);
 	struct edge edges[MAX_EDGES];
 	enum arc arc;
 	uint8_t feature;
@@ -49,6 +54,11 @@ void node_register(struct node *node);
 	}                                                                                          \
 	static struct node node_##symbol
 
+/* The node has taken the packet over (sent, handed off, punted, freed): the graph only counts. */
+#define CONSUMED                                                                                   \
+	{                                                                                          \
+		.next = "consumed"                                                                 \
+	}
 #define DROP(why)                                                                                  \
 	{                                                                                          \
 		.next = "drop", .reason = why                                                      \

@@ -1,0 +1,32 @@
+/*
+ * What the control thread knows of the kernel: links, addresses, neighbours and routes of the TAP
+ * twins, followed over rtnetlink into FIB and adjacencies; and bngd's session routes and gateways,
+ * which go into the same FIB. One writer, one thread.
+ */
+#ifndef BNG_MIRROR_H
+#define BNG_MIRROR_H
+
+#include <stdint.h>
+
+#include "dataplane.h"
+#include "driver.h"
+#include "worker.h"
+
+struct mirror;
+
+/* Dumps the kernel's state, installs the NAT pool addresses of t. NULL with a line on stderr. With
+ * no netlink (embedded mode: with_kernel false) only commands feed the FIB. */
+struct mirror *mirror_create(
+	const struct tables *t, struct port *ports, uint32_t n_ports, bool with_kernel);
+void mirror_destroy(struct mirror *m);
+int mirror_fd(const struct mirror *m); /* readable: call mirror_receive; -1 without kernel */
+void mirror_receive(struct mirror *m);
+/* CMD_ROUTE4_*, CMD_GATEWAY4_*. Returns 0 or -errno for the completion. */
+int mirror_command(struct mirror *m, const struct command *c);
+/* A worker met a glean adjacency: have the kernel resolve it (RTM_NEWNEIGH, NTF_USE). */
+void mirror_resolve(struct mirror *m, uint8_t port, be32 address);
+/* Every 100 ms: keeps next hops in use resolved, reclaims FIB pages once every worker has passed a
+ * vector boundary. */
+void mirror_tick(struct mirror *m, uint64_t now_ms);
+
+#endif
