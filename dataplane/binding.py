@@ -1,0 +1,507 @@
+"""bngd's end of the shared arena: commands, punts, completions, events, tables.
+
+Records cross as bytes, packed here by ``struct`` formats that follow ``dataplane.h``; many records
+cross in one call. Tables are read in place through cffi. This is the only module that may use
+``Any``: cffi objects have no types.
+"""
+
+import errno
+import os
+import socket
+import struct
+import zlib
+from collections import deque
+from collections.abc import Iterator
+from enum import IntEnum
+from ipaddress import IPv4Address
+from typing import Any, NamedTuple
+
+from dataplane._arena import ffi as _ffi
+from dataplane._arena import lib as _lib
+
+ffi: Any = _ffi
+lib: Any = _lib
+
+NO_SESSION = 0xFFFFFFFF
+ATTACH_TIMEOUT_S = 5.0
+POP_BUFFER_BYTES = 1 << 18
+PUNT_MAX_AGE_S = 2.0  # at attach: older punts are discarded
+
+HELLO = struct.Struct("=QIIQIiII")
+COMMAND = struct.Struct("=HHIIIQ40s")
+BIND = struct.Struct("=QHHHHIIH6sB7x")
+UP = struct.Struct("=4sIHHHHH2xI16x")
+ECHO = struct.Struct("=IIII24x")
+ROUTE4 = struct.Struct("=4sI32x")
+ACCESS = struct.Struct("=II32x")
+ACCESS_RANGE = struct.Struct("=HHHH")
+COMPLETION = struct.Struct("=QiHH")
+PUNT = struct.Struct("=QIIHHHH6s6sBBH")
+INJECT = struct.Struct("=BBHIIHHHH6sHI")
+EVENT = struct.Struct("=IIII")
+RECORD_HEAD = struct.Struct("=II")
+
+CMD_FLAG_QUIET = 1
+
+
+class CommandType(IntEnum):
+    """``enum command_type`` of dataplane.h."""
+
+    NOP = 1
+    SESSION_BIND = 2
+    SESSION_UP = 3
+    SESSION_ECHO = 4
+    SESSION_PAUSE = 5
+    SESSION_CLOSE = 6
+    SESSION_RELEASE = 7
+    ROUTE4_ADD = 8
+    ROUTE4_DEL = 9
+    GATEWAY4_ADD = 10
+    GATEWAY4_DEL = 11
+    ACCESS_SET = 12
+    PORT_GRACE = 13
+    MEASURE = 14
+
+
+class Ring(IntEnum):
+    """``enum ring_kind`` of dataplane.h."""
+
+    COMMAND = 0
+    COMPLETION = 1
+    PUNT = 2
+    INJECT = 3
+    EVENT = 4
+    NAT_LOG = 5
+
+
+class PuntCause(IntEnum):
+    """``enum punt_cause`` of dataplane.h."""
+
+    DISCOVERY = 1
+    LCP = 2
+    AUTH = 3
+    NCP = 4
+    PPP_UNKNOWN = 5
+
+
+class EventType(IntEnum):
+    """``enum event_type`` of dataplane.h."""
+
+    ECHO_LOST = 1
+    IDLE = 2
+    LOOP = 3
+    PORT_UP = 4
+    PORT_DOWN = 5
+
+
+class Punt(NamedTuple):
+    """A packet for the control plane; *data* as ``struct punt_record`` says."""
+
+    monotonic_ns: int
+    session: int
+    generation: int
+    outer_tpid: int
+    outer_vid: int
+    inner_tpid: int
+    inner_vid: int
+    source: bytes
+    destination: bytes
+    cause: int
+    port: int
+    full_len: int
+    data: bytes
+
+
+class Completion(NamedTuple):
+    """The end of a command; *status* is 0 or a negative errno."""
+
+    cookie: int
+    status: int
+    type: int
+
+
+class Event(NamedTuple):
+    """Something the dataplane saw; *session* is a port index for port events."""
+
+    type: int
+    session: int
+    generation: int
+    arg: int
+
+
+class AttachError(Exception):
+    """The dataplane cannot be attached. The text says why."""
+
+
+def bind_record(  # noqa: D417 - the rest are fields of struct session_bind
+    session: int,
+    generation: int,
+    cookie: int,
+    *,
+    outer: tuple[int, int],
+    inner: tuple[int, int],
+    domain: int,
+    domain_page: int,
+    session_id: int,
+    mac: bytes,
+    port: int,
+    quiet: bool = False,
+) -> bytes:
+    """Pack CMD_SESSION_BIND; *outer* and *inner* are (TPID, VID), TPID 0 for no tag."""
+    body = BIND.pack(0, *outer, *inner, domain, domain_page, session_id, mac, port)
+    flags = CMD_FLAG_QUIET if quiet else 0
+    return COMMAND.pack(CommandType.SESSION_BIND, flags, session, generation, 0, cookie, body)
+
+
+def up_record(
+    session: int,
+    generation: int,
+    cookie: int,
+    *,
+    ip4: bytes,
+    nat_address: int,
+    features_in: int,
+    features_out: int,
+    mtu_in: int,
+    mtu_out: int,
+    mss: int,
+    idle_timeout_ms: int,
+) -> bytes:
+    """Pack CMD_SESSION_UP; *nat_address* is an index + 1, 0 for a session that is not translated."""
+    body = UP.pack(
+        ip4, nat_address, features_in, features_out, mtu_in, mtu_out, mss, idle_timeout_ms
+    )
+    return COMMAND.pack(CommandType.SESSION_UP, 0, session, generation, 0, cookie, body)
+
+
+def echo_record(
+    session: int,
+    generation: int,
+    *,
+    our_magic: int,
+    peer_magic: int,
+    interval_ms: int,
+    failures: int,
+) -> bytes:
+    """Pack CMD_SESSION_ECHO, quiet."""
+    body = ECHO.pack(our_magic, peer_magic, interval_ms, failures)
+    return COMMAND.pack(CommandType.SESSION_ECHO, CMD_FLAG_QUIET, session, generation, 0, 0, body)
+
+
+def session_record(
+    kind: CommandType, session: int, generation: int, cookie: int, *, quiet: bool = False
+) -> bytes:
+    """Pack a session command without a body: PAUSE, CLOSE, RELEASE."""
+    flags = CMD_FLAG_QUIET if quiet else 0
+    return COMMAND.pack(kind, flags, session, generation, 0, cookie, b"")
+
+
+def route4_record(
+    kind: CommandType,
+    prefix: bytes,
+    length: int,
+    *,
+    session: int = 0,
+    generation: int = 0,
+    cookie: int = 0,
+    quiet: bool = False,
+) -> bytes:
+    """Pack ROUTE4_ADD, ROUTE4_DEL, GATEWAY4_ADD or GATEWAY4_DEL."""
+    flags = CMD_FLAG_QUIET if quiet else 0
+    return COMMAND.pack(kind, flags, session, generation, 0, cookie, ROUTE4.pack(prefix, length))
+
+
+def access_record(port: int, ranges: list[tuple[int, int, int, int]], cookie: int) -> bytes:
+    """Pack CMD_ACCESS_SET; each range is (outer low, outer high, inner low, inner high)."""
+    body = ACCESS.pack(port, len(ranges))
+    head = COMMAND.pack(CommandType.ACCESS_SET, 0, 0, 0, 0, cookie, body)
+    return head + b"".join(ACCESS_RANGE.pack(*r) for r in ranges)
+
+
+class Dataplane:
+    """An attached dataplane.
+
+    Commands and injected frames are queued and leave with :meth:`flush`, commands first within each
+    group, so that a frame never overtakes the command it depends on. Commands wait for room;
+    injected frames that find none are dropped and counted in *inject_dropped*.
+    """
+
+    def __init__(self, binding: Any, event_fd: int = -1, connection: Any = None) -> None:
+        """Use :meth:`attach`; a test may pass a binding of its own."""
+        self._binding = binding
+        self.event_fd = event_fd
+        self._connection = connection
+        self.header = ffi.cast("struct arena_header *", lib.binding_base(binding))
+        self.n_workers: int = self.header.n_workers
+        self.control_group: int = self.n_workers
+        self.max_sessions: int = self.header.max_sessions
+        groups = self.n_workers + 1
+        self._commands: list[deque[bytes]] = [deque() for _ in range(groups)]
+        self._injects: list[deque[bytes]] = [deque() for _ in range(self.n_workers)]
+        self._dirty: set[int] = set()
+        self._buffer = ffi.new("uint8_t[]", POP_BUFFER_BYTES)
+        self._view = memoryview(ffi.buffer(self._buffer))
+        self.inject_dropped = 0
+        self.ports = self._section("struct port_shared *", lib.SECTION_PORT)
+        self.workers = self._section("struct worker_shared *", lib.SECTION_WORKER)
+        self.session_in = self._section("struct session_in *", lib.SECTION_SESSION_IN)
+        self.session_out = self._section("struct session_out *", lib.SECTION_SESSION_OUT)
+        self.session_cold = self._section("struct session_cold *", lib.SECTION_SESSION_COLD)
+        self.nat_config = self._section("struct nat_config *", lib.SECTION_NAT_CONFIG)
+        self.nat_address = self._section("struct nat_address *", lib.SECTION_NAT_ADDRESS)
+        self.nat_block = self._section("struct nat_block *", lib.SECTION_NAT_BLOCK)
+        self.nat_slot = self._section("struct nat_slot *", lib.SECTION_NAT_SLOT)
+        self.rings = self._section("struct ring *", lib.SECTION_RING)
+
+    @classmethod
+    def attach(cls, path: str) -> "Dataplane":
+        """Take the lease on the dataplane that listens at *path*.
+
+        Raises: AttachError when it is not there, has another layout, or another bngd holds it.
+        """
+        connection = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_CLOEXEC)
+        connection.settimeout(ATTACH_TIMEOUT_S)
+        try:
+            connection.connect(path)
+            data, fds, _, _ = socket.recv_fds(connection, HELLO.size, 32)
+        except OSError as error:
+            connection.close()
+            raise AttachError(f"{path}: {error.strerror or error}") from None
+        try:
+            size, n_groups = cls._check_hello(path, data)
+        except AttachError:
+            connection.close()
+            for fd in fds:
+                os.close(fd)
+            raise
+        arena_fd, event_fd, *group_fds = fds
+        binding = lib.binding_map(arena_fd, size, group_fds, n_groups)
+        if binding == ffi.NULL:
+            connection.close()
+            for fd in fds:
+                os.close(fd)
+            raise AttachError(f"{path}: cannot map the arena: {os.strerror(ffi.errno)}")
+        return cls(binding, event_fd, connection)
+
+    @staticmethod
+    def _check_hello(path: str, data: bytes) -> tuple[int, int]:
+        if len(data) != HELLO.size:
+            raise AttachError(f"{path}: a hello of {len(data)} bytes, expected {HELLO.size}")
+        magic, version, layout_hash, size, n_groups, error, lease_pid, _ = HELLO.unpack(data)
+        if magic != lib.binding_arena_magic():
+            raise AttachError(f"{path}: not a bng dataplane")
+        if error == -errno.EBUSY:
+            raise AttachError(f"{path}: another bngd (pid {lease_pid}) holds the lease")
+        if error:
+            raise AttachError(f"{path}: refused: {os.strerror(-error)}")
+        ours = (lib.ARENA_LAYOUT_VERSION, lib.binding_layout_hash())
+        if (version, layout_hash) != ours:
+            raise AttachError(
+                f"{path}: arena layout {version}/{layout_hash:08x}, this bngd has "
+                f"{ours[0]}/{ours[1]:08x}: restart the dataplane"
+            )
+        return size, n_groups
+
+    def fileno(self) -> int:
+        """Descriptor of the lease: readable (end of file) when the dataplane is gone."""
+        return int(self._connection.fileno()) if self._connection is not None else -1
+
+    def close(self) -> None:
+        """Give the lease back and unmap."""
+        if self._connection is not None:
+            self._connection.close()
+        if self.event_fd >= 0:
+            os.close(self.event_fd)
+        lib.binding_unmap(self._binding)
+
+    def _section(self, ctype: str, section: int) -> Any:
+        return ffi.cast(ctype, lib.binding_section(self._binding, section))
+
+    # ---- to the dataplane ----
+
+    def command(self, group: int, record: bytes) -> None:
+        """Queue a command for a ring group: a worker, or :attr:`control_group`."""
+        self._commands[group].append(record)
+        self._dirty.add(group)
+
+    def push_prepared(self, group: int, records: bytes, length: int) -> int:
+        """Push prepared records of *length* bytes each at once; returns how many found room."""
+        pushed: int = lib.binding_push(
+            self._binding,
+            group,
+            Ring.COMMAND,
+            ffi.from_buffer("uint8_t[]", records),
+            length,
+            len(records) // length,
+        )
+        lib.binding_kick(self._binding, group)
+        return pushed
+
+    def inject_discovery(
+        self,
+        worker: int,
+        port: int,
+        outer: tuple[int, int],
+        inner: tuple[int, int],
+        destination: bytes,
+        payload: bytes,
+    ) -> None:
+        """Queue a discovery packet: all after the EtherType; C adds Ethernet and tags."""
+        head = INJECT.pack(
+            lib.INJECT_DISCOVERY, port, 0, NO_SESSION, 0, *outer, *inner, destination, 0, 0
+        )
+        self._injects[worker].append(head + payload)
+        self._dirty.add(worker)
+
+    def inject_session(self, worker: int, session: int, generation: int, frame: bytes) -> None:
+        """Queue a PPP frame, from its protocol field on, into a session."""
+        head = INJECT.pack(lib.INJECT_SESSION, 0, 0, session, generation, 0, 0, 0, 0, b"", 0, 0)
+        self._injects[worker].append(head + frame)
+        self._dirty.add(worker)
+
+    def flush(self) -> bool:
+        """Move what is queued into the rings and wake workers. False: commands still wait."""
+        waiting = False
+        for group in tuple(self._dirty):
+            if self._drain(group):
+                self._dirty.discard(group)
+            else:
+                waiting = True
+            lib.binding_kick(self._binding, group)
+        return not waiting
+
+    def _drain(self, group: int) -> bool:
+        push, binding = lib.binding_push, self._binding
+        commands = self._commands[group]
+        while commands:
+            record = commands[0]
+            if not push(binding, group, Ring.COMMAND, record, len(record), 1):
+                return False
+            commands.popleft()
+        if group < self.n_workers:
+            injects = self._injects[group]
+            while injects:
+                record = injects.popleft()
+                if not push(binding, group, Ring.INJECT, record, len(record), 1):
+                    self.inject_dropped += 1
+        return True
+
+    # ---- from the dataplane ----
+
+    def _pop(self, group: int, ring: Ring) -> Iterator[tuple[int, int]]:
+        used = lib.binding_pop(self._binding, group, ring, self._buffer, POP_BUFFER_BYTES)
+        at = 0
+        while at < used:
+            length = RECORD_HEAD.unpack_from(self._view, at)[0]
+            yield at + 8, length
+            at += 8 + (length + 7 & ~7)
+
+    def punts(self, worker: int) -> list[Punt]:
+        """Take a batch of punted packets of *worker*, oldest first; [] when there are none."""
+        view = self._view
+        size = PUNT.size
+        return [
+            Punt(*PUNT.unpack_from(view, at), bytes(view[at + size : at + length]))
+            for at, length in self._pop(worker, Ring.PUNT)
+            if length >= size
+        ]
+
+    def completions(self, group: int) -> list[Completion]:
+        """Take the completions of a ring group."""
+        view = self._view
+        return [
+            Completion(*COMPLETION.unpack_from(view, at)[:3])
+            for at, length in self._pop(group, Ring.COMPLETION)
+            if length == COMPLETION.size
+        ]
+
+    def events(self, group: int) -> list[Event]:
+        """Take the events of a ring group."""
+        view = self._view
+        return [
+            Event(*EVENT.unpack_from(view, at))
+            for at, length in self._pop(group, Ring.EVENT)
+            if length == EVENT.size
+        ]
+
+    def discard_stale_punts(self, now_ns: int) -> tuple[list[Punt], int]:
+        """At attach: return the punts young enough to answer, and how many were too old."""
+        oldest = now_ns - int(PUNT_MAX_AGE_S * 1e9)
+        fresh: list[Punt] = []
+        stale = 0
+        for worker in range(self.n_workers):
+            while batch := self.punts(worker):
+                young = [p for p in batch if p.monotonic_ns >= oldest]
+                stale += len(batch) - len(young)
+                fresh += young
+        return fresh, stale
+
+    def sleep(self) -> bool:
+        """Announce that bngd waits on :attr:`event_fd`. False: records came in, do not wait."""
+        return not lib.binding_sleep(self._binding)
+
+    def awake(self) -> None:
+        """Take the announcement back: no more wake-ups are written."""
+        lib.binding_awake(self._binding)
+
+    # ---- control records ----
+
+    def write_control(self, session: int, generation: int, data: bytes) -> None:
+        """Write bngd's own record of a session.
+
+        Raises: ValueError when the session is out of range or *data* too long.
+        """
+        status = lib.binding_control_write(
+            self._binding, session, generation, data, len(data), zlib.crc32(data)
+        )
+        if status:
+            raise ValueError(f"control record of session {session}: {len(data)} bytes")
+
+    def clear_control(self, session: int) -> None:
+        """Forget bngd's own record of a session."""
+        lib.binding_control_clear(self._binding, session)
+
+    def read_control(self, session: int) -> tuple[int, bytes] | None:
+        """Return (generation, data) of the newest intact record of a session."""
+        record = self._section("struct control_record *", lib.SECTION_CONTROL)[session]
+        if not record.sequence:
+            return None
+        for slot in (record.slot[record.sequence & 1], record.slot[1 - (record.sequence & 1)]):
+            if slot.sequence and slot.length <= lib.CONTROL_RECORD_LEN:
+                data = bytes(ffi.buffer(slot.data, slot.length))
+                if zlib.crc32(data) == slot.crc32:
+                    return int(slot.generation), data
+        return None
+
+    # ---- what show prints ----
+
+    def edge_counters(self) -> dict[tuple[str, str, str], int]:
+        """Sum over workers of every edge: (node, next node, drop reason or "") to packets."""
+        names = self._section("struct node_name *", lib.SECTION_NODE)
+        counters = self._section("uint64_t *", lib.SECTION_EDGE_COUNTER)
+        per_worker = lib.MAX_NODES * lib.MAX_EDGES
+        sums: dict[tuple[str, str, str], int] = {}
+        for n in range(self.header.n_nodes):
+            node = ffi.string(names[n].name).decode()
+            for e in range(names[n].n_edges):
+                edge = names[n].edge[e]
+                following = ffi.string(edge.next).decode()
+                if not following:
+                    continue
+                key = (node, following, ffi.string(edge.reason).decode())
+                total = sum(
+                    counters[w * per_worker + n * lib.MAX_EDGES + e] for w in range(self.n_workers)
+                )
+                sums[key] = sums.get(key, 0) + total
+        return sums
+
+    def port_names(self) -> list[str]:
+        """Return the port names; a name's position is the port index."""
+        return [ffi.string(self.ports[i].name).decode() for i in range(self.header.n_ports)]
+
+    def nat_addresses(self) -> list[tuple[IPv4Address, int]]:
+        """Return (address, owner worker) by NAT address index."""
+        return [
+            (IPv4Address(bytes(ffi.buffer(ffi.addressof(entry, "address"), 4))), int(entry.owner))
+            for entry in (self.nat_address[i] for i in range(self.header.n_nat_addresses))
+        ]

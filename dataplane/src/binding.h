@@ -1,0 +1,54 @@
+/*
+ * bngd's end of the arena: mapping it, and moving records in and out of its rings in batches, so
+ * that Python makes one call for many records.
+ */
+#ifndef BNG_BINDING_H
+#define BNG_BINDING_H
+
+#include <stdint.h>
+
+#include "dataplane.h"
+
+/* cdef begin */
+
+struct binding;
+
+uint64_t binding_arena_magic(void);
+uint32_t binding_layout_hash(void);
+
+/* Maps the arena and keeps the descriptors: eventfds, one per ring group. Takes them over. NULL and
+ * errno when it cannot be mapped. */
+struct binding *binding_map(int arena_fd, uint64_t size, const int *event_fds, uint32_t n_groups);
+/* A binding to an arena of this process (embedded mode): nothing to wake. */
+struct binding *binding_embedded(void *arena);
+void binding_unmap(struct binding *b);
+
+/* Start of the arena: its header. */
+struct arena_header *binding_base(struct binding *b);
+/* Start of a section, NULL when it is empty. */
+void *binding_section(struct binding *b, uint32_t section);
+
+/* Pushes up to n records of len bytes each, one after another in `records`; returns how many found
+ * room. */
+uint32_t binding_push(struct binding *b, uint32_t group, uint32_t kind, const uint8_t *records,
+	uint32_t len, uint32_t n);
+/* Wakes a worker if it sleeps; the control thread always. */
+void binding_kick(struct binding *b, uint32_t group);
+
+/* Moves records to out as uint32_t length, uint32_t 0, bytes, padding to 8; returns the bytes used.
+ */
+uint32_t binding_pop(struct binding *b, uint32_t group, uint32_t kind, uint8_t *out, uint32_t size);
+/* Bytes waiting in a ring. */
+uint64_t binding_pending(struct binding *b, uint32_t group, uint32_t kind);
+/* Says that bngd is about to wait on its eventfd; 0: it may, else records came in meanwhile. */
+int binding_sleep(struct binding *b);
+void binding_awake(struct binding *b);
+
+/* Writes bngd's own record of a session: the spare slot, then the sequence number. 0 or -EINVAL. */
+int binding_control_write(struct binding *b, uint32_t session, uint32_t generation,
+	const uint8_t *data, uint32_t len, uint32_t crc32);
+void binding_control_clear(struct binding *b, uint32_t session);
+
+/* cdef end */
+
+#endif
