@@ -133,7 +133,7 @@ class AttachError(Exception):
     """The dataplane cannot be attached. The text says why."""
 
 
-def bind_record(  # noqa: D417 - the rest are fields of struct session_bind
+def bind_record(
     session: int,
     generation: int,
     cookie: int,
@@ -167,7 +167,7 @@ def up_record(
     mss: int,
     idle_timeout_ms: int,
 ) -> bytes:
-    """Pack CMD_SESSION_UP; *nat_address* is an index + 1, 0 for a session that is not translated."""
+    """Pack CMD_SESSION_UP; *nat_address* is an index + 1, 0 for none."""
     body = UP.pack(
         ip4, nat_address, features_in, features_out, mtu_in, mtu_out, mss, idle_timeout_ms
     )
@@ -401,7 +401,7 @@ class Dataplane:
         view = self._view
         size = PUNT.size
         return [
-            Punt(*PUNT.unpack_from(view, at), bytes(view[at + size : at + length]))
+            Punt._make((*PUNT.unpack_from(view, at), bytes(view[at + size : at + length])))
             for at, length in self._pop(worker, Ring.PUNT)
             if length >= size
         ]
