@@ -1,0 +1,141 @@
+"""Dial with Debian's pppd inside User Mode Linux (scripts in ``tests/support/uml``).
+
+A dial boots a guest whose ``vec0`` is bridged to one veth end, dials, runs a shell command behind
+ppp0, hangs up. Statuses: the command's own, 99 not up in time, 100+N pppd ended with N (119
+authentication refused, 116 the server hung up, 108 no PADO), 124 out of time, 125 guest broken.
+"""
+
+import os
+import signal
+import subprocess
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+SCRIPTS = Path(__file__).parent / "uml"
+NOT_UP, AUTH_REFUSED, HUNG_UP, NO_PADO, OUT_OF_TIME = 99, 119, 116, 108, 124
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """Exit status and output of a dial."""
+
+    status: int
+    output: str
+
+
+class Dial:
+    """A dial in the background; its output grows while it lives."""
+
+    def __init__(self, argv: list[str], limit_s: float) -> None:
+        self._limit_s = limit_s
+        self._read, write = os.pipe()
+        os.set_blocking(self._read, False)
+        self._output = b""
+        self._process = subprocess.Popen(
+            argv, stdin=subprocess.DEVNULL, stdout=write, stderr=write, start_new_session=True
+        )
+        os.close(write)
+
+    def output(self) -> str:
+        """Return what the guest has printed so far."""
+        try:
+            while chunk := os.read(self._read, 65536):
+                self._output += chunk
+        except BlockingIOError:
+            pass
+        return self._output.decode(errors="replace")
+
+    def wait_for(self, text: str, timeout_s: float = 40) -> None:
+        """Wait until the guest printed *text*. Raises: AssertionError when it does not."""
+        end = time.monotonic() + timeout_s
+        while text not in self.output():
+            assert self._process.poll() is None, f"the guest ended before {text!r}: {self.output()}"
+            assert time.monotonic() < end, f"no {text!r} in time: {self.output()}"
+            time.sleep(0.05)
+
+    def wait(self) -> Result:
+        """Wait for the end of the guest."""
+        end = time.monotonic() + self._limit_s + 15
+        while self._process.poll() is None:
+            if time.monotonic() > end:
+                self.kill()
+                raise AssertionError(f"the guest does not end: {self.output()}")
+            self.output()
+            time.sleep(0.02)
+        text = self.output()
+        os.close(self._read)
+        return Result(self._process.returncode, text)
+
+    def kill(self) -> None:
+        """End the guest as if its power had failed; the script cleans its bridge up."""
+        if self._process.poll() is None:
+            self._process.send_signal(signal.SIGTERM)
+            self._process.wait(20)
+
+    def __enter__(self) -> "Dial":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.kill()
+
+
+def dial_in_background(
+    netns: str,
+    ifname: str,
+    user: str,
+    password: str,
+    command: str,
+    *,
+    pppd_options: str = "",
+    vlan: str | None = None,
+    want: str = "4 6",
+    wait_s: int = 20,
+    limit_s: int = 90,
+    mac: str | None = None,
+    verbose: bool = False,
+) -> Dial:
+    """Boot a guest that dials and then runs the sh line *command*; see `dial` for the rest."""
+    argv = [str(SCRIPTS / "uml-client.sh"), "-n", netns, "-i", ifname]
+    argv += ["-W", want, "-s", str(wait_s), "-t", str(limit_s)]
+    argv += ["-v", vlan] if vlan else []
+    argv += ["-a", mac] if mac else []
+    argv += ["-V"] if verbose else []
+    return Dial([*argv, user, password, pppd_options, command], limit_s)
+
+
+def dial(
+    netns: str,
+    ifname: str,
+    user: str,
+    password: str,
+    command: str,
+    *,
+    pppd_options: str = "",
+    vlan: str | None = None,
+    want: str = "4 6",
+    wait_s: int = 20,
+    limit_s: int = 90,
+    mac: str | None = None,
+    verbose: bool = False,
+) -> Result:
+    """Dial from *ifname* in *netns*, run the sh line *command* behind ppp0, hang up.
+
+    *vlan* is ``"7"`` (802.1Q) or ``"100.7"`` (802.1ad over 802.1Q); *want* says what must be up
+    first: ``4`` an IPv4 address, ``6`` IPv6CP. The command finds pppd's process id in
+    ``$PPPD_PID`` and its log in ``$PPPD_LOG``.
+    """
+    return dial_in_background(
+        netns,
+        ifname,
+        user,
+        password,
+        command,
+        pppd_options=pppd_options,
+        vlan=vlan,
+        want=want,
+        wait_s=wait_s,
+        limit_s=limit_s,
+        mac=mac,
+        verbose=verbose,
+    ).wait()
