@@ -17,7 +17,7 @@ class _Domain:
     fresh: int = 0  # how many ids the cursor has passed
     out: int = 0  # ids in use or at rest
     rested: deque[int] | None = None  # ready to be given out again
-    adopted: set[int] | None = None  # in use, or used since, ahead of the cursor
+    adopted: set[int] | None = None  # occupied ahead of the cursor
 
 
 class SessionIds:
@@ -46,11 +46,9 @@ class SessionIds:
         while ids.fresh < IDS:
             session_id = (self._seed + ids.fresh) % IDS + 1
             ids.fresh += 1
-            if ids.adopted is not None and session_id in ids.adopted:
-                ids.adopted.remove(session_id)
-                continue
-            ids.out += 1
-            return session_id
+            if ids.adopted is None or session_id not in ids.adopted:
+                ids.out += 1
+                return session_id
         return None
 
     def occupy(self, domain: int, session_id: int) -> None:
