@@ -132,6 +132,14 @@ class DiscoveryMachine(RuleBasedStateMachine):
         tags += tag(TagType.AC_COOKIE, self.cookies.get((line, mac), b""))
         self.take(self.core.receive(line, mac, AC, build(Code.PADR, 0, tags), self.now))
 
+    @rule(line=st.sampled_from(LINES), mac=st.sampled_from(MACS), uniq=st.integers(0, 1))
+    def dial(self, line: AccessLine, mac: Mac, uniq: int) -> None:
+        self.padi(line, mac)
+        self.padr(line, mac, uniq)
+        for session in list(self.live.values()):
+            self.take(self.core.accepted(session.line, session.session_id, self.now))
+            self.core.opened(session.line, session.session_id)
+
     @rule(line=st.sampled_from(LINES), mac=st.sampled_from(MACS), session_id=st.integers(0, 4))
     def padt(self, line: AccessLine, mac: Mac, session_id: int) -> None:
         self.take(self.core.receive(line, mac, AC, build(Code.PADT, session_id), self.now))
