@@ -342,19 +342,23 @@ struct nat_address {
 	uint32_t owner; /* worker */
 	uint32_t adjacency;
 	uint32_t free_blocks;
-	uint32_t cursor;
-	uint32_t reserved[11];
+	uint32_t free_first; /* block index + 1, chained by next: the one that rested longest */
+	uint32_t free_last;  /* block index + 1 */
+	uint32_t reserved[10];
 };
 
 struct nat_block {
 	uint32_t session; /* session index + 1, 0: free */
 	uint32_t generation;
-	uint32_t next; /* next block of this subscriber + 1, 0: last */
+	uint32_t next; /* next block of this subscriber, or free one, + 1, 0: last */
 	uint16_t live[NAT_PLANES];
-	uint16_t overflow[NAT_PLANES]; /* mappings that found this block full and went on */
+	uint16_t overflow[NAT_PLANES]; /* live mappings in the later blocks of this subscriber */
 	uint32_t allocated_s;
-	uint32_t reserved;
+	be32 inner; /* the subscriber's address */
 };
+
+/* nat_block.next of a block that is given back but waits for room in the log */
+enum { NAT_BLOCK_UNLOGGED = -1 };
 
 enum nat_slot_flags {
 	NAT_LIVE = 1,

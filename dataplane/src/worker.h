@@ -59,6 +59,13 @@ struct bucket {
 	uint32_t stamp_ms;
 };
 
+/* How far the search for expired NAT mappings is. */
+struct nat_sweep {
+	uint64_t credit; /* blocks due, in 1/60000 */
+	uint32_t position;
+	uint32_t stamp_ms;
+};
+
 struct worker {
 	const struct tables *t; /* read-mostly from here on */
 	struct dataplane *dp;
@@ -80,6 +87,7 @@ struct worker {
 	struct bucket punt_policer[PUNT_CAUSES];
 	struct bucket icmp_policer;
 	struct bucket padt_policer;
+	struct nat_sweep nat_sweep;
 	void *node_state[MAX_NODES]; /* a node's own, made by it on first use at start: see
 					node_init */
 	/* the engine's: graph queues, transmit vectors, hand-off rings */
@@ -106,6 +114,7 @@ bool worker_handoff(struct worker *w, uint8_t to, uint16_t node_id, struct pkt *
 bool worker_punt(
 	struct worker *w, const struct punt_record *record, const uint8_t *bytes, uint16_t len);
 bool worker_event(struct worker *w, uint32_t type, uint32_t session, uint32_t arg);
+/* Stamps sequence and wall time itself, so that a refused record leaves no gap. */
 bool worker_nat_log(struct worker *w, const struct nat_log_record *record);
 /* Asks the control thread to have the kernel resolve an on-link next hop; drops duplicates. */
 void worker_resolve(struct worker *w, uint8_t port, be32 address);
