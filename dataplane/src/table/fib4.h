@@ -58,9 +58,12 @@ int fib4_add(struct fib4 *fib, uint32_t prefix, uint8_t length, enum fib_source 
 	enum fib_leaf_kind kind, uint32_t index);
 /* Returns 0 or -ENOENT. */
 int fib4_del(struct fib4 *fib, uint32_t prefix, uint8_t length, enum fib_source source);
-/* Pages freed by del are reused only after fib4_reclaim(), called once every worker has passed a
- * vector boundary since. */
+/* The source's leaf for exactly this prefix, 0 when it offers none. */
+uint32_t fib4_find(const struct fib4 *fib, uint32_t prefix, uint8_t length, enum fib_source source);
+/* Call each time every worker has passed a vector boundary since the last call: pages unlinked
+ * before that last call can be used again. */
 void fib4_reclaim(struct fib4 *fib);
-uint32_t fib4_routes(const struct fib4 *fib);
+uint32_t fib4_routes(const struct fib4 *fib); /* prefixes */
+uint32_t fib4_pages_free(const struct fib4 *fib);
 
 #endif

@@ -1,0 +1,186 @@
+/* Adjacencies: allocation, reference counts, and a hash to find them; see adjacency.h. */
+#include "adjacency.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "../hdr/ethernet.h"
+
+/* The writer's half of an entry; linked in its hash chain, or in a list of free ones. */
+struct owned {
+	uint32_t references;
+	uint32_t next;
+};
+
+struct adjacencies {
+	struct adjacency *table;
+	struct owned *owned;
+	uint32_t *bucket;
+	uint32_t mask;
+	uint32_t max;
+	uint32_t high;
+	uint32_t in_use;
+	uint32_t free, fresh, rested; /* heads; as the page lists of fib4 */
+};
+
+struct adjacencies *adjacency_create(struct adjacency *table, uint32_t max)
+{
+	uint32_t buckets = 64;
+	while (buckets < max && buckets < 1u << 20)
+		buckets *= 2;
+	struct adjacencies *a = calloc(1, sizeof(*a));
+	if (!a)
+		return NULL;
+	a->table = table;
+	a->max = max;
+	a->mask = buckets - 1;
+	a->free = a->fresh = a->rested = ADJACENCY_NONE;
+	a->owned = calloc((size_t)max + 1, sizeof(*a->owned));
+	a->bucket = malloc(buckets * sizeof(*a->bucket));
+	if (!a->owned || !a->bucket) {
+		adjacency_destroy(a);
+		return NULL;
+	}
+	memset(a->bucket, 0xff, buckets * sizeof(*a->bucket));
+	return a;
+}
+
+void adjacency_destroy(struct adjacencies *a)
+{
+	if (!a)
+		return;
+	free(a->owned);
+	free(a->bucket);
+	free(a);
+}
+
+/* Unresolved and resolved next hops are one class. */
+static unsigned class_of(unsigned kind)
+{
+	return kind == ADJ_NEIGHBOUR ? ADJ_GLEAN : kind;
+}
+
+static uint32_t *bucket_of(const struct adjacencies *a, unsigned kind, uint8_t port, be32 address)
+{
+	uint64_t key = (uint64_t)address << 16 | (uint64_t)port << 8 | class_of(kind);
+	return &a->bucket[(key * 0x9e3779b97f4a7c15ull >> 32) & a->mask];
+}
+
+static uint32_t find(const struct adjacencies *a, unsigned kind, uint8_t port, be32 address)
+{
+	uint32_t id = *bucket_of(a, kind, port, address);
+	for (; id != ADJACENCY_NONE; id = a->owned[id].next) {
+		const struct adjacency *adj = &a->table[id];
+		if (class_of(adj->kind) == class_of(kind) && adj->port == port &&
+			adj->address == address)
+			return id;
+	}
+	return ADJACENCY_NONE;
+}
+
+uint32_t adjacency_find(const struct adjacencies *a, uint8_t port, be32 address)
+{
+	return find(a, ADJ_GLEAN, port, address);
+}
+
+static uint32_t allocate(struct adjacencies *a)
+{
+	uint32_t id = a->free;
+	if (id != ADJACENCY_NONE)
+		a->free = a->owned[id].next;
+	else if (a->high < a->max)
+		id = a->high++;
+	return id;
+}
+
+static void publish(struct adjacency *adj, enum adjacency_kind kind)
+{
+	__atomic_store_n(&adj->kind, (uint8_t)kind, __ATOMIC_RELEASE);
+}
+
+uint32_t adjacency_get(struct adjacencies *a, enum adjacency_kind kind, uint8_t port, be32 address,
+	uint32_t index, uint16_t mtu)
+{
+	assert(kind != ADJ_FREE && kind != ADJ_NEIGHBOUR);
+	uint32_t id = find(a, kind, port, address);
+	if (id == ADJACENCY_NONE) {
+		id = allocate(a);
+		if (id == ADJACENCY_NONE)
+			return id;
+		struct adjacency *adj = &a->table[id];
+		memset(adj, 0, sizeof(*adj));
+		adj->port = port;
+		adj->mtu = mtu;
+		adj->index = index;
+		adj->address = address;
+		publish(adj, kind);
+		uint32_t *bucket = bucket_of(a, kind, port, address);
+		a->owned[id].next = *bucket;
+		*bucket = id;
+		a->in_use++;
+	}
+	a->owned[id].references++;
+	return id;
+}
+
+void adjacency_put(struct adjacencies *a, uint32_t id)
+{
+	assert(id < a->high && a->owned[id].references);
+	if (--a->owned[id].references)
+		return;
+	struct adjacency *adj = &a->table[id];
+	uint32_t *link = bucket_of(a, adj->kind, adj->port, adj->address);
+	while (*link != id)
+		link = &a->owned[*link].next;
+	*link = a->owned[id].next;
+	publish(adj, ADJ_FREE);
+	a->owned[id].next = a->fresh;
+	a->fresh = id;
+	a->in_use--;
+}
+
+void adjacency_resolve(
+	struct adjacencies *a, uint32_t id, const uint8_t destination[6], const uint8_t source[6])
+{
+	struct adjacency *adj = &a->table[id];
+	uint64_t first; /* all of the destination and two bytes that do not change */
+	memcpy(&first, destination, 6);
+	memcpy((uint8_t *)&first + 6, source, 2);
+	__atomic_store_n((uint64_t *)(void *)adj->rewrite, first, __ATOMIC_RELAXED);
+	memcpy(adj->rewrite + 8, source + 2, 4);
+	be16 type = hton16(ETHERTYPE_IP4);
+	memcpy(adj->rewrite + 12, &type, sizeof(type));
+	adj->rewrite_len = ETH_LEN;
+	publish(adj, ADJ_NEIGHBOUR);
+}
+
+void adjacency_unresolve(struct adjacencies *a, uint32_t id)
+{
+	a->table[id].flags = 0;
+	publish(&a->table[id], ADJ_GLEAN);
+}
+
+void adjacency_reclaim(struct adjacencies *a)
+{
+	while (a->rested != ADJACENCY_NONE) {
+		uint32_t id = a->rested;
+		a->rested = a->owned[id].next;
+		a->owned[id].next = a->free;
+		a->free = id;
+	}
+	a->rested = a->fresh;
+	a->fresh = ADJACENCY_NONE;
+}
+
+uint32_t adjacency_in_use(const struct adjacencies *a)
+{
+	return a->in_use;
+}
+
+uint32_t adjacency_high(const struct adjacencies *a)
+{
+	return a->high;
+}
+
+_Static_assert(offsetof(struct adjacency, rewrite) % 8 == 0, "MAC changes in one store");

@@ -1,0 +1,42 @@
+/*
+ * Where packets go: adjacencies in the arena, shared by all routes that name the same place and
+ * counted by the control thread, the one writer. Readers take no lock.
+ */
+#ifndef BNG_ADJACENCY_H
+#define BNG_ADJACENCY_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "dataplane.h"
+
+enum { ADJACENCY_NONE = 0xffffffff, ADJACENCY_NO_PORT = 0xff };
+enum adjacency_flags { ADJACENCY_STALE = 1 }; /* neighbour to be confirmed while it is in use */
+
+struct adjacencies; /* the writer's state */
+
+struct adjacencies *adjacency_create(struct adjacency *table, uint32_t max);
+void adjacency_destroy(struct adjacencies *a);
+/*
+ * The adjacency for (kind, port, address), made when there is none, with one reference more.
+ * ADJ_GLEAN and ADJ_NEIGHBOUR are the same place, unresolved and resolved: asking for a known
+ * neighbour as ADJ_GLEAN gives the neighbour. `index` and `mtu` count when it is made. Returns
+ * ADJACENCY_NONE when the table is full.
+ */
+uint32_t adjacency_get(struct adjacencies *a, enum adjacency_kind kind, uint8_t port, be32 address,
+	uint32_t index, uint16_t mtu);
+/* Gives the reference back; the last one frees it. */
+void adjacency_put(struct adjacencies *a, uint32_t id);
+/* A next hop becomes ADJ_NEIGHBOUR in place, or changes its MAC: one store for readers. */
+void adjacency_resolve(
+	struct adjacencies *a, uint32_t id, const uint8_t destination[6], const uint8_t source[6]);
+/* ... and ADJ_GLEAN again. */
+void adjacency_unresolve(struct adjacencies *a, uint32_t id);
+/* The one for a next hop, or ADJACENCY_NONE. */
+uint32_t adjacency_find(const struct adjacencies *a, uint8_t port, be32 address);
+/* As fib4_reclaim(): freed entries may be used again. */
+void adjacency_reclaim(struct adjacencies *a);
+uint32_t adjacency_in_use(const struct adjacencies *a);
+uint32_t adjacency_high(const struct adjacencies *a); /* all ever used are below */
+
+#endif
