@@ -1,0 +1,158 @@
+"""Who asks, and what a subscriber may have: one attribute model for every source of it.
+
+RADIUS (RFC 2865), the local user file and CoA (RFC 5176) all end in a `SubscriberProfile`; each
+field names the RADIUS attribute it stands for. Access-independent: nothing here knows PPPoE.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from ipaddress import IPv4Address, IPv4Network
+from typing import Protocol
+
+from bng.ethernet import AccessLine, Mac
+from bng.ppp.credentials import Credentials
+
+NO_NAT = "none"
+"""The NAT profile that every configuration has: never translate."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FramedRoute:
+    """A network behind the subscriber (RFC 2865 §5.22, Framed-Route).
+
+    *gateway* None is the subscriber itself, which RADIUS writes as 0.0.0.0.
+    """
+
+    prefix: IPv4Network
+    gateway: IPv4Address | None = None
+    metric: int = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RatePolicy:
+    """A single-rate policer (RFC 2697): committed rate in bit/s, burst in bytes, both 64 bits."""
+
+    cir_bps: int
+    cbs_bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SubscriberProfile:
+    """What one subscriber gets. None or empty: nothing was said, the configuration decides."""
+
+    user_name: str
+    """User-Name (RFC 2865 §5.1), as accounting will show it."""
+    ipv4_address: IPv4Address | None = None
+    """Framed-IP-Address (§5.8), a static one."""
+    ipv4_pool: str | None = None
+    """Framed-Pool (RFC 2869 §5.18)."""
+    routes: tuple[FramedRoute, ...] = ()
+    """Framed-Route (RFC 2865 §5.22)."""
+    ipv4_dns: tuple[IPv4Address, ...] = ()
+    """Primary and secondary DNS server (RFC 1877 §1.1, §1.3)."""
+    ipv4_nbns: tuple[IPv4Address, ...] = ()
+    """Primary and secondary NBNS server (RFC 1877 §1.2, §1.4)."""
+    ipv6_interface_id: int | None = None
+    """Framed-Interface-Id (RFC 3162 §2.2), 64 bits."""
+    rate_up: RatePolicy | None = None
+    """What the subscriber may send."""
+    rate_down: RatePolicy | None = None
+    """What the subscriber may receive."""
+    mtu: int | None = None
+    """Framed-MTU (RFC 2865 §5.12): the largest IP packet, in bytes."""
+    mss_clamp: bool | None = None
+    """Whether TCP SYN segments get an MSS that fits the MTU."""
+    nat_profile: str | None = None
+    """A ``[nat.profile.X]`` of the configuration, or ``none``: never translate."""
+    session_timeout_s: int | None = None
+    """Session-Timeout (§5.27)."""
+    idle_timeout_s: int | None = None
+    """Idle-Timeout (§5.28)."""
+    simultaneous_use: int | None = None
+    """Port-Limit (§5.42): how many sessions this user may hold at once."""
+    reply_message: str = ""
+    """Reply-Message (§5.18), shown to the peer with the success."""
+
+    def unserved(self) -> list[str]:
+        """Return the attributes that are set and that this version does not enforce."""
+        return [name for name in UNSERVED if getattr(self, name) is not None]
+
+
+UNSERVED = ("rate_up", "rate_down")
+"""Fields of `SubscriberProfile` that are carried and shown, but not enforced yet."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccessRequest:
+    """One question to a backend (RFC 2865 §4.1).
+
+    *request_id* is chosen by the session and comes back with a late answer, together with
+    *acct_session_id*, so that an answer to an older question is known as stale.
+    """
+
+    acct_session_id: str
+    request_id: int
+    credentials: Credentials
+    line: AccessLine
+    mac: Mac
+    service_name: str = ""
+    circuit_id: bytes | None = None
+    """Agent-Circuit-Id (RFC 4679 §3.3.1), as the access node sent it."""
+    remote_id: bytes | None = None
+    """Agent-Remote-Id (RFC 4679 §3.3.2)."""
+
+    @property
+    def user_name(self) -> str:
+        """The name that the peer gave with its credentials."""
+        return self.credentials.user_name
+
+
+class RejectReason(StrEnum):
+    """Why access was refused: for logs and counters, never told to the peer."""
+
+    UNKNOWN_USER = "unknown-user"
+    WRONG_PASSWORD = "wrong-password"  # noqa: S105 - a reason, not a secret
+    PASSWORD_NOT_USABLE = "password-not-usable"  # noqa: S105
+    """The method needs the clear text (or the NT hash), and only a hash is stored."""
+
+
+@dataclass(frozen=True, slots=True)
+class AccessAccept:
+    """Access-Accept (RFC 2865 §4.2).
+
+    *message* goes to the peer; *authenticator_response* is the ``S=`` value that MS-CHAPv2 owes
+    it (RFC 2759 §5), None with every other method.
+    """
+
+    profile: SubscriberProfile
+    message: str = ""
+    authenticator_response: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AccessReject:
+    """Access-Reject (RFC 2865 §4.3): *message* for the peer, *reason* and *detail* for the log."""
+
+    reason: RejectReason
+    message: str = "Authentication failed"
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """The answer comes later, as an event with (*acct_session_id*, *request_id*)."""
+
+    acct_session_id: str
+    request_id: int
+
+
+AccessAnswer = AccessAccept | AccessReject
+"""What a backend says in the end."""
+
+
+class Backend(Protocol):
+    """Whoever decides on access: the local user file here, RADIUS elsewhere."""
+
+    def start(self, request: AccessRequest, now: float) -> AccessAnswer | Pending:
+        """Answer *request* at once, or promise to. Never blocks on anything outside."""
+        ...

@@ -1,0 +1,262 @@
+"""The user file: ``[default]``, ``[profile.X]`` and ``[user."NAME"]`` tables of one model.
+
+A user's profile is ``[default]``, then the profile it names, then its own keys, each over the one
+before. Loading is all or nothing: one wrong key and the file is refused, with file, line and key.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from ipaddress import IPv4Address, IPv4Network
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field, PlainValidator, ValidationError
+
+from bng.aaa.model import NO_NAT, FramedRoute, RatePolicy, SubscriberProfile
+from bng.aaa.password import ClearText, StoredPassword, parse_password
+from bng.tomlfile import Key, Problem, Table, TomlFile, problems_of
+from bng.tomltypes import Address, List, Name, Prefix, reader
+
+MAX_USER_NAME_BYTES = 253
+"""User-Name is one RADIUS attribute (RFC 2865 §5.1)."""
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """One user of the file: the stored password and the profile, templates already applied."""
+
+    password: StoredPassword
+    profile: SubscriberProfile
+
+
+@dataclass(frozen=True, slots=True)
+class Users:
+    """One loaded user file."""
+
+    by_name: Mapping[str, User]
+    decoy: StoredPassword = field(init=False)
+    """What a request for an unknown user is checked against, for the sake of the time it takes:
+    a password of the kind that most users have. The outcome is not looked at."""
+
+    def __post_init__(self) -> None:
+        kinds = Counter(type(user.password) for user in self.by_name.values())
+        decoy: StoredPassword = ClearText(b"-")
+        if kinds:
+            kind = kinds.most_common(1)[0][0]
+            decoy = next(u.password for u in self.by_name.values() if type(u.password) is kind)
+        object.__setattr__(self, "decoy", decoy)
+
+    def __len__(self) -> int:
+        return len(self.by_name)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Known:
+    """What the configuration offers for a user file to name."""
+
+    pools: Collection[str] = ()
+    nat_profiles: Collection[str] = ()
+    own_addresses: Collection[IPv4Address] = ()
+    """Addresses of the box itself, which no subscriber may have."""
+
+
+class _Rate(Table):
+    cir_bps: int = Field(ge=8_000, le=(1 << 63) - 1)
+    cbs_bytes: int = Field(ge=1_500, le=(1 << 63) - 1)
+
+
+class _Route(Table):
+    prefix: Prefix
+    gateway: Address | None = None
+    metric: int = Field(default=1, ge=1, le=0xFFFF_FFFF)
+
+
+def _password(value: object) -> StoredPassword:
+    if not isinstance(value, str):
+        raise ValueError("must be a string")
+    return parse_password(value)
+
+
+def _interface_id(text: str) -> int:
+    """Read ``0:0:0:1`` as RFC 3162 §2.2 means it; RFC 5072 §4.1 forbids zero."""
+    if not re.fullmatch(r"(?:[0-9A-Fa-f]{1,4}:){3}[0-9A-Fa-f]{1,4}", text):
+        raise ValueError(text)
+    groups = [int(group, 16) for group in text.split(":")]
+    found = groups[0] << 48 | groups[1] << 32 | groups[2] << 16 | groups[3]
+    if found == 0:
+        raise ValueError(text)
+    return found
+
+
+InterfaceId = Annotated[
+    int, reader(_interface_id, 'four groups of hexadecimal digits, not all zero: "0:0:0:1"')
+]
+
+
+class _Template(Table):
+    """What ``[profile.X]`` may say: the fields of `SubscriberProfile` that users can share."""
+
+    ipv4_pool: Name | None = None
+    ipv4_dns: List[Address] = Field(default=(), max_length=2)
+    ipv4_nbns: List[Address] = Field(default=(), max_length=2)
+    rate_up: _Rate | None = None
+    rate_down: _Rate | None = None
+    mtu: int | None = Field(default=None, ge=576, le=9_192)
+    mss_clamp: bool | None = None
+    nat_profile: Name | None = None
+    session_timeout_s: int | None = Field(default=None, ge=1, le=0xFFFF_FFFF)
+    idle_timeout_s: int | None = Field(default=None, ge=1, le=4_000_000)
+    simultaneous_use: int | None = Field(default=None, ge=1, le=1_000)
+    reply_message: str = Field(default="", max_length=200)
+
+
+class _Default(_Template):
+    """What ``[default]`` may say: also which profile a user has that names none."""
+
+    profile: str | None = None
+
+
+class _User(_Default):
+    """What ``[user."NAME"]`` may say: also the keys that belong to one user alone."""
+
+    password: Annotated[StoredPassword, PlainValidator(_password)]
+    ipv4_address: Address | None = None
+    routes: List[_Route] = Field(default=(), max_length=64)
+    ipv6_interface_id: InterfaceId | None = None
+
+
+class _File(Table):
+    default: _Default = _Default()
+    profile: dict[Name, _Template] = Field(default_factory=dict)
+    user: dict[str, dict[str, object]] = Field(default_factory=dict)
+
+
+Raw = Mapping[str, object]
+
+
+def load(path: Path, known: Known | None = None) -> Users:
+    """Read the user file at *path*; with *known*, check the names that it uses.
+
+    Raises: ConfigError that names every wrong key; nothing is loaded then.
+    """
+    file = TomlFile.read(path)
+    content = file.validate(_File, file.data)
+    loader = _Loader(known, _templates(file.data))
+    if content.default.profile is not None and content.default.profile not in content.profile:
+        loader.problem(("default", "profile"), f"there is no [profile.{content.default.profile}]")
+    loader.check_names(("default",), content.default)
+    for name, template in content.profile.items():
+        loader.check_names(("profile", name), template)
+    users = {
+        name: user
+        for name, raw in content.user.items()
+        if (user := loader.user(name, raw)) is not None
+    }
+    if loader.problems:
+        raise file.error(loader.problems)
+    return Users(users)
+
+
+def _templates(data: Raw) -> dict[object, Raw]:
+    """Return what a user starts from, by the name of its profile; None is no profile."""
+    default, profiles = data.get("default", {}), data.get("profile", {})
+    assert isinstance(default, dict) and isinstance(profiles, dict)  # noqa: S101 - validated
+    return {None: default, **{name: {**default, **own} for name, own in profiles.items()}}
+
+
+class _Loader:
+    """What loading one file needs to remember from user to user."""
+
+    def __init__(self, known: Known | None, templates: Mapping[object, Raw]) -> None:
+        self._known = known
+        self._templates = templates
+        self._owners: dict[IPv4Address | IPv4Network, str] = {}
+        self.problems: list[Problem] = []
+
+    def problem(self, key: Key, message: str) -> None:
+        self.problems.append((key, message))
+
+    def user(self, name: str, raw: Raw) -> User | None:
+        """Return the user *name*, or None when its table has a problem, then noted."""
+        at: Key = ("user", name)
+        if not 1 <= len(name.encode()) <= MAX_USER_NAME_BYTES or not name.isprintable():
+            self.problem(at, f"a user name has 1 to {MAX_USER_NAME_BYTES} bytes, all printable")
+        profile = raw.get("profile", self._templates[None].get("profile"))
+        template = self._templates.get(profile) if isinstance(profile, str | None) else None
+        if template is None:
+            template = self._templates[None]
+            if "profile" in raw and isinstance(profile, str):
+                self.problem((*at, "profile"), f"there is no [profile.{profile}]")
+        try:
+            entry = _User.model_validate({**template, **raw})
+        except ValidationError as error:
+            self.problems += problems_of(error, at)
+            return None
+        self._check_address(at, entry)
+        for index, route in enumerate(entry.routes):
+            self._claim((*at, "routes", index, "prefix"), route.prefix, name)
+        if raw.keys() & _NAMES:
+            self.check_names(at, entry, raw)
+        return User(entry.password, _profile(name, entry))
+
+    def check_names(self, at: Key, entry: _Template, raw: Raw | None = None) -> None:
+        """Note names that the configuration lacks; with *raw*, of its own keys only."""
+        if self._known is None:
+            return
+        offered = {"ipv4_pool": self._known.pools, "nat_profile": self._known.nat_profiles}
+        for key, table in _NAMES.items():
+            name = getattr(entry, key)
+            if name in (None, *offered[key]) or (raw is not None and key not in raw):
+                continue
+            if (key, name) != ("nat_profile", NO_NAT):
+                self.problem((*at, key), f"there is no {table.format(name)} in the configuration")
+
+    def _check_address(self, at: Key, entry: _User) -> None:
+        address = entry.ipv4_address
+        if address is None:
+            return
+        at = (*at, "ipv4_address")
+        self._claim(at, address, str(at[1]))
+        if self._known is not None and address in self._known.own_addresses:
+            self.problem(at, f"{address} is an address of this box")
+        if (entry.simultaneous_use or 1) > 1:
+            self.problem(at, "a static address allows one session: simultaneous_use must be 1")
+
+    def _claim(self, key: Key, thing: IPv4Address | IPv4Network, name: str) -> None:
+        owner = self._owners.setdefault(thing, name)
+        if owner != name:
+            self.problem(key, f"{thing} belongs to user {owner}, too")
+
+
+_NAMES = {"ipv4_pool": '[[pool]] named "{}"', "nat_profile": "[nat.profile.{}]"}
+"""Keys that name something of the configuration, and how that is written there."""
+
+
+def _profile(name: str, entry: _User) -> SubscriberProfile:
+    return SubscriberProfile(
+        user_name=name,
+        ipv4_address=entry.ipv4_address,
+        ipv4_pool=entry.ipv4_pool,
+        routes=tuple(
+            FramedRoute(prefix=route.prefix, gateway=route.gateway, metric=route.metric)
+            for route in entry.routes
+        ),
+        ipv4_dns=entry.ipv4_dns,
+        ipv4_nbns=entry.ipv4_nbns,
+        ipv6_interface_id=entry.ipv6_interface_id,
+        rate_up=_rate(entry.rate_up),
+        rate_down=_rate(entry.rate_down),
+        mtu=entry.mtu,
+        mss_clamp=entry.mss_clamp,
+        nat_profile=entry.nat_profile,
+        session_timeout_s=entry.session_timeout_s,
+        idle_timeout_s=entry.idle_timeout_s,
+        simultaneous_use=entry.simultaneous_use,
+        reply_message=entry.reply_message,
+    )
+
+
+def _rate(rate: _Rate | None) -> RatePolicy | None:
+    return None if rate is None else RatePolicy(cir_bps=rate.cir_bps, cbs_bytes=rate.cbs_bytes)

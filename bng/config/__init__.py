@@ -1,0 +1,52 @@
+"""bng.toml as one typed, frozen value, checked in full before anything uses it.
+
+Every error names file, line and key. This package reads files and nothing else: it opens no
+socket and asks no kernel whether an interface exists.
+"""
+
+from pathlib import Path
+
+from bng.config import checks
+from bng.config.arguments import dataplane_args
+from bng.config.model import AccessPort, AccessRule, Config, Pool, RoutedPort
+from bng.config.reload import Change, Needs, diff
+from bng.tomlfile import TomlFile
+from bng.tomltypes import IPv4Range, VlanRange
+
+__all__ = [
+    "AccessPort",
+    "AccessRule",
+    "Change",
+    "Config",
+    "IPv4Range",
+    "Needs",
+    "Pool",
+    "RoutedPort",
+    "VlanRange",
+    "dataplane_args",
+    "diff",
+    "load",
+    "parse",
+]
+
+
+def load(path: Path) -> Config:
+    """Read and check the configuration file at *path*.
+
+    Raises: ConfigError that names every wrong key, one a line, as ``FILE:LINE: KEY: what``.
+    """
+    return _checked(TomlFile.read(path))
+
+
+def parse(path: Path, raw: bytes) -> Config:
+    """Check *raw* as if it were read from *path*. Raises: ConfigError."""
+    return _checked(TomlFile.parse(path, raw))
+
+
+def _checked(file: TomlFile) -> Config:
+    config = file.validate(Config, file.data)
+    problems = checks.problems(config)
+    if problems:
+        raise file.error(problems)
+    users = file.path.parent / config.aaa.users
+    return config.model_copy(update={"aaa": config.aaa.model_copy(update={"users": users})})

@@ -1,0 +1,257 @@
+"""What the keys of bng.toml mean to each other: checks that no single key can make.
+
+Each check yields (key, message) pairs; `bng.config.load` reports them with file and line.
+"""
+
+from collections.abc import Iterator
+from ipaddress import IPv4Address, IPv4Network
+from itertools import pairwise
+
+from bng.aaa.model import NO_NAT
+from bng.config.model import (
+    MAX_NAT_ADDRESSES,
+    MAX_POOL_ADDRESSES,
+    MAX_PORTS,
+    PPPOE_MRU,
+    PPPOE_OVERHEAD,
+    AccessPort,
+    Config,
+    RoutedPort,
+)
+from bng.tomlfile import Key, Problem
+from bng.tomltypes import IPv4Range
+
+MAX_SERVICE_NAME_TAGS_BYTES = 512
+"""What all Service-Name tags together may take of a PADO."""
+
+
+def problems(config: Config) -> list[Problem]:
+    """Return what is wrong with *config*, whose keys are each right for themselves."""
+    return [problem for check in _CHECKS for problem in check(config)]
+
+
+def _repeated(config: Config) -> Iterator[Problem]:
+    """Find what may be in the file only once."""
+    ports, pools, nat_pools = config.port, config.pool, config.nat.pool
+    yield from _repeats(
+        *((("port", n, "name"), port.name) for n, port in enumerate(ports)),
+    )
+    yield from _repeats(
+        *((("port", n, "interface"), port.interface) for n, port in enumerate(ports)),
+        *(
+            (("port", n, "tap"), port.tap_name)
+            for n, port in enumerate(ports)
+            if isinstance(port, RoutedPort)
+        ),
+    )
+    yield from _repeats(*((("route", n, "prefix"), r.prefix) for n, r in enumerate(config.route)))
+    yield from _repeats(*((("pool", n, "name"), pool.name) for n, pool in enumerate(pools)))
+    yield from _repeats(
+        *((("nat", "pool", n, "name"), pool.name) for n, pool in enumerate(nat_pools))
+    )
+    yield from _repeats(*((("ppp", "auth", n), name) for n, name in enumerate(config.ppp.auth)))
+    workers = config.dataplane.workers
+    yield from _repeats(*((("dataplane", "workers", n), cpu) for n, cpu in enumerate(workers)))
+
+
+def _repeats(*values: tuple[Key, object]) -> Iterator[Problem]:
+    seen = set()
+    for key, value in values:
+        if value in seen:
+            yield key, f"{value} is in use already"
+        seen.add(value)
+
+
+def _port_counts(config: Config) -> Iterator[Problem]:
+    if not config.access_ports:
+        yield ("port",), 'no port has role = "access"'
+    if len(config.port) + len(config.routed_ports) > MAX_PORTS:
+        yield ("port",), f"more than {MAX_PORTS} ports, where a routed port counts twice"
+
+
+def _access_rules(config: Config) -> Iterator[Problem]:
+    for index, port in enumerate(config.port):
+        if not isinstance(port, AccessPort):
+            continue
+        for number, rule in enumerate(port.access):
+            at: Key = ("port", index, "access", number)
+            if rule.outer.high == 0 and rule.inner.high != 0:
+                yield (*at, "inner"), 'must be "none" where outer is "none"'
+            for other_number, other in enumerate(port.access[:number]):
+                if rule.outer.overlaps(other.outer) and rule.inner.overlaps(other.inner):
+                    yield at, f"overlaps port[{index}].access[{other_number}]"
+
+
+def _routed_ports(config: Config) -> Iterator[Problem]:
+    seen: list[tuple[IPv4Network, str]] = []
+    for index, port in enumerate(config.port):
+        if not isinstance(port, RoutedPort):
+            continue
+        for number, address in enumerate(port.addresses):
+            at: Key = ("port", index, "addresses", number)
+            if not _is_unicast(address.ip):
+                yield at, f"{address.ip} is not a unicast address"
+            for network, name in seen:
+                if name != port.name and address.network.overlaps(network):
+                    yield at, f"overlaps {network} of port {name}"
+            seen.append((address.network, port.name))
+
+
+def _routes(config: Config) -> Iterator[Problem]:
+    addresses = [address for port in config.routed_ports for address in port.addresses]
+    for index, route in enumerate(config.route):
+        if any(route.via == address.ip for address in addresses):
+            yield ("route", index, "via"), f"{route.via} is an address of this box"
+        elif not any(route.via in address.network for address in addresses):
+            yield ("route", index, "via"), f"{route.via} is in no network of a routed port"
+
+
+def _services(config: Config) -> Iterator[Problem]:
+    pppoe = config.pppoe
+    lists: list[tuple[Key, tuple[str, ...]]] = [(("pppoe", "service_names"), pppoe.service_names)]
+    lists += [
+        (("port", index, "service_names"), port.service_names)
+        for index, port in enumerate(config.port)
+        if isinstance(port, AccessPort) and port.service_names is not None
+    ]
+    for key, names in lists:
+        if sum(4 + len(name) for name in names) > MAX_SERVICE_NAME_TAGS_BYTES:
+            yield key, f"more than fits into {MAX_SERVICE_NAME_TAGS_BYTES} bytes of a PADO"
+        if not (names or pppoe.accept_any_service or pppoe.accept_empty_service):
+            yield key, "no service is offered: name one, or accept any or the empty one"
+    if pppoe.holdoff_max_s < pppoe.holdoff_initial_s:
+        yield ("pppoe", "holdoff_max_s"), "must be at least holdoff_initial_s"
+
+
+def _mtus(config: Config) -> Iterator[Problem]:
+    largest = max((port.mtu for port in config.access_ports), default=0) - PPPOE_OVERHEAD
+    if config.access_ports and config.pppoe.max_payload > max(largest, PPPOE_MRU):
+        yield (
+            ("pppoe", "max_payload"),
+            f"no access port has an mtu of {config.pppoe.max_payload + PPPOE_OVERHEAD}",
+        )
+    if config.ppp.mru > config.pppoe.max_payload:
+        yield ("ppp", "mru"), f"more than pppoe.max_payload, {config.pppoe.max_payload}"
+    needed = min(config.ppp.mru, PPPOE_MRU) + PPPOE_OVERHEAD
+    for index, port in enumerate(config.port):
+        if isinstance(port, AccessPort) and port.mtu < needed:
+            yield ("port", index, "mtu"), f"must be at least {needed} for ppp.mru {config.ppp.mru}"
+
+
+def _pools(config: Config) -> Iterator[Problem]:
+    for index, pool in enumerate(config.pool):
+        at: Key = ("pool", index)
+        if sum(len(part) for part in pool.ranges) > MAX_POOL_ADDRESSES:
+            yield (*at, "ranges"), f"more than {MAX_POOL_ADDRESSES} addresses"
+        for number, part in enumerate(pool.ranges):
+            if not (_is_unicast(part.first) and _is_unicast(part.last)):
+                yield (*at, "ranges", number), f"{part} is not unicast"
+        for number, part in enumerate(pool.exclude):
+            if not any(part.first in outer and part.last in outer for outer in pool.ranges):
+                yield (*at, "exclude", number), f"{part} is not inside one of the ranges"
+        if not _is_unicast(pool.gateway):
+            yield (*at, "gateway"), f"{pool.gateway} is not a unicast address"
+
+
+def _shared_addresses(config: Config) -> Iterator[Problem]:
+    """Find addresses in two pools, be they of private or of public addresses."""
+    parts: list[tuple[IPv4Range, Key, str]] = [
+        (part, ("pool", index, "ranges", number), f"pool {pool.name}")
+        for index, pool in enumerate(config.pool)
+        for number, part in enumerate(pool.ranges)
+    ]
+    parts += [
+        (_whole(prefix), ("nat", "pool", index, "addresses", number), f"NAT pool {pool.name}")
+        for index, pool in enumerate(config.nat.pool)
+        for number, prefix in enumerate(pool.addresses)
+    ]
+    parts.sort(key=lambda entry: (entry[0].first, entry[0].last))
+    for (before, _, owner), (part, key, _) in pairwise(parts):
+        if part.overlaps(before):
+            yield key, f"overlaps {before} of {owner}"
+
+
+def _pool_chain(config: Config) -> Iterator[Problem]:
+    nexts = {pool.name: pool.next for pool in config.pool}
+    for index, pool in enumerate(config.pool):
+        if pool.next is not None and pool.next not in nexts:
+            yield ("pool", index, "next"), f"there is no pool {pool.next}"
+        step, passed = pool.next, set()
+        while step is not None and step not in passed:
+            if step == pool.name:
+                yield ("pool", index, "next"), "the chain of pools comes back to this one"
+            passed.add(step)
+            step = nexts.get(step)
+    default = config.session.default_pool
+    if default is not None and default not in nexts:
+        yield ("session", "default_pool"), f"there is no pool {default}"
+
+
+def _own_addresses(config: Config) -> Iterator[Problem]:
+    """Find addresses of the box that are given to a subscriber."""
+    own: list[tuple[Key, IPv4Address]] = [
+        (("pool", index, "gateway"), pool.gateway) for index, pool in enumerate(config.pool)
+    ]
+    own += [
+        (("port", index, "addresses", number), address.ip)
+        for index, port in enumerate(config.port)
+        if isinstance(port, RoutedPort)
+        for number, address in enumerate(port.addresses)
+    ]
+    for key, address in own:
+        for pool in config.pool:
+            if pool.gives(address):
+                yield key, f"pool {pool.name} gives {address} to subscribers: exclude it there"
+
+
+def _nat(config: Config) -> Iterator[Problem]:
+    nat = config.nat
+    if nat.port_block_size & (nat.port_block_size - 1):
+        yield ("nat", "port_block_size"), "must be a power of two"
+    if NO_NAT in nat.profile:
+        yield ("nat", "profile", NO_NAT), f"{NO_NAT} is built in: never translate"
+    own = {address.ip for port in config.routed_ports for address in port.addresses}
+    own |= {pool.gateway for pool in config.pool}
+    parts = [
+        (_whole(prefix), ("nat", "pool", index, "addresses", number))
+        for index, pool in enumerate(nat.pool)
+        for number, prefix in enumerate(pool.addresses)
+    ]
+    for part, key in parts:
+        if not (_is_unicast(part.first) and _is_unicast(part.last)):
+            yield key, f"{part} is not unicast"
+        for address in sorted(own):
+            if address in part:
+                yield key, f"holds {address}, an address of this box"
+    if sum(len(part) for part, _ in parts) > MAX_NAT_ADDRESSES:
+        yield ("nat", "pool"), f"more than {MAX_NAT_ADDRESSES} public addresses"
+
+
+def _whole(prefix: IPv4Network) -> IPv4Range:
+    return IPv4Range(prefix.network_address, prefix.broadcast_address)
+
+
+def _is_unicast(address: IPv4Address) -> bool:
+    """Return whether a host could have *address* (RFC 1122 §3.2.1.3)."""
+    return not (
+        address.is_multicast
+        or address.is_loopback
+        or address.is_reserved
+        or int(address) >> 24 == 0
+    )
+
+
+_CHECKS = (
+    _repeated,
+    _port_counts,
+    _access_rules,
+    _routed_ports,
+    _routes,
+    _services,
+    _mtus,
+    _pools,
+    _shared_addresses,
+    _pool_chain,
+    _own_addresses,
+    _nat,
+)

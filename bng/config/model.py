@@ -1,0 +1,303 @@
+"""The tables and keys of bng.toml, their types, bounds and defaults.
+
+A key that is not here is an error. What keys mean to each other is in `bng.config.checks`, what
+changing one needs is in `bng.config.reload`.
+"""
+
+from ipaddress import IPv4Address, IPv4Network
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Discriminator, Field, Tag
+
+from bng.aaa.users import Known
+from bng.tomlfile import ROLE_MARK, Table
+from bng.tomltypes import (
+    AbsolutePath,
+    AccountName,
+    Address,
+    AddressRange,
+    Device,
+    FileMode,
+    InterfaceAddress,
+    Label,
+    List,
+    Name,
+    PortName,
+    Prefix,
+    Vlans,
+)
+
+PPPOE_OVERHEAD = 8
+"""PPPoE header and PPP protocol field (RFC 2516 §7)."""
+PPPOE_MRU = 1492
+"""The largest MRU without PPP-Max-Payload (RFC 2516 §7)."""
+MAX_WORKERS = 16
+MAX_PORTS = 32
+"""Ports of the dataplane; each routed port takes two, for its TAP."""
+MAX_ACCESS_RULES = 64
+MAX_NAT_ADDRESSES = 4096
+MAX_POOL_ADDRESSES = 1 << 22
+"""A /10, the whole shared address space (RFC 6598 §7)."""
+
+
+class System(Table):
+    """``[system]``: names, places, logs, who may use the management socket."""
+
+    name: Label = "bng"
+    run_dir: AbsolutePath = Path("/run/bng")
+    state_dir: AbsolutePath = Path("/var/lib/bng")
+    socket_user: AccountName | None = None
+    socket_group: AccountName | None = None
+    socket_mode: FileMode = 0o660
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    log_format: Literal["json", "console"] = "json"
+
+    @property
+    def management_socket(self) -> Path:
+        """Where bngctl finds bngd."""
+        return self.run_dir / "bngd.sock"
+
+
+class Dataplane(Table):
+    """``[dataplane]``: what bng-dataplane allocates when it starts."""
+
+    socket: AbsolutePath | None = None
+    workers: List[Annotated[int, Field(ge=0, le=1023)]] = Field(
+        default=(0,), min_length=1, max_length=MAX_WORKERS
+    )
+    max_sessions: int = Field(default=20_000, ge=1, le=1_000_000)
+    hugepages: Literal["auto", "on", "off"] = "auto"
+    buffers_per_worker: int = Field(default=16_384, ge=1_024, le=1_048_576)
+
+
+class AccessRule(Table):
+    """``[[port.access]]``: VLANs on which discovery is accepted."""
+
+    outer: Vlans
+    inner: Vlans
+
+
+class _Port(Table):
+    name: PortName
+    interface: Device
+    driver: Literal["af_packet", "tap", "pcap", "gen"] = "af_packet"
+    mtu: int = Field(default=1500, ge=576, le=9_200)
+
+
+class AccessPort(_Port):
+    """``[[port]]`` with role ``access``: towards subscribers."""
+
+    role: Literal["access"]
+    p_bit: int = Field(default=6, ge=0, le=7)
+    pado_delay_ms: int = Field(default=0, ge=0, le=10_000)
+    service_names: List[Label] | None = Field(default=None, max_length=64)
+    max_sessions: int | None = Field(default=None, ge=1, le=1_000_000)
+    access: List[AccessRule] = Field(min_length=1, max_length=MAX_ACCESS_RULES)
+
+
+class RoutedPort(_Port):
+    """``[[port]]`` with role ``routed``: towards the network; has a TAP twin in the kernel."""
+
+    role: Literal["routed"]
+    tap: Device | None = None
+    addresses: List[InterfaceAddress] = Field(min_length=1, max_length=16)
+
+    @property
+    def tap_name(self) -> str:
+        """The name of the TAP, ``bng-NAME`` unless the file says another."""
+        return self.tap or f"bng-{self.name}"
+
+
+def _role(value: object) -> str | None:
+    role = value.get("role") if isinstance(value, dict) else None
+    return ROLE_MARK + role if role in ("access", "routed") else None
+
+
+Port = Annotated[
+    Annotated[AccessPort, Tag(ROLE_MARK + "access")]
+    | Annotated[RoutedPort, Tag(ROLE_MARK + "routed")],
+    Discriminator(
+        _role,
+        custom_error_type="no_role",
+        custom_error_message='role must be "access" or "routed"',
+    ),
+]
+
+
+class Route(Table):
+    """``[[route]]``: a static kernel route out of a routed port."""
+
+    prefix: Prefix
+    via: Address
+
+
+class Pppoe(Table):
+    """``[pppoe]``: discovery (RFC 2516, RFC 4638), its limits, hold-off after wrong passwords."""
+
+    service_names: List[Label] = Field(default=(), max_length=64)
+    accept_any_service: bool = True
+    accept_empty_service: bool = True
+    max_payload: int = Field(default=PPPOE_MRU, ge=PPPOE_MRU, le=9_192)
+    cookie_lifetime_s: int = Field(default=30, ge=5, le=3_600)
+    max_half_open: int = Field(default=1_000, ge=1, le=1_000_000)
+    max_sessions_per_mac: int = Field(default=1, ge=1, le=65_534)
+    max_sessions_per_vlan: int = Field(default=65_534, ge=1, le=65_534)
+    max_sessions_per_port: int = Field(default=65_534, ge=1, le=1_000_000)
+    id_rest_s: int = Field(default=60, ge=60, le=3_600)
+    holdoff_initial_s: int = Field(default=2, ge=0, le=3_600)
+    holdoff_max_s: int = Field(default=300, ge=1, le=86_400)
+
+
+class Ppp(Table):
+    """``[ppp]``: LCP, authentication, timers (RFC 1661 §4.6)."""
+
+    auth: List[Literal["chap", "mschap-v2", "mschap-v1", "pap"]] = Field(
+        default=("chap", "mschap-v2", "pap"), min_length=1
+    )
+    mru: int = Field(default=PPPOE_MRU, ge=576, le=9_192)
+    first_request_delay_ms: int = Field(default=30, ge=0, le=1_000)
+    restart_s: float = Field(default=1.0, ge=0.1, le=30)
+    max_configure: int = Field(default=10, ge=1, le=100)
+    max_terminate: int = Field(default=2, ge=1, le=20)
+    max_failure: int = Field(default=5, ge=1, le=50)
+    establish_timeout_s: int = Field(default=30, ge=1, le=600)
+    ncp_timeout_s: int = Field(default=60, ge=1, le=600)
+    auth_timeout_s: int = Field(default=30, ge=1, le=600)
+    reauth_interval_s: int = Field(default=0, ge=0, le=604_800)
+    lcp_echo_interval_s: int = Field(default=20, ge=1, le=3_600)
+    lcp_echo_failures: int = Field(default=3, ge=1, le=100)
+
+
+class Session(Table):
+    """``[session]``: what holds for every session, however it came."""
+
+    single_session: Literal["replace", "deny", "allow"] = "replace"
+    default_pool: Name | None = None
+    mss_clamp: bool = True
+    setup_per_s: int = Field(default=500, ge=1, le=100_000)
+    drain_per_s: int = Field(default=50, ge=1, le=100_000)
+    keep_on_stop: bool = False
+
+
+class Pool(Table):
+    """``[[pool]]``: IPv4 addresses for subscribers."""
+
+    name: Name
+    ranges: List[AddressRange] = Field(min_length=1, max_length=64)
+    exclude: List[AddressRange] = Field(default=(), max_length=256)
+    gateway: Address
+    next: Name | None = None
+    dns: List[Address] = Field(default=(), max_length=2)
+    nbns: List[Address] = Field(default=(), max_length=2)
+    sticky_s: int = Field(default=3_600, ge=0, le=31_536_000)
+    hold_down_s: int = Field(default=60, ge=0, le=86_400)
+
+    def gives(self, address: IPv4Address) -> bool:
+        """Return whether a subscriber could get *address* from this pool itself."""
+        return any(address in part for part in self.ranges) and not any(
+            address in part for part in self.exclude
+        )
+
+
+class NatProfile(Table):
+    """``[nat.profile.X]``: what a user's ``nat_profile`` can name; ``none`` always exists."""
+
+    translate: bool
+
+
+class NatPool(Table):
+    """``[[nat.pool]]``: public addresses."""
+
+    name: Name
+    addresses: List[Prefix] = Field(min_length=1, max_length=256)
+
+
+class Nat(Table):
+    """``[nat]``: NAT44 with port blocks (RFC 4787, 5382, 5508, 6888); off without a pool."""
+
+    pool: List[NatPool] = Field(default=(), max_length=64)
+    inside: List[Prefix] = Field(default=(IPv4Network("100.64.0.0/10"),), max_length=64)
+    profile: dict[Name, NatProfile] = Field(default_factory=dict)
+    port_block_size: int = Field(default=512, ge=64, le=4_096)
+    blocks_per_subscriber: int = Field(default=4, ge=1, le=64)
+    port_min: int = Field(default=1_024, ge=1_024, le=32_768)
+    udp_timeout_s: int = Field(default=300, ge=120, le=86_400)
+    tcp_established_timeout_s: int = Field(default=7_440, ge=7_440, le=604_800)
+    tcp_transitory_timeout_s: int = Field(default=240, ge=240, le=86_400)
+    icmp_timeout_s: int = Field(default=60, ge=60, le=86_400)
+
+    @property
+    def addresses(self) -> list[IPv4Address]:
+        """All public addresses: each one of a prefix, the first and the last too."""
+        return [address for pool in self.pool for prefix in pool.addresses for address in prefix]
+
+
+class Aaa(Table):
+    """``[aaa]``: who decides on access."""
+
+    method: Literal["local"] = "local"
+    users: Path = Field(default=Path("users.toml"), strict=False)
+
+
+class Journal(Table):
+    """``[journal]``: what survives the death of machine or dataplane."""
+
+    enabled: bool = True
+    path: AbsolutePath | None = None
+    flush_interval_s: float = Field(default=1.0, ge=0.01, le=60)
+
+
+class Config(Table):
+    """One valid bng.toml."""
+
+    system: System = System()
+    dataplane: Dataplane = Dataplane()
+    port: List[Port] = Field(min_length=1, max_length=MAX_PORTS)
+    route: List[Route] = Field(default=(), max_length=1_024)
+    pppoe: Pppoe = Pppoe()
+    ppp: Ppp = Ppp()
+    session: Session = Session()
+    pool: List[Pool] = Field(min_length=1, max_length=256)
+    nat: Nat = Nat()
+    aaa: Aaa = Aaa()
+    journal: Journal = Journal()
+
+    @property
+    def access_ports(self) -> list[AccessPort]:
+        """Ports towards subscribers, in the order of the file."""
+        return [port for port in self.port if isinstance(port, AccessPort)]
+
+    @property
+    def routed_ports(self) -> list[RoutedPort]:
+        """Ports towards the network, in the order of the file."""
+        return [port for port in self.port if isinstance(port, RoutedPort)]
+
+    @property
+    def dataplane_socket(self) -> Path:
+        """Where bng-dataplane listens for bngd."""
+        return self.dataplane.socket or self.system.run_dir / "dataplane.sock"
+
+    @property
+    def journal_path(self) -> Path:
+        """The journal's SQLite file."""
+        return self.journal.path or self.system.state_dir / "journal.sqlite"
+
+    @property
+    def default_pool(self) -> str:
+        """The pool of a subscriber whose profile names none."""
+        return self.session.default_pool or self.pool[0].name
+
+    @property
+    def own_addresses(self) -> set[IPv4Address]:
+        """Every address of the box: routed ports, gateways, NAT."""
+        routed = {address.ip for port in self.routed_ports for address in port.addresses}
+        return routed | {pool.gateway for pool in self.pool} | set(self.nat.addresses)
+
+    def known_to_users(self) -> Known:
+        """Return what the user file is checked against."""
+        return Known(
+            pools={pool.name for pool in self.pool},
+            nat_profiles=self.nat.profile.keys(),
+            own_addresses=self.own_addresses,
+        )

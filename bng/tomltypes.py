@@ -1,0 +1,157 @@
+"""Values as configuration and user files write them, with messages a person can act on.
+
+Every reader takes what ``tomllib`` gives and raises ValueError, which `bng.tomlfile` reports with
+file, line and key.
+"""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv4Interface, IPv4Network
+from pathlib import Path
+from typing import Annotated, TypeVar
+
+from pydantic import PlainValidator, Strict
+
+T = TypeVar("T")
+
+List = Annotated[tuple[T, ...], Strict(False)]
+"""A TOML array, as a tuple."""
+
+MAX_VID = 4094
+"""IEEE 802.1Q §9.6: 0 is a priority tag, 4095 is reserved."""
+
+
+@dataclass(frozen=True, slots=True)
+class IPv4Range:
+    """Addresses from *first* to *last*, both included."""
+
+    first: IPv4Address
+    last: IPv4Address
+
+    def __contains__(self, address: IPv4Address) -> bool:
+        return self.first <= address <= self.last
+
+    def __len__(self) -> int:
+        return int(self.last) - int(self.first) + 1
+
+    def overlaps(self, other: "IPv4Range") -> bool:
+        """Return whether an address is in both."""
+        return self.first <= other.last and other.first <= self.last
+
+    def __str__(self) -> str:
+        return str(self.first) if self.first == self.last else f"{self.first}-{self.last}"
+
+
+@dataclass(frozen=True, slots=True)
+class VlanRange:
+    """VLAN ids from *low* to *high*, both included; 0-0 is a frame without this tag."""
+
+    low: int
+    high: int
+
+    def overlaps(self, other: "VlanRange") -> bool:
+        """Return whether a VLAN id is in both."""
+        return self.low <= other.high and other.low <= self.high
+
+    def __str__(self) -> str:
+        return {(0, 0): "none", (1, MAX_VID): "any"}.get(
+            (self.low, self.high), f"{self.low}-{self.high}"
+        )
+
+
+def reader(read: Callable[[str], T], form: str) -> PlainValidator:
+    """Return a validator that takes a string and says *form* when *read* refuses it."""
+
+    def validate(value: object) -> T:
+        if isinstance(value, str):
+            try:
+                return read(value)
+            except ValueError:
+                pass
+        raise ValueError(f"must be {form}")
+
+    return PlainValidator(validate)
+
+
+def _network(text: str) -> IPv4Network:
+    if "/" not in text:
+        raise ValueError(text)
+    return IPv4Network(text)
+
+
+def _interface(text: str) -> IPv4Interface:
+    if "/" not in text:
+        raise ValueError(text)
+    return IPv4Interface(text)
+
+
+def _range(text: str) -> IPv4Range:
+    first, dash, last = text.partition("-")
+    if not dash:
+        network = IPv4Network(text)
+        return IPv4Range(network.network_address, network.broadcast_address)
+    found = IPv4Range(IPv4Address(first.strip()), IPv4Address(last.strip()))
+    if found.last < found.first:
+        raise ValueError(text)
+    return found
+
+
+def _vlan_range(value: object) -> VlanRange:
+    if value == "none":
+        return VlanRange(0, 0)
+    if value == "any":
+        return VlanRange(1, MAX_VID)
+    found = re.fullmatch(r"(\d{1,4})(?:-(\d{1,4}))?", value) if isinstance(value, str) else None
+    if found is not None:
+        low, high = int(found[1]), int(found[2] or found[1])
+        if 1 <= low <= high <= MAX_VID:
+            return VlanRange(low, high)
+    raise ValueError(f'must be "none", "any", "100" or "100-199" (1 to {MAX_VID})')
+
+
+def _absolute_path(text: str) -> Path:
+    path = Path(text)
+    if not path.is_absolute() or re.search(r"[\s,\0]", text):
+        raise ValueError(text)
+    return path
+
+
+def _mode(text: str) -> int:
+    if not re.fullmatch(r"0?[0-7]{3}", text):
+        raise ValueError(text)
+    return int(text, 8)
+
+
+def _pattern(pattern: str, form: str) -> PlainValidator:
+    def read(text: str) -> str:
+        if not re.fullmatch(pattern, text):
+            raise ValueError(text)
+        return text
+
+    return reader(read, form)
+
+
+Address = Annotated[IPv4Address, reader(IPv4Address, "an IPv4 address")]
+Prefix = Annotated[IPv4Network, reader(_network, "an IPv4 prefix, host bits zero: 192.0.2.0/24")]
+InterfaceAddress = Annotated[
+    IPv4Interface, reader(_interface, "an address with prefix length: 192.0.2.1/24")
+]
+AddressRange = Annotated[
+    IPv4Range,
+    reader(_range, "an address, a prefix with host bits zero, or FIRST-LAST (both included)"),
+]
+Vlans = Annotated[VlanRange, PlainValidator(_vlan_range)]
+AbsolutePath = Annotated[Path, reader(_absolute_path, "an absolute path without space or comma")]
+FileMode = Annotated[int, reader(_mode, 'an octal mode in quotes: "0660"')]
+Name = Annotated[
+    str, _pattern(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}", "a name: up to 63 of A-Z a-z 0-9 _ . -")
+]
+PortName = Annotated[
+    str, _pattern(r"[a-z0-9][a-z0-9-]{0,10}", "a port name: up to 11 of a-z 0-9 -")
+]
+Device = Annotated[
+    str, _pattern(r"[^\s/:,=]{1,15}", "a device name: up to 15 characters, none of space / : , =")
+]
+AccountName = Annotated[str, _pattern(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,31}", "an account name")]
+Label = Annotated[str, _pattern(r"[\x20-\x7e]{1,64}", "1 to 64 printable ASCII characters")]

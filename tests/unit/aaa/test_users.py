@@ -1,0 +1,284 @@
+"""The user file: templates, every attribute, every error with file, line and key."""
+
+from ipaddress import IPv4Address, IPv4Network
+from pathlib import Path
+
+import pytest
+
+from bng.aaa.model import FramedRoute, RatePolicy, SubscriberProfile
+from bng.aaa.password import ClearText
+from bng.aaa.users import Known, Users, load
+from bng.errors import ConfigError
+
+ALL_ATTRIBUTES = """
+[user."alice@example.net"]
+password = "secret"
+ipv4_address = "203.0.113.10"
+ipv4_pool = "main"
+routes = [{ prefix = "10.1.0.0/16" }, { prefix = "10.2.0.0/16", gateway = "10.1.0.1", metric = 5 }]
+ipv4_dns = ["192.0.2.1", "192.0.2.2"]
+ipv4_nbns = ["192.0.2.3"]
+ipv6_interface_id = "0:1:2:aBcD"
+rate_up = { cir_bps = 100_000_000_000, cbs_bytes = 1500 }
+rate_down = { cir_bps = 8000, cbs_bytes = 9000 }
+mtu = 1480
+mss_clamp = false
+nat_profile = "none"
+session_timeout_s = 3600
+idle_timeout_s = 600
+simultaneous_use = 1
+reply_message = "hello"
+"""
+
+
+def users(tmp_path: Path, text: str, known: Known | None = None) -> Users:
+    path = tmp_path / "users.toml"
+    path.write_text(text)
+    return load(path, known)
+
+
+def profile(tmp_path: Path, text: str, name: str = "a") -> SubscriberProfile:
+    return users(tmp_path, text).by_name[name].profile
+
+
+def refusal(tmp_path: Path, text: str, known: Known | None = None) -> list[str]:
+    """Return the lines of the error that *text* draws, without the folder."""
+    with pytest.raises(ConfigError) as caught:
+        users(tmp_path, text, known)
+    return [line.removeprefix(f"{tmp_path}/") for line in str(caught.value).split("\n")]
+
+
+def test_every_attribute_arrives_in_the_profile(tmp_path: Path) -> None:
+    user = users(tmp_path, ALL_ATTRIBUTES).by_name["alice@example.net"]
+    assert user.password == ClearText(b"secret")
+    assert user.profile == SubscriberProfile(
+        user_name="alice@example.net",
+        ipv4_address=IPv4Address("203.0.113.10"),
+        ipv4_pool="main",
+        routes=(
+            FramedRoute(prefix=IPv4Network("10.1.0.0/16")),
+            FramedRoute(
+                prefix=IPv4Network("10.2.0.0/16"), gateway=IPv4Address("10.1.0.1"), metric=5
+            ),
+        ),
+        ipv4_dns=(IPv4Address("192.0.2.1"), IPv4Address("192.0.2.2")),
+        ipv4_nbns=(IPv4Address("192.0.2.3"),),
+        ipv6_interface_id=0x0000_0001_0002_ABCD,
+        rate_up=RatePolicy(cir_bps=100_000_000_000, cbs_bytes=1500),
+        rate_down=RatePolicy(cir_bps=8000, cbs_bytes=9000),
+        mtu=1480,
+        mss_clamp=False,
+        nat_profile="none",
+        session_timeout_s=3600,
+        idle_timeout_s=600,
+        simultaneous_use=1,
+        reply_message="hello",
+    )
+
+
+def test_the_file_can_say_every_field_of_the_model(tmp_path: Path) -> None:
+    said = profile(tmp_path, ALL_ATTRIBUTES, "alice@example.net")
+    nothing = SubscriberProfile(user_name="")
+    for name in SubscriberProfile.__slots__:
+        assert getattr(said, name) != getattr(nothing, name), name
+
+
+def test_attributes_that_are_not_enforced_are_named(tmp_path: Path) -> None:
+    said = profile(tmp_path, ALL_ATTRIBUTES, "alice@example.net")
+    assert said.unserved() == ["rate_up", "rate_down"]
+    assert profile(tmp_path, '[user.a]\npassword = "x"\nmtu = 1400').unserved() == []
+
+
+def test_a_user_who_says_nothing_leaves_all_to_the_configuration(tmp_path: Path) -> None:
+    assert profile(tmp_path, '[user.a]\npassword = "x"') == SubscriberProfile(user_name="a")
+
+
+def test_own_keys_go_over_the_profile_and_the_profile_over_the_default(tmp_path: Path) -> None:
+    found = profile(
+        tmp_path,
+        """
+        [default]
+        mtu = 1000
+        simultaneous_use = 2
+        ipv4_pool = "d"
+        [profile.gold]
+        simultaneous_use = 3
+        ipv4_pool = "p"
+        [user.a]
+        password = "x"
+        profile = "gold"
+        ipv4_pool = "u"
+        """,
+    )
+    assert (found.mtu, found.simultaneous_use, found.ipv4_pool) == (1000, 3, "u")
+
+
+def test_the_default_profile_is_for_users_that_name_none(tmp_path: Path) -> None:
+    text = """
+        default.profile = "silver"
+        profile.silver.mtu = 1001
+        profile.gold.mtu = 1002
+        user.a.password = "x"
+        user.b = { password = "x", profile = "gold" }
+        """
+    assert profile(tmp_path, text, "a").mtu == 1001
+    assert profile(tmp_path, text, "b").mtu == 1002
+
+
+def test_an_empty_file_has_no_users(tmp_path: Path) -> None:
+    assert len(users(tmp_path, "")) == 0
+
+
+def test_names_of_the_configuration_are_accepted_when_they_exist(tmp_path: Path) -> None:
+    known = Known(pools={"main"}, nat_profiles={"always"})
+    text = '[default]\nipv4_pool = "main"\n[user.a]\npassword = "x"\nnat_profile = "always"'
+    assert len(users(tmp_path, text, known)) == 1
+    assert len(users(tmp_path, '[user.a]\npassword = "x"\nnat_profile = "none"', known)) == 1
+
+
+USER = '[user.a]\npassword = "x"\n'
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("[users]", "1: users: unknown key"),
+        ("[user]\na = 5", "2: user.a: must be a table"),
+        ("[user.a]", "1: user.a.password: missing key"),
+        ('[user.a]\npasword = "x"\npassword = "x"', "2: user.a.pasword: unknown key"),
+        ("[user.a]\npassword = 5", "2: user.a.password: must be a string"),
+        (
+            '[user.a]\npassword = ""',
+            "2: user.a.password: must have 1 to 255 bytes",
+        ),
+        (USER + "mtu = 575", "3: user.a.mtu: must be at least 576, not 575"),
+        (USER + "mtu = 1e3", "3: user.a.mtu: must be an integer"),
+        (USER + "mss_clamp = 1", "3: user.a.mss_clamp: must be true or false"),
+        (USER + "ipv4_address = 5", "3: user.a.ipv4_address: must be an IPv4 address"),
+        (USER + 'ipv4_address = "::1"', "3: user.a.ipv4_address: must be an IPv4 address"),
+        (
+            USER + 'ipv4_dns = [\n"1.1.1.1",\n"1.1.1.2",\n"1.1.1.3"]',
+            "3: user.a.ipv4_dns: must have at most 2 entries",
+        ),
+        (USER + 'ipv4_dns = [\n"1.1.1.1",\n"x"]', "5: user.a.ipv4_dns[1]: must be an IPv4 address"),
+        (
+            USER + 'routes = [\n{ prefix = "10.0.0.0/8" },\n{ prefix = "10.0.0.1/8" }]',
+            "5: user.a.routes[1].prefix: must be an IPv4 prefix, host bits zero: 192.0.2.0/24",
+        ),
+        (USER + "routes = [{}]", "3: user.a.routes[0].prefix: missing key"),
+        *(
+            (
+                USER + f'ipv6_interface_id = "{wrong}"',
+                "3: user.a.ipv6_interface_id: must be four groups of hexadecimal digits, "
+                'not all zero: "0:0:0:1"',
+            )
+            for wrong in ("0:0:0:0", "1:2:3", "1:2:3:4:5", "1:2:3:12345", "::1", "x:0:0:0")
+        ),
+        (USER + "rate_up = 5", "3: user.a.rate_up: must be a table"),
+        (
+            USER + "rate_up = { cir_bps = 7999, cbs_bytes = 1500 }",
+            "3: user.a.rate_up.cir_bps: must be at least 8000, not 7999",
+        ),
+        (
+            USER + "[user.a.rate_down]\ncir_bps = 8000",
+            "3: user.a.rate_down.cbs_bytes: missing key",
+        ),
+        (
+            USER + "simultaneous_use = 0",
+            "3: user.a.simultaneous_use: must be at least 1, not 0",
+        ),
+        (USER + 'profile = "x"', "3: user.a.profile: there is no [profile.x]"),
+        (USER + "profile = 5", "3: user.a.profile: must be a string"),
+        (USER + '[default]\nprofile = "x"', "4: default.profile: there is no [profile.x]"),
+        ("[default]\npassword = 'x'", "2: default.password: unknown key"),
+        ("[profile.p]\nipv4_address = '10.0.0.1'", "2: profile.p.ipv4_address: unknown key"),
+        ("[profile.p]\nprofile = 'p'", "2: profile.p.profile: unknown key"),
+        ("[profile.p]\nmtu = 1", "2: profile.p.mtu: must be at least 576, not 1"),
+        (
+            '[user.""]\npassword = "x"',
+            '1: user."": a user name has 1 to 253 bytes, all printable',
+        ),
+        (
+            '[user."a@b"]\npassword = "x"\nmtu = 1',
+            '3: user."a@b".mtu: must be at least 576, not 1',
+        ),
+        (
+            USER + "ipv4_address = '10.0.0.1'\nsimultaneous_use = 2",
+            "3: user.a.ipv4_address: a static address allows one session: "
+            "simultaneous_use must be 1",
+        ),
+        (
+            USER + "ipv4_address = '10.0.0.1'\n[user.b]\npassword = 'x'\nipv4_address = '10.0.0.1'",
+            "6: user.b.ipv4_address: 10.0.0.1 belongs to user a, too",
+        ),
+        (
+            "[user]\na = { password = 'x', routes = [{ prefix = '10.0.0.0/8' }] }\n"
+            "b = { password = 'x', routes = [{ prefix = '10.0.0.0/8' }] }",
+            "3: user.b.routes[0].prefix: 10.0.0.0/8 belongs to user a, too",
+        ),
+        ("[user.a", "1: Expected ']' at the end of a table declaration"),
+    ],
+)
+def test_a_wrong_key_is_refused_with_file_line_and_name(
+    tmp_path: Path, text: str, expected: str
+) -> None:
+    assert refusal(tmp_path, text) == [f"users.toml:{expected}"]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (
+            USER + 'ipv4_pool = "x"',
+            '3: user.a.ipv4_pool: there is no [[pool]] named "x" in the configuration',
+        ),
+        (
+            USER + 'nat_profile = "x"',
+            "3: user.a.nat_profile: there is no [nat.profile.x] in the configuration",
+        ),
+        (
+            USER + '[default]\nipv4_pool = "x"',
+            '4: default.ipv4_pool: there is no [[pool]] named "x" in the configuration',
+        ),
+        (
+            USER + 'profile = "p"\n[profile.p]\nipv4_pool = "x"',
+            '5: profile.p.ipv4_pool: there is no [[pool]] named "x" in the configuration',
+        ),
+        (
+            USER + 'ipv4_address = "192.0.2.1"',
+            "3: user.a.ipv4_address: 192.0.2.1 is an address of this box",
+        ),
+    ],
+)
+def test_what_the_configuration_lacks_is_refused_where_it_is_named(
+    tmp_path: Path, text: str, expected: str
+) -> None:
+    known = Known(pools={"main"}, own_addresses={IPv4Address("192.0.2.1")})
+    assert refusal(tmp_path, text, known) == [f"users.toml:{expected}"]
+
+
+def test_no_error_repeats_a_password(tmp_path: Path) -> None:
+    text = '[user.a]\npassword = "{md5}hunter2"\n[user.b]\npassword = ["hunter2"]\n'
+    lines = refusal(tmp_path, text + '[user.c]\npassword = "x"\nhunter = "hunter2"')
+    assert len(lines) == 3
+    assert "hunter2" not in "".join(lines)
+
+
+def test_one_wrong_user_refuses_the_whole_file(tmp_path: Path) -> None:
+    text = "".join(f'[user.u{n}]\npassword = "x"\n' for n in range(100)) + "[user.bad]\n"
+    assert refusal(tmp_path, text) == ["users.toml:201: user.bad.password: missing key"]
+
+
+def test_a_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"none.toml: No such file or directory$"):
+        load(tmp_path / "none.toml")
+
+
+def test_twenty_thousand_users_load_and_the_last_one_is_found(tmp_path: Path) -> None:
+    text = '[profile.gold]\nipv4_pool = "main"\n' + "".join(
+        f'[user."user{n}@example.net"]\npassword = "secret{n}"\nprofile = "gold"\n'
+        for n in range(20_000)
+    )
+    found = users(tmp_path, text)
+    assert len(found) == 20_000
+    assert found.by_name["user19999@example.net"].password == ClearText(b"secret19999")

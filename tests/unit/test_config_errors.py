@@ -1,0 +1,400 @@
+"""Every way in which bng.toml can be wrong: the error names file, line and key."""
+
+from pathlib import Path
+
+import pytest
+
+from bng.config import load, parse
+from bng.errors import ConfigError
+
+BASE = """
+[system]
+name = "bng"
+[dataplane]
+workers = [0]
+[[port]]
+name = "access"
+interface = "eth1"
+role = "access"
+mtu = 1500
+[[port.access]]
+outer = "any"
+inner = "none"
+[[port]]
+name = "core"
+interface = "eth2"
+role = "routed"
+addresses = ["192.0.2.2/24"]
+[[route]]
+prefix = "0.0.0.0/0"
+via = "192.0.2.1"
+[pppoe]
+max_payload = 1492
+[ppp]
+mru = 1492
+auth = ["chap"]
+[session]
+single_session = "replace"
+[[pool]]
+name = "main"
+ranges = ["100.64.0.10-100.64.0.99"]
+gateway = "100.64.0.1"
+[nat]
+port_block_size = 512
+[[nat.pool]]
+name = "public"
+addresses = ["198.51.100.0/28"]
+"""
+
+MARK = "#!"
+"""Stands in a case on the line that the error has to name."""
+
+CASES = [
+    # unknown, missing and mistyped keys
+    ('name = "bng"', 'nam = "bng" #!', "system.nam: unknown key"),
+    ('[system]\nname = "bng"', "[sytem] #!", "sytem: unknown key"),
+    ('gateway = "100.64.0.1"\n', "", "pool[0].gateway: missing key", "[[pool]]"),
+    ('role = "access"\n', "", 'port[0]: role must be "access" or "routed"', "[[port]]"),
+    (
+        '"routed"',
+        '"router"',
+        'port[1]: role must be "access" or "routed"',
+        '[[port]]\nname = "core',
+    ),
+    ("mtu = 1500", 'mtu = "1500" #!', "port[0].mtu: must be an integer"),
+    ("mtu = 1500", "mtu = 1500.0 #!", "port[0].mtu: must be an integer"),
+    ("mtu = 1500", "mtu = true #!", "port[0].mtu: must be an integer"),
+    ("mtu = 1500", "mtu = 575 #!", "port[0].mtu: must be at least 576, not 575"),
+    ("mtu = 1500", "mtu = 9201 #!", "port[0].mtu: must be at most 9200, not 9201"),
+    ("mtu = 1500", "addresses = [] #!", "port[0].addresses: unknown key"),
+    ("mtu = 1500", "p_bit = 8 #!", "port[0].p_bit: must be at most 7, not 8"),
+    ('addresses = ["192', 'p_bit = 6 #!\naddresses = ["192', "port[1].p_bit: unknown key"),
+    ('name = "bng"', "name = 5 #!", "system.name: must be 1 to 64 printable ASCII characters"),
+    ('name = "bng"', 'name = "" #!', "system.name: must be 1 to 64 printable ASCII characters"),
+    (
+        'name = "bng"',
+        'run_dir = "run" #!',
+        "system.run_dir: must be an absolute path without space or comma",
+    ),
+    (
+        'name = "bng"',
+        'socket_mode = "0888" #!',
+        'system.socket_mode: must be an octal mode in quotes: "0660"',
+    ),
+    (
+        'name = "bng"',
+        "socket_mode = 432 #!",
+        'system.socket_mode: must be an octal mode in quotes: "0660"',
+    ),
+    (
+        'name = "bng"',
+        'log_level = "loud" #!',
+        "system.log_level: must be 'debug', 'info', 'warning' or 'error'",
+    ),
+    ('name = "bng"', "[system.name] #!", "system.name: must be 1 to 64 printable ASCII characters"),
+    ('[system]\nname = "bng"', "system = 1 #!", "system: must be a table"),
+    ("workers = [0]", "workers = 0 #!", "dataplane.workers: must be an array"),
+    ("workers = [0]", "workers = [] #!", "dataplane.workers: must have at least 1 entries"),
+    ("workers = [0]", "workers = [\n1,\n1, #!\n]", "dataplane.workers[1]: 1 is in use already"),
+    ('"replace"', '"both" #!', "session.single_session: must be 'replace', 'deny' or 'allow'"),
+    ("mru = 1492", "restart_s = nan #!", "ppp.restart_s: must be a finite number"),
+    ("mru = 1492", "restart_s = true #!", "ppp.restart_s: must be a number"),
+    ('auth = ["chap"]', 'auth = ["chap", "chap"] #!', "ppp.auth[1]: chap is in use already"),
+    (
+        'auth = ["chap"]',
+        'auth = ["eap"] #!',
+        "ppp.auth[0]: must be 'chap', 'mschap-v2', 'mschap-v1' or 'pap'",
+    ),
+    # ports
+    ('"core"', '"access" #!', "port[1].name: access is in use already"),
+    ('"eth2"', '"eth1" #!', "port[1].interface: eth1 is in use already"),
+    ('"eth2"', '"eth2"\ntap = "eth1" #!', "port[1].tap: eth1 is in use already"),
+    ('"eth2"', '"bng-core"', "port[1].tap: bng-core is in use already", '[[port]]\nname = "core"'),
+    (
+        '"eth2"',
+        '"a,role=x" #!',
+        "port[1].interface: must be a device name: up to 15 characters, none of space / : , =",
+    ),
+    ('"core"', '"Core" #!', "port[1].name: must be a port name: up to 11 of a-z 0-9 -"),
+    (
+        'outer = "any"',
+        'outer = "any"\ninner = "none"\n[[port.access]] #!\nouter = "7"',
+        "port[0].access[1]: overlaps port[0].access[0]",
+    ),
+    (
+        'outer = "any"\ninner = "none"',
+        'outer = "none"\ninner = "5" #!',
+        'port[0].access[0].inner: must be "none" where outer is "none"',
+    ),
+    *(
+        (
+            'outer = "any"',
+            f"outer = {wrong} #!",
+            'port[0].access[0].outer: must be "none", "any", "100" or "100-199" (1 to 4094)',
+        )
+        for wrong in ('"0"', '"4095"', '"20-10"', '"1-2-3"', '"all"', "100", '""', "[]")
+    ),
+    *(
+        (
+            '"192.0.2.2/24"',
+            f"{wrong} #!\n",
+            "port[1].addresses[0]: must be an address with prefix length: 192.0.2.1/24",
+        )
+        for wrong in ('"192.0.2.2"', '"192.0.2.2/33"', '"2001:db8::1/64"', "5")
+    ),
+    (
+        '["192.0.2.2/24"]',
+        '["224.0.0.1/24"] #!\n',
+        "port[1].addresses[0]: 224.0.0.1 is not a unicast address",
+        None,
+        "route[0].via: 192.0.2.1 is in no network of a routed port",
+    ),
+    (
+        "[[route]]",
+        '[[port]]\nname = "b"\ninterface = "eth3"\nrole = "routed"\n'
+        'addresses = ["192.0.2.130/25"] #!\n[[route]]',
+        "port[2].addresses[0]: overlaps 192.0.2.0/24 of port core",
+    ),
+    (
+        'via = "192.0.2.1"',
+        'via = "203.0.113.1" #!',
+        "route[0].via: 203.0.113.1 is in no network of a routed port",
+    ),
+    (
+        'via = "192.0.2.1"',
+        'via = "192.0.2.2" #!',
+        "route[0].via: 192.0.2.2 is an address of this box",
+    ),
+    (
+        "[pppoe]",
+        '[[route]]\nprefix = "0.0.0.0/0" #!\nvia = "192.0.2.1"\n[pppoe]',
+        "route[1].prefix: 0.0.0.0/0 is in use already",
+    ),
+    (
+        '"0.0.0.0/0"',
+        '"10.0.0.1/8" #!',
+        "route[0].prefix: must be an IPv4 prefix, host bits zero: 192.0.2.0/24",
+    ),
+    # PPPoE and PPP
+    (
+        "max_payload = 1492",
+        "max_payload = 1500 #!",
+        "pppoe.max_payload: no access port has an mtu of 1508",
+    ),
+    ("mru = 1492", "mru = 1500 #!", "ppp.mru: more than pppoe.max_payload, 1492"),
+    ("mtu = 1500", "mtu = 1400 #!", "port[0].mtu: must be at least 1500 for ppp.mru 1492"),
+    (
+        "max_payload = 1492",
+        "holdoff_max_s = 1 #!",
+        "pppoe.holdoff_max_s: must be at least holdoff_initial_s",
+    ),
+    (
+        "max_payload = 1492",
+        "accept_any_service = false\naccept_empty_service = false\nservice_names = [] #!",
+        "pppoe.service_names: no service is offered: name one, or accept any or the empty one",
+    ),
+    (
+        "mtu = 1500",
+        f"service_names = {['x' * 60] * 9} #!",
+        "port[0].service_names: more than fits into 512 bytes of a PADO",
+    ),
+    # pools
+    (
+        'single_session = "replace"',
+        'default_pool = "x" #!',
+        "session.default_pool: there is no pool x",
+    ),
+    ('name = "main"', 'name = "main"\nnext = "x" #!', "pool[0].next: there is no pool x"),
+    (
+        'name = "main"',
+        'name = "main"\nnext = "main" #!',
+        "pool[0].next: the chain of pools comes back to this one",
+    ),
+    (
+        "[nat]",
+        '[[pool]]\nname = "main" #!\nranges = ["100.64.9.0/24"]\ngateway = "100.64.0.1"\n[nat]',
+        "pool[1].name: main is in use already",
+    ),
+    (
+        "[nat]",
+        '[[pool]]\nname = "b"\nranges = ["100.64.0.99"] #!\ngateway = "100.64.0.1"\n[nat]',
+        "pool[1].ranges[0]: overlaps 100.64.0.10-100.64.0.99 of pool main",
+    ),
+    (
+        '"100.64.0.10-100.64.0.99"',
+        '"100.64.0.10-100.64.0.9" #!\n',
+        "pool[0].ranges[0]: must be an address, a prefix with host bits zero, "
+        "or FIRST-LAST (both included)",
+    ),
+    (
+        '"100.64.0.10-',
+        '"100.0.0.0-',
+        "pool[0].ranges: more than 4194304 addresses",
+        "ranges =",
+        "pool[0].gateway: pool main gives 100.64.0.1 to subscribers: exclude it there",
+    ),
+    (
+        '["100.64.0.10-100.64.0.99"]',
+        '["239.0.0.0/24"] #!',
+        "pool[0].ranges[0]: 239.0.0.0-239.0.0.255 is not unicast",
+    ),
+    (
+        'gateway = "100.64.0.1"',
+        'gateway = "127.0.0.1" #!',
+        "pool[0].gateway: 127.0.0.1 is not a unicast address",
+    ),
+    (
+        'gateway = "100.64.0.1"',
+        'gateway = "100.64.0.10" #!',
+        "pool[0].gateway: pool main gives 100.64.0.10 to subscribers: exclude it there",
+    ),
+    (
+        'gateway = "100.64.0.1"',
+        'gateway = "100.64.0.1"\nexclude = ["100.64.0.90-100.64.0.100"] #!',
+        "pool[0].exclude[0]: 100.64.0.90-100.64.0.100 is not inside one of the ranges",
+    ),
+    (
+        '["192.0.2.2/24"]',
+        '["192.0.2.2/24", "100.64.0.50/24"] #!',
+        "port[1].addresses[1]: pool main gives 100.64.0.50 to subscribers: exclude it there",
+    ),
+    # NAT
+    ("= 512", "= 500 #!", "nat.port_block_size: must be a power of two"),
+    ("= 512", "= 8192 #!", "nat.port_block_size: must be at most 4096, not 8192"),
+    (
+        "[[nat.pool]]",
+        "[nat.profile.none] #!\ntranslate = true\n[[nat.pool]]",
+        "nat.profile.none: none is built in: never translate",
+    ),
+    (
+        "[[nat.pool]]",
+        '[nat.profile."a b"] #!\ntranslate = true\n[[nat.pool]]',
+        'nat.profile."a b": must be a name: up to 63 of A-Z a-z 0-9 _ . -',
+    ),
+    (
+        '"198.51.100.0/28"]',
+        '"198.51.100.0/28"]\n[[nat.pool]]\nname = "public" #!\naddresses = ["203.0.113.0/32"]',
+        "nat.pool[1].name: public is in use already",
+    ),
+    (
+        '["198.51.100.0/28"]',
+        '["198.51.100.0/28",\n"198.51.100.8/32"] #!',
+        "nat.pool[0].addresses[1]: overlaps 198.51.100.0-198.51.100.15 of NAT pool public",
+    ),
+    (
+        '["198.51.100.0/28"]',
+        '["192.0.2.0/28"] #!',
+        "nat.pool[0].addresses[0]: holds 192.0.2.2, an address of this box",
+    ),
+    (
+        '["198.51.100.0/28"]',
+        '["100.64.0.96/28"] #!',
+        "nat.pool[0].addresses[0]: overlaps 100.64.0.10-100.64.0.99 of pool main",
+    ),
+    (
+        '["198.51.100.0/28"]',
+        '["240.0.0.0/28"] #!',
+        "nat.pool[0].addresses[0]: 240.0.0.0-240.0.0.15 is not unicast",
+    ),
+    (
+        '["198.51.100.0/28"]',
+        '["10.0.0.0/19"]',
+        "nat.pool: more than 4096 public addresses",
+        "[[nat.pool]]",
+    ),
+    ("= 512", "= 512\nudp_timeout_s = 119 #!", "nat.udp_timeout_s: must be at least 120, not 119"),
+    (
+        "= 512",
+        "= 512\ntcp_established_timeout_s = 7439 #!",
+        "nat.tcp_established_timeout_s: must be at least 7440, not 7439",
+    ),
+]
+
+
+def refusal(text: str) -> list[str]:
+    """Return the lines of the error that *text* draws."""
+    with pytest.raises(ConfigError) as caught:
+        parse(Path("conf/bng.toml"), text.encode())
+    return str(caught.value).split("\n")
+
+
+def line_of(text: str, place: str) -> int:
+    return text[: text.index(place)].count("\n") + 1
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case[1]!r}"[:60])
+def test_a_wrong_key_is_refused_with_its_file_line_and_name(case: tuple[str, ...]) -> None:
+    old, new, message, *rest = case
+    assert BASE.count(old) >= 1
+    text = BASE.replace(old, new, 1)
+    place = rest[0] if rest and rest[0] else MARK
+    first, *consequences = refusal(text)
+    assert first == f"conf/bng.toml:{line_of(text, place)}: {message}"
+    assert [line.split(": ", 1)[1] for line in consequences] == rest[1:]
+
+
+def test_the_text_that_all_cases_start_from_is_right() -> None:
+    assert parse(Path("bng.toml"), BASE.encode()).system.name == "bng"
+
+
+def test_all_errors_are_reported_in_the_order_of_the_file() -> None:
+    text = BASE.replace("512", "500").replace('"replace"', "3").replace("mtu = 1500", "mtv = 1")
+    assert [line.split(": ")[1] for line in refusal(text)] == [
+        "port[0].mtv",
+        "session.single_session",
+    ]
+
+
+def test_more_than_twenty_errors_are_summed_up() -> None:
+    lines = refusal("".join(f"key{n} = 1\n" for n in range(30)) + BASE)
+    assert len(lines) == 21
+    assert lines[0] == "conf/bng.toml:1: key0: unknown key"
+    assert lines[20] == "conf/bng.toml: 10 more errors"
+
+
+def test_a_file_without_an_access_port_is_refused() -> None:
+    text = BASE[: BASE.index("[[port]]")] + BASE[BASE.index('[[port]]\nname = "core"') :]
+    line = line_of(text, "[[port]]")
+    assert refusal(text) == [f'conf/bng.toml:{line}: port: no port has role = "access"']
+
+
+def test_routed_ports_count_twice_towards_the_limit_of_ports() -> None:
+    text = BASE + "".join(
+        f'[[port]]\nname = "r{n}"\ninterface = "r{n}"\nrole = "routed"\n'
+        f'addresses = ["10.0.{n}.1/24"]\n'
+        for n in range(15)
+    )
+    message = "port: more than 32 ports, where a routed port counts twice"
+    assert refusal(text) == [f"conf/bng.toml:{line_of(text, '[[port]]')}: {message}"]
+
+
+def test_a_syntax_error_names_the_line() -> None:
+    assert refusal("[system]\nname = \n") == ["conf/bng.toml:2: Invalid value (column 8)"]
+
+
+def test_a_syntax_error_at_the_end_names_the_last_line() -> None:
+    assert refusal("[system]\nname = [") == ["conf/bng.toml:2: Invalid value"]
+
+
+def test_a_table_that_is_there_twice_is_refused() -> None:
+    assert refusal("[system]\n[system]\n")[0].startswith("conf/bng.toml:2: Cannot declare")
+
+
+def test_bytes_that_are_not_utf8_name_the_line() -> None:
+    with pytest.raises(ConfigError, match=r"^bng.toml:2: not UTF-8$"):
+        parse(Path("bng.toml"), b"[system]\nname = '\xff'")
+
+
+def test_nesting_without_end_is_refused() -> None:
+    assert refusal("a = " + "[" * 100_000) == [
+        "conf/bng.toml: arrays or tables are nested too deep"
+    ]
+
+
+def test_a_number_without_end_is_refused() -> None:
+    assert "digits" in refusal("a = " + "9" * 5_000)[0]
+
+
+def test_a_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"none.toml: No such file or directory$"):
+        load(tmp_path / "none.toml")
