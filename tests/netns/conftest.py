@@ -107,3 +107,8 @@ def stub() -> Iterator[StubPair]:
         yield pair
     finally:
         pair.down()
+
+
+def interface_mac(netns: str, interface: str) -> str:
+    """Return the Ethernet address of *interface* in *netns*."""
+    return run(netns, "cat", f"/sys/class/net/{interface}/address").stdout.strip()

@@ -291,23 +291,46 @@ class Lab:
         """Run bngctl with ``--json`` and decode what it prints."""
         return json.loads(self.ctl(*words, "--json").stdout)
 
+    def sessions(self) -> list[dict[str, Any]]:
+        """Return the session table."""
+        table: list[dict[str, Any]] = self.ctl_json("show", "sessions")
+        return table
+
+    def wait_for_sessions(self, count: int, timeout_s: float = 10) -> list[dict[str, Any]]:
+        """Wait until there are *count* sessions. Raises: LabError when it stays otherwise."""
+        end = time.monotonic() + timeout_s
+        while len(table := self.sessions()) != count:
+            if time.monotonic() > end:
+                raise LabError(f"{len(table)} sessions, not {count}: {table}")
+            time.sleep(0.1)
+        return table
+
     # --- Subscribers ---
 
-    @contextlib.contextmanager
-    def subscriber(
+    def dial(
         self, user: str = "alice", password: str = "wonder", *options: str, tun: str = "ppp0"
-    ) -> Iterator[dict[str, Any]]:
-        """Dial with our own client; inside the block *tun* is up in the subscriber namespace."""
+    ) -> dict[str, Any]:
+        """Dial with our own client, in the background, and return its ``up`` event.
+
+        Then the device *tun* is the session. The client is process ``client-TUN``.
+        """
         name = f"client-{tun}"
         words = ("--user", user, "--password", password, "--tun", tun, *options)
         client = (sys.executable, "-m", "tests.support.client", "--interface", "sub0")
         self.log_file(name).unlink(missing_ok=True)
         self.spawn("sub", name, *client, *words)
+        self.wait(name, lambda: '"up"' in self.log(name))
+        return next(event for event in self.events(name) if event["event"] == "up")
+
+    @contextlib.contextmanager
+    def subscriber(
+        self, user: str = "alice", password: str = "wonder", *options: str, tun: str = "ppp0"
+    ) -> Iterator[dict[str, Any]]:
+        """Dial as `dial` does; the subscriber hangs up at the end of the block."""
         try:
-            self.wait(name, lambda: '"up"' in self.log(name))
-            yield next(event for event in self.events(name) if event["event"] == "up")
+            yield self.dial(user, password, *options, tun=tun)
         finally:
-            self.stop(name)
+            self.stop(f"client-{tun}")
 
     def events(self, name: str) -> list[dict[str, Any]]:
         """Return the events that a client has printed."""

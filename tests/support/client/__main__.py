@@ -31,6 +31,7 @@ def _common(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--mru", type=int, default=1492)
     parser.add_argument("--echo", type=float, default=0.0, help="seconds between our LCP echoes")
     parser.add_argument("--service", default="")
+    parser.add_argument("--leave", choices=("terminate", "padt", "silence"), default="terminate")
 
 
 def _profile(args: argparse.Namespace) -> Profile:
@@ -62,6 +63,7 @@ def _single(argv: list[str]) -> int:
         persist=args.persist,
         profile=_profile(args),
         mac=bytes.fromhex(args.mac.replace(":", "")) if args.mac else None,
+        leave=args.leave,
     )
     return SingleClient(options).run()
 
@@ -79,7 +81,6 @@ def _load(argv: list[str], *, hostile: bool) -> int:
     parser.add_argument("--pps", type=float, default=0)
     parser.add_argument("--seconds", type=float, default=5)
     parser.add_argument("--server", default="192.0.2.2")
-    parser.add_argument("--leave", choices=("terminate", "padt", "silence"), default="terminate")
     args = parser.parse_args(argv)
     client = LoadClient(
         args.interface,

@@ -28,6 +28,7 @@ class SingleOptions:
     persist: bool
     profile: Profile
     mac: bytes | None = None
+    leave: str = "terminate"
 
 
 class SingleClient:
@@ -67,7 +68,7 @@ class SingleClient:
             self._dialer.step(0)
             self._to_session()
             if self._asked_to_stop and subscriber.phase not in {Phase.IDLE, Phase.CLOSING}:
-                subscriber.terminate("terminate", time.monotonic())
+                subscriber.terminate(self._options.leave, time.monotonic())
                 self._dialer.arm(subscriber)
             elif self._asked_to_stop and subscriber.phase == Phase.IDLE:
                 self._done = True
