@@ -1,0 +1,183 @@
+"""What the session core wants done: the values that `bng.io.executor` carries out, in order.
+
+Commands to the dataplane that are answered carry a cookie made by `cookie`; it comes back through
+`SessionManager.completed`. Commands and frames of one session leave through its owner worker in
+the order given here, so that a frame never overtakes the command it depends on.
+"""
+
+from dataclasses import dataclass
+from enum import IntEnum
+from ipaddress import IPv4Address, IPv4Network
+
+from bng.ethernet import AccessLine, Mac
+
+INDEX_BITS = 24
+"""A session index fits; so does a cookie of 64 bits: kind, index, generation."""
+
+
+@dataclass(frozen=True, slots=True)
+class Handle:
+    """A session in the dataplane: table index, generation of that entry, owner worker."""
+
+    index: int
+    generation: int
+    worker: int
+
+
+class CommandKind(IntEnum):
+    """What an answered command was."""
+
+    BIND = 1
+    UP = 2
+    ROUTE = 3
+    CLOSE = 4
+    RELEASE = 5
+
+
+def cookie(kind: CommandKind, handle: Handle) -> int:
+    """Return the 64-bit cookie of a command on *handle*."""
+    return kind << 56 | handle.index << 32 | handle.generation
+
+
+def read_cookie(value: int) -> tuple[int, int, int]:
+    """Return (kind, index, generation) of a cookie."""
+    return value >> 56, value >> 32 & (1 << INDEX_BITS) - 1, value & 0xFFFFFFFF
+
+
+@dataclass(frozen=True, slots=True)
+class SendDiscovery:
+    """Send *payload* (after the EtherType) to *destination* on *line*, through *worker*."""
+
+    worker: int
+    line: AccessLine
+    destination: Mac
+    payload: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class SendFrame:
+    """Send a PPP *frame*, protocol and information, into a session."""
+
+    handle: Handle
+    frame: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class BindSession:
+    """Make a session known to the dataplane: its control packets are punted, data is dropped.
+
+    *domain* and *page* are indexes of the id tables (`struct session_bind`).
+    """
+
+    handle: Handle
+    line: AccessLine
+    mac: Mac
+    session_id: int
+    domain: int
+    page: int
+
+
+@dataclass(frozen=True, slots=True)
+class UpSession:
+    """Forward IPv4 for a session. MTUs and *mss* in bytes; *nat_address* index or None."""
+
+    handle: Handle
+    ip4: IPv4Address
+    nat_address: int | None
+    features_in: int
+    features_out: int
+    mtu_in: int
+    mtu_out: int
+    mss: int
+    idle_timeout_s: int
+
+
+@dataclass(frozen=True, slots=True)
+class EchoSession:
+    """Let the dataplane keep LCP Echo."""
+
+    handle: Handle
+    our_magic: int
+    peer_magic: int
+
+
+@dataclass(frozen=True, slots=True)
+class PauseSession:
+    """Forward nothing until the next `UpSession`; addresses, blocks, counters stay."""
+
+    handle: Handle
+
+
+@dataclass(frozen=True, slots=True)
+class CloseSession:
+    """Stop forwarding for good and freeze the counters: first half of a deletion."""
+
+    handle: Handle
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseSession:
+    """Free index, id and NAT blocks: second half of a deletion."""
+
+    handle: Handle
+
+
+@dataclass(frozen=True, slots=True)
+class AddRoute:
+    """Route *prefix* to a session."""
+
+    handle: Handle
+    prefix: IPv4Network
+    answered: bool
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteRoute:
+    """Take a session's route out."""
+
+    handle: Handle
+    prefix: IPv4Network
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """Write what adopting the session takes: to the arena's control record and the journal."""
+
+    handle: Handle
+    acct_session_id: str
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Forget:
+    """Delete that record."""
+
+    handle: Handle
+    acct_session_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Log:
+    """One line of log about a session, *session* its Acct-Session-Id."""
+
+    event: str
+    session: str
+    fields: dict[str, object]
+    warning: bool = False
+
+
+Action = (
+    SendDiscovery
+    | SendFrame
+    | BindSession
+    | UpSession
+    | EchoSession
+    | PauseSession
+    | CloseSession
+    | ReleaseSession
+    | AddRoute
+    | DeleteRoute
+    | Record
+    | Forget
+    | Log
+)

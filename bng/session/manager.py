@@ -1,0 +1,601 @@
+"""The session core: who may have what, and one path to the end of every session. Sans-IO.
+
+Events come in with the time; `SessionManager.take` returns the actions they led to, in order.
+Access methods (see `bng.session.access`) do the talking to clients; AAA, pools and dataplane answer
+through `answered` and `completed`. What comes late for a session that is gone is ignored.
+"""
+
+import json
+from collections import Counter
+from collections.abc import Callable
+from ipaddress import IPv4Address, IPv4Network
+from typing import assert_never
+
+from bng.aaa.model import AccessAccept, AccessAnswer, AccessReject, AccessRequest, Backend, Pending
+from bng.ethernet import AccessLine, Mac
+from bng.pool.ipv4 import Ipv4Pools
+from bng.ppp.config import Ipv4Params, Ipv6Params
+from bng.ppp.credentials import Credentials
+from bng.session.access import AccessMethod
+from bng.session.actions import (
+    Action,
+    AddRoute,
+    BindSession,
+    CloseSession,
+    CommandKind,
+    DeleteRoute,
+    EchoSession,
+    Forget,
+    Log,
+    PauseSession,
+    Record,
+    ReleaseSession,
+    UpSession,
+    read_cookie,
+)
+from bng.session.deadlines import Deadlines
+from bng.session.model import Cause, Counters, Session, State
+from bng.session.nat import NatAddresses
+from bng.session.settings import Settings
+from bng.session.table import SessionTable
+
+FEATURE_IN_ANTISPOOF4 = 1 << 1
+FEATURE_IN_MSS_CLAMP = 1 << 7
+FEATURE_IN_NAT44 = 1 << 9
+FEATURE_OUT_MSS_CLAMP = 1 << 7
+"""Bits of `enum session_in_feature` and `enum session_out_feature`."""
+TCP_IP_HEADERS = 40
+IPV4, IPV6 = 1, 2
+ENOSPC = 28
+DRAIN_TICK_S = 0.02
+
+
+class SessionManager:
+    """All sessions of the box; implements `bng.session.access.Core`.
+
+    *prefix* starts every Acct-Session-Id and differs from boot to boot (RFC 2866 §5.5).
+    """
+
+    def __init__(
+        self,
+        *,
+        settings: Settings,
+        backend: Backend,
+        pools: Ipv4Pools,
+        nat: NatAddresses,
+        table: SessionTable,
+        prefix: str,
+        entropy: Callable[[int], bytes],
+    ) -> None:
+        self.settings = settings
+        self.backend = backend
+        self.pools = pools
+        self.nat = nat
+        self.table = table
+        self.deadlines = Deadlines()
+        self.counters: Counter[str] = Counter()
+        self._prefix = prefix
+        self._serial = 0
+        self._entropy = entropy
+        self._by_user: dict[str, set[Session]] = {}
+        self._ending: dict[str, Session] = {}  # by Acct-Session-Id
+        self._actions: list[Action] = []
+        self._to_drain: list[Session] = []
+        self._drain_at = 0.0
+
+    # ---- actions, time ----
+
+    def emit(self, action: Action) -> None:
+        """Queue an action."""
+        self._actions.append(action)
+
+    def take(self) -> list[Action]:
+        """Return what is to be done, in order."""
+        actions = self._actions
+        self._actions = []
+        return actions
+
+    def next_deadline(self) -> float | None:
+        """Return when `tick` is due."""
+        drain = self._drain_at if self._to_drain else None
+        deadlines = (self.deadlines.next(), self.pools.next_deadline(), drain)
+        return min((at for at in deadlines if at is not None), default=None)
+
+    def tick(self, now: float) -> None:
+        """Run every timer that is due."""
+        for session in self.deadlines.pop_due(now):
+            if session.timeout_at is not None and session.timeout_at <= now:
+                session.timeout_at = None
+                self.close(session, Cause.SESSION_TIMEOUT, "", now)
+            session.method.tick(session, now)
+            self.reschedule(session)
+        self.pools.expire(now)
+        if self._to_drain and self._drain_at <= now:
+            self._drain_some(now)
+
+    def reschedule(self, session: Session) -> None:
+        """Put the session's next deadline on the heap."""
+        at = session.method.deadline(session)
+        if session.timeout_at is not None and (at is None or session.timeout_at < at):
+            at = session.timeout_at
+        self.deadlines.schedule(session, at)
+
+    # ---- from the dataplane ----
+
+    def frame(self, index: int, generation: int, frame: bytes, now: float) -> None:
+        """Take a control frame of a session."""
+        session = self.table.get(index, generation)
+        if session is None or session.state is State.ENDING:
+            self.counters["frame_for_no_session"] += 1
+            return
+        session.method.receive(session, frame, now)
+        self.reschedule(session)
+
+    def completed(
+        self, value: int, status: int, counters: Callable[[int], Counters], now: float
+    ) -> None:
+        """Take the end of a command; *counters* reads those of a session index."""
+        kind, index, generation = read_cookie(value)
+        session = self.table.get(index, generation)
+        if session is None:
+            self.counters["completion_for_no_session"] += 1
+            return
+        match kind:
+            case CommandKind.CLOSE:
+                self._closed(session, counters(index))
+            case CommandKind.RELEASE:
+                self._released(session, status, now)
+            case CommandKind.UP | CommandKind.ROUTE:
+                self._installing(session, status, now)
+                self.reschedule(session)
+            case _ if status:
+                self.counters["bind_failed"] += 1
+                self.end(session, Cause.NAS_ERROR, f"bind: errno {-status}", now)
+
+    def echo_lost(self, index: int, generation: int, now: float) -> None:
+        """The client answers no LCP Echo-Request."""
+        if session := self.table.get(index, generation):
+            self.end(session, Cause.LOST_CARRIER, "no LCP Echo-Reply", now)
+
+    def idle(self, index: int, generation: int, now: float) -> None:
+        """The client sent no data for its Idle-Timeout."""
+        if session := self.table.get(index, generation):
+            self.close(session, Cause.IDLE_TIMEOUT, "", now)
+            self.reschedule(session)
+
+    # ---- from the access method ----
+
+    def open(self, method: AccessMethod, line: AccessLine, mac: Mac, now: float) -> Session | None:
+        """Make a session; None when the box is full."""
+        if self.table.count >= self.settings.max_sessions:
+            self.counters["refused_full"] += 1
+            return None
+        handle = self.table.take(now)
+        if handle is None:
+            self.counters["refused_full"] += 1
+            return None
+        self._serial += 1
+        session = Session(
+            handle=handle,
+            acct_session_id=f"{self._prefix}{self._serial:08x}",
+            method=method,
+            line=line,
+            mac=mac,
+            created_at=now,
+        )
+        self.table.put(session)
+        return session
+
+    def bind(self, session: Session, session_id: int, domain: int, page: int) -> None:
+        """Make a new session known to the dataplane."""
+        self.emit(BindSession(session.handle, session.line, session.mac, session_id, domain, page))
+
+    def authenticate(
+        self, session: Session, request_id: int, credentials: Credentials, now: float
+    ) -> None:
+        """Ask AAA who this is."""
+        session.request_id = request_id
+        request = AccessRequest(
+            acct_session_id=session.acct_session_id,
+            request_id=request_id,
+            credentials=credentials,
+            line=session.line,
+            mac=session.mac,
+            service_name=session.service_name,
+            circuit_id=session.circuit_id,
+            remote_id=session.remote_id,
+        )
+        answer = self.backend.start(request, now)
+        if not isinstance(answer, Pending):
+            self._answer(session, answer, credentials.user_name, now)
+
+    def answered(
+        self,
+        index: int,
+        generation: int,
+        request_id: int,
+        user: str,
+        answer: AccessAnswer,
+        now: float,
+    ) -> None:
+        """Take a late answer of AAA; one to an older question is ignored."""
+        session = self.table.get(index, generation)
+        if session is None or session.request_id != request_id or session.state is State.ENDING:
+            self.counters["answer_stale"] += 1
+            return
+        self._answer(session, answer, user, now)
+        self.reschedule(session)
+
+    def link_opened(
+        self, session: Session, magics: tuple[int, int], peer_mru: int, now: float
+    ) -> None:
+        """The link layer is open: the dataplane may keep LCP Echo."""
+        session.peer_mru = peer_mru
+        session.magics = magics
+        self.emit(EchoSession(session.handle, *magics))
+
+    def link_left(self, session: Session, now: float) -> None:
+        """The link layer renegotiates: nothing is forwarded, all else is kept."""
+        self._pause(session)
+
+    def install(
+        self, session: Session, request_id: int, family: int, interface_id: int | None, now: float
+    ) -> None:
+        """Make *family* forward; IPv6 has nothing to install before it has an address."""
+        if family == 6:
+            session.interface_id = interface_id
+            session.method.installed(session, request_id, now)
+            return
+        session.install_request = request_id
+        self._record(session)
+        self._up(session)
+
+    def network_up(self, session: Session, family: int, now: float) -> None:
+        """The client may send *family*."""
+        first = session.up_at is None
+        session.families |= IPV4 if family == 4 else IPV6
+        session.state = State.UP
+        if first:
+            session.up_at = now
+            self._start_timers(session, now)
+            self._log_start(session, now)
+
+    def network_down(self, session: Session, family: int, now: float) -> None:
+        """The client closed *family*: the others go on."""
+        session.families &= ~(IPV4 if family == 4 else IPV6)
+        if family == 4:
+            self._pause(session)
+        if not session.families and session.state is State.UP:
+            session.state = State.READY
+
+    def close(self, session: Session, cause: Cause, detail: str, now: float) -> None:
+        """End politely: the access method tells the client, then ends it."""
+        if session.state is not State.ENDING and session.cause is None:
+            session.cause, session.detail = cause, detail
+            session.method.close(session, now)
+            self.reschedule(session)
+
+    # ---- access ----
+
+    def _answer(self, session: Session, answer: AccessAnswer, user: str, now: float) -> None:
+        match answer:
+            case AccessReject():
+                self.counters["access_reject"] += 1
+                self._reject(session, user, answer.message, answer.reason, answer.detail, now)
+            case AccessAccept():
+                self.counters["access_accept"] += 1
+                self._accepted(session, answer, now)
+            case _:
+                assert_never(answer)
+
+    def _reject(
+        self, session: Session, user: str, message: str, reason: str, detail: str, now: float
+    ) -> None:
+        fields: dict[str, object] = {"user": user, "reason": reason, "mac": str(session.mac)}
+        if detail:
+            fields["detail"] = detail
+        self.emit(Log("access-reject", session.acct_session_id, fields, warning=True))
+        session.cause = session.cause or Cause.USER_ERROR
+        session.detail = reason
+        session.method.reject(session, message, now, wrong=reason.startswith(("wrong", "unknown")))
+
+    def _accepted(self, session: Session, answer: AccessAccept, now: float) -> None:
+        """Apply the single-session policy; older sessions that must go, go first."""
+        name = answer.profile.user_name
+        if session.profile is not None and session.user_name != name:
+            self.end(session, Cause.USER_ERROR, f"now authenticates as {name}", now)
+            return
+        mine = self._by_user.setdefault(name, set())
+        if session in mine:  # it authenticates again and keeps what it has
+            self._grant(session, answer, now)
+            return
+        others = sorted(mine, key=lambda other: other.created_at)
+        allowed = answer.profile.simultaneous_use or 1
+        surplus = len(others) + 1 - allowed
+        victims: list[Session] = []
+        if surplus > 0 and self.settings.single_session == "deny":
+            self.counters["denied_simultaneous_use"] += 1
+            self._reject(session, name, "Already connected", "simultaneous-use", "", now)
+            return
+        if surplus > 0 and self.settings.single_session == "replace":
+            victims = others[:surplus]
+        static = answer.profile.ipv4_address
+        if static is not None:  # its old holder ends first, never two owners
+            victims += [o for o in others if o.ipv4_address == static and o not in victims]
+        mine.add(session)
+        session.user_name = name
+        self._wait_for(session, victims, answer, now)
+
+    def _wait_for(
+        self, session: Session, victims: list[Session], answer: AccessAccept, now: float
+    ) -> None:
+        if not victims:
+            self._grant(session, answer, now)
+            return
+        for victim in victims:
+            self.counters["replaced"] += 1
+            self._wait(session, victim, answer)
+            self.end(victim, Cause.PORT_PREEMPTED, "same user dialled again", now)
+
+    @staticmethod
+    def _wait(session: Session, victim: Session, answer: AccessAccept) -> None:
+        session.state = State.WAITING
+        session.answer = answer
+        session.waits_for += 1
+        if victim.waiters is None:
+            victim.waiters = []
+        victim.waiters.append(session)
+
+    def _grant(self, session: Session, answer: AccessAccept, now: float) -> None:
+        """Give an address and tell the client."""
+        profile = answer.profile
+        session.answer = None
+        pool = self.settings.pools[self.settings.pool_of(profile)]
+        if session.ipv4_address is None and not self._assign(session, answer, now):
+            return
+        assert session.ipv4_address is not None  # noqa: S101 - _assign gave it
+        session.profile = profile
+        session.gateway = pool.gateway
+        if session.state is not State.UP:
+            session.state = State.READY
+        if unserved := profile.unserved():
+            fields: dict[str, object] = {"user": profile.user_name, "attributes": unserved}
+            self.emit(Log("attributes-not-enforced", session.acct_session_id, fields, warning=True))
+        ipv4 = Ipv4Params(
+            local=pool.gateway,
+            peer=session.ipv4_address,
+            dns=profile.ipv4_dns or pool.dns,
+            nbns=profile.ipv4_nbns or pool.nbns,
+        )
+        ipv6 = Ipv6Params(
+            local_interface_id=int.from_bytes(self._entropy(8)) & ~(1 << 57) or 1,
+            peer_interface_id=profile.ipv6_interface_id,
+        )
+        session.method.accept(session, answer, ipv4, ipv6, now)
+
+    def _assign(self, session: Session, answer: AccessAccept, now: float) -> bool:
+        """Find the session's IPv4 address; reject it when there is none."""
+        profile = answer.profile
+        user = profile.user_name
+        if profile.ipv4_address is not None:
+            holder = self.pools.claim(profile.ipv4_address, session.acct_session_id, now)
+            if holder in self._ending:  # it is on its way out: the address is ours next
+                self._wait(session, self._ending[holder], answer)
+                return False
+            if holder is not None:
+                self.counters["address_conflict"] += 1
+                detail = f"{profile.ipv4_address} is held by session {holder}"
+                self._reject(session, user, "Address in use", "address-conflict", detail, now)
+                return False
+            session.ipv4_address = profile.ipv4_address
+            return True
+        pool = self.settings.pool_of(profile)
+        session.ipv4_address = self.pools.allocate(pool, user, now)
+        if session.ipv4_address is None:
+            self.counters["pool_exhausted"] += 1
+            self._reject(session, user, "No address available", "pool-exhausted", pool, now)
+            return False
+        return True
+
+    # ---- the dataplane entry ----
+
+    def _up(self, session: Session) -> None:
+        """Send what makes the dataplane forward for the session."""
+        profile, address = session.profile, session.ipv4_address
+        assert profile is not None and address is not None  # noqa: S101 - granted before IPCP
+        features_in = FEATURE_IN_ANTISPOOF4
+        if self.settings.translates(profile, address):
+            if session.nat_address is None:
+                session.nat_address = self.nat.take(session.handle.worker)
+            if session.nat_address is not None:
+                features_in |= FEATURE_IN_NAT44
+        limit = self.settings.mru.get(session.line.port, session.peer_mru)
+        mtu_out = min(session.peer_mru, limit, profile.mtu or limit)
+        mtu_in = min(limit, profile.mtu or limit)
+        features_out = mss = 0
+        clamp = profile.mss_clamp
+        if self.settings.mss_clamp if clamp is None else clamp:
+            features_in |= FEATURE_IN_MSS_CLAMP
+            features_out |= FEATURE_OUT_MSS_CLAMP
+            mss = min(mtu_in, mtu_out) - TCP_IP_HEADERS
+        self.emit(
+            UpSession(
+                session.handle,
+                address,
+                session.nat_address,
+                features_in,
+                features_out,
+                mtu_in,
+                mtu_out,
+                mss,
+                profile.idle_timeout_s or 0,
+            )
+        )
+        session.install_pending = 1
+        if not session.routes:
+            framed = tuple(route.prefix for route in profile.routes)
+            session.routes = (IPv4Network(address), *framed)
+            for prefix in session.routes:
+                self.emit(AddRoute(session.handle, prefix, answered=True))
+            session.install_pending += len(session.routes)
+
+    def _installing(self, session: Session, status: int, now: float) -> None:
+        """One of the commands of an installation is done."""
+        if session.state is State.ENDING:
+            return
+        session.install_pending -= 1
+        if status == -ENOSPC and self._try_next_nat_address(session):
+            return
+        if status:
+            self.counters["install_failed"] += 1
+            cause = "no NAT ports" if status == -ENOSPC else f"errno {-status}"
+            self.end(session, Cause.NAS_ERROR, f"install: {cause}", now)
+        elif not session.install_pending and session.install_request is not None:
+            request, session.install_request = session.install_request, None
+            session.method.installed(session, request, now)
+
+    def _try_next_nat_address(self, session: Session) -> bool:
+        """After an address that has no block left; False when all were tried."""
+        if session.nat_address is None:
+            return False
+        self.nat.give_back(session.nat_address)
+        session.nat_address = None
+        session.nat_tried += 1
+        if session.nat_tried >= self.nat.of_worker(session.handle.worker):
+            return False
+        pending = session.install_pending
+        self._up(session)
+        session.install_pending += pending
+        return True
+
+    def _pause(self, session: Session) -> None:
+        if session.state is State.UP:
+            session.state = State.PAUSED
+        if session.up_at is not None or session.install_request is not None:
+            self.emit(PauseSession(session.handle))
+        session.install_request = None
+
+    def _start_timers(self, session: Session, now: float) -> None:
+        profile = session.profile
+        if profile is not None and profile.session_timeout_s:
+            session.timeout_at = now + profile.session_timeout_s
+
+    def _record(self, session: Session) -> None:
+        """Write down what adopting the session takes, before it goes live."""
+        fields = {
+            "id": session.acct_session_id,
+            "user": session.user_name,
+            "ip4": str(session.ipv4_address),
+            "gw": str(session.gateway),
+            "nat": session.nat_address,
+            "mru": session.peer_mru,
+            "magic": session.magics,
+            "line": [session.line.port, *session.line.tags],
+            "mac": str(session.mac),
+            "method": session.method.name,
+            **session.method.record(session),
+        }
+        data = json.dumps(fields, separators=(",", ":")).encode()
+        self.emit(Record(session.handle, session.acct_session_id, data))
+
+    def _log_start(self, session: Session, now: float) -> None:
+        fields: dict[str, object] = {
+            "user": session.user_name,
+            "address": str(session.ipv4_address),
+            "mac": str(session.mac),
+            "line": str(session.line),
+            "setup_ms": round((now - session.created_at) * 1000),
+        }
+        self.counters["started"] += 1
+        self.emit(Log("session-start", session.acct_session_id, fields))
+
+    # ---- the end: one path ----
+
+    def end(self, session: Session, cause: Cause, detail: str, now: float) -> None:
+        """Tear a session down. Called again, it does nothing."""
+        if session.state is State.ENDING:
+            return
+        session.state = State.ENDING
+        session.cause = session.cause or cause
+        session.detail = session.detail or detail
+        session.timeout_at = None
+        self._ending[session.acct_session_id] = session
+        self._leave_user(session)
+        session.method.abort(session, session.detail, now)
+        for prefix in session.routes:
+            self.emit(DeleteRoute(session.handle, prefix))
+        self.emit(CloseSession(session.handle))
+
+    def _leave_user(self, session: Session) -> None:
+        if session.user_name is None:
+            return
+        mine = self._by_user[session.user_name]
+        mine.discard(session)
+        if not mine:
+            del self._by_user[session.user_name]
+
+    def _closed(self, session: Session, counters: Counters) -> None:
+        """Counters are frozen: say what it carried, then let the entry go."""
+        if session.up_at is not None:
+            self.counters["stopped"] += 1
+        self.emit(
+            Log(
+                "session-stop" if session.up_at is not None else "setup-failed",
+                session.acct_session_id,
+                {
+                    "user": session.user_name,
+                    "address": str(session.ipv4_address or ""),
+                    "mac": str(session.mac),
+                    "cause": session.cause.word if session.cause else "",
+                    "detail": session.detail,
+                    "in_bytes": counters.in_bytes,
+                    "out_bytes": counters.out_bytes,
+                },
+            )
+        )
+        self.emit(Forget(session.handle, session.acct_session_id))
+        self.emit(ReleaseSession(session.handle))
+
+    def _released(self, session: Session, status: int, now: float) -> None:
+        """The dataplane let go: free what the session held."""
+        if status:
+            self.counters["release_failed"] += 1
+        del self._ending[session.acct_session_id]
+        if session.ipv4_address is not None:
+            self.pools.release(session.ipv4_address, now)
+        if session.nat_address is not None:
+            self.nat.give_back(session.nat_address)
+        session.method.released(session, now)
+        self.table.free(session.handle, now)
+        for waiter in session.waiters or ():
+            waiter.waits_for -= 1
+            if not waiter.waits_for and waiter.state is State.WAITING and waiter.answer:
+                waiter.state = State.SETUP
+                self._grant(waiter, waiter.answer, now)
+                self.reschedule(waiter)
+
+    # ---- the operator ----
+
+    def drain(self, sessions: list[Session], now: float) -> None:
+        """End *sessions* with PADT at the pace of drain_per_s."""
+        self._to_drain += sessions
+        self._drain_at = now
+
+    @property
+    def draining(self) -> int:
+        """How many sessions a drain has yet to end."""
+        return len(self._to_drain)
+
+    def _drain_some(self, now: float) -> None:
+        batch = max(1, int(self.settings.drain_per_s * DRAIN_TICK_S))
+        for _ in range(min(batch, len(self._to_drain))):
+            self.end(self._to_drain.pop(), Cause.ADMIN_REBOOT, "drained", now)
+        self._drain_at = now + batch / self.settings.drain_per_s
+
+    def by_user(self, name: str) -> list[Session]:
+        """Return the authenticated sessions of a user."""
+        return list(self._by_user.get(name, ()))
+
+    def by_address(self, address: IPv4Address) -> list[Session]:
+        """Return the session that has *address*, if any."""
+        return [s for s in self.table if s.ipv4_address == address]

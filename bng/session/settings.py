@@ -1,0 +1,47 @@
+"""What the core has to be told: the part of the configuration that holds for every session."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv4Network
+from typing import Literal
+
+from bng.aaa.model import NO_NAT, SubscriberProfile
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PoolSettings:
+    """What a client of a pool is told: the gateway is our end of its link."""
+
+    gateway: IPv4Address
+    dns: tuple[IPv4Address, ...] = ()
+    nbns: tuple[IPv4Address, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """Policy of the box. *mru* by access port: the largest IP packet it can carry to a client."""
+
+    pools: Mapping[str, PoolSettings]
+    default_pool: str
+    mru: Mapping[int, int]
+    max_sessions: int
+    single_session: Literal["replace", "deny", "allow"] = "replace"
+    mss_clamp: bool = True
+    nat_inside: tuple[IPv4Network, ...] = ()
+    nat_profiles: Mapping[str, bool]
+    drain_per_s: int = 50
+
+    def pool_of(self, profile: SubscriberProfile) -> str:
+        """Return the name of the pool whose settings and addresses *profile* gets."""
+        name = profile.ipv4_pool
+        return name if name is not None and name in self.pools else self.default_pool
+
+    def translates(self, profile: SubscriberProfile, address: IPv4Address) -> bool:
+        """Say whether packets from *address* are translated (NAT44)."""
+        match profile.nat_profile:
+            case None:
+                return any(address in prefix for prefix in self.nat_inside)
+            case str() as name if name == NO_NAT:
+                return False
+            case name:
+                return self.nat_profiles.get(name, False)
