@@ -49,7 +49,13 @@ class Wire:
         self._socket = socket
 
     def send(
-        self, code: int, tags: bytes, *, to: str = "ff:ff:ff:ff:ff:ff", vlan: str = ""
+        self,
+        code: int,
+        tags: bytes,
+        *,
+        to: str = "ff:ff:ff:ff:ff:ff",
+        session_id: int = 0,
+        vlan: str = "",
     ) -> None:
         """Send one discovery packet."""
         frame: Packet = Ether(src=_MAC, dst=to)

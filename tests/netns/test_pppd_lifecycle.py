@@ -21,7 +21,7 @@ LAB_OPTIONS = {
 }
 _MAC = "02:00:5e:00:53:01"
 _UNTIL_GONE = (
-    "echo IS-UP; for _ in $(seq 300); do grep -q '^Exit' $PPPD_LOG && break; sleep 0.1; done;"
+    "echo IS-UP; for _ in $(seq 300); do [ -e /sys/class/net/ppp0 ] || break; sleep 0.1; done;"
     " cat $PPPD_LOG; echo IS-GONE"
 )
 
