@@ -24,7 +24,7 @@ lib: Any = _lib
 
 NO_SESSION = 0xFFFFFFFF
 ATTACH_TIMEOUT_S = 5.0
-POP_BUFFER_BYTES = 1 << 18
+POP_BUFFER_BYTES = 1 << 16
 PUNT_MAX_AGE_S = 2.0  # at attach: older punts are discarded
 
 HELLO = struct.Struct("=QIIQIiII")

@@ -1,0 +1,183 @@
+"""Carry out what the core decided: one method for each action of `bng.session.actions`."""
+
+from collections.abc import Callable
+from typing import Any
+
+import structlog
+
+from bng.ethernet import AccessLine, VlanTag
+from bng.io.journal import Journal
+from bng.session import actions
+from bng.session.actions import CommandKind, cookie
+from dataplane.binding import (
+    CommandType,
+    Dataplane,
+    bind_record,
+    echo_record,
+    route4_record,
+    session_record,
+    up_record,
+)
+
+NO_TAG = VlanTag(0, 0)
+
+
+def tags_of(line: AccessLine) -> tuple[VlanTag, VlanTag]:
+    """Return (outer, inner) tags of a line, TPID 0 for none."""
+    match line.tags:
+        case ():
+            return NO_TAG, NO_TAG
+        case (outer,):
+            return outer, NO_TAG
+        case (outer, inner):
+            return outer, inner
+        case _:
+            raise ValueError(f"line {line} has more than two tags")
+
+
+class Executor:
+    """Turns actions into commands, frames, journal entries and log lines.
+
+    *echo_interval_s* and *echo_failures* are those of LCP Echo, which the dataplane keeps.
+    """
+
+    def __init__(
+        self, dataplane: Dataplane, journal: Journal, echo_interval_s: float, echo_failures: int
+    ) -> None:
+        self.dataplane = dataplane
+        self.journal = journal
+        self.echo_interval_ms = int(echo_interval_s * 1000)
+        self.echo_failures = echo_failures
+        self._log = structlog.get_logger("session")
+        self._do: dict[type, Callable[[Any], None]] = {
+            actions.SendDiscovery: self._send_discovery,
+            actions.SendFrame: self._send_frame,
+            actions.BindSession: self._bind,
+            actions.UpSession: self._up,
+            actions.EchoSession: self._echo,
+            actions.PauseSession: self._pause,
+            actions.CloseSession: self._close,
+            actions.ReleaseSession: self._release,
+            actions.AddRoute: self._add_route,
+            actions.DeleteRoute: self._delete_route,
+            actions.Record: self._record,
+            actions.Forget: self._forget,
+            actions.Log: self._write_log,
+        }
+
+    def run(self, todo: list[actions.Action]) -> None:
+        """Carry out *todo* in order. Nothing leaves before `Dataplane.flush`."""
+        do = self._do
+        for action in todo:
+            do[type(action)](action)
+
+    def _send_discovery(self, a: actions.SendDiscovery) -> None:
+        outer, inner = tags_of(a.line)
+        self.dataplane.inject_discovery(
+            a.worker, a.line.port, outer, inner, a.destination, a.payload
+        )
+
+    def _send_frame(self, a: actions.SendFrame) -> None:
+        h = a.handle
+        self.dataplane.inject_session(h.worker, h.index, h.generation, a.frame)
+
+    def _bind(self, a: actions.BindSession) -> None:
+        h = a.handle
+        outer, inner = tags_of(a.line)
+        record = bind_record(
+            h.index,
+            h.generation,
+            cookie(CommandKind.BIND, h),
+            outer=outer,
+            inner=inner,
+            domain=a.domain,
+            domain_page=a.page,
+            session_id=a.session_id,
+            mac=a.mac,
+            port=a.line.port,
+            quiet=True,
+        )
+        self.dataplane.command(h.worker, record)
+
+    def _up(self, a: actions.UpSession) -> None:
+        h = a.handle
+        record = up_record(
+            h.index,
+            h.generation,
+            cookie(CommandKind.UP, h),
+            ip4=a.ip4.packed,
+            nat_address=0 if a.nat_address is None else a.nat_address + 1,
+            features_in=a.features_in,
+            features_out=a.features_out,
+            mtu_in=a.mtu_in,
+            mtu_out=a.mtu_out,
+            mss=a.mss,
+            idle_timeout_ms=a.idle_timeout_s * 1000,
+        )
+        self.dataplane.command(h.worker, record)
+
+    def _echo(self, a: actions.EchoSession) -> None:
+        h = a.handle
+        record = echo_record(
+            h.index,
+            h.generation,
+            our_magic=a.our_magic,
+            peer_magic=a.peer_magic,
+            interval_ms=self.echo_interval_ms,
+            failures=self.echo_failures,
+        )
+        self.dataplane.command(h.worker, record)
+
+    def _pause(self, a: actions.PauseSession) -> None:
+        self._session_command(CommandType.SESSION_PAUSE, a.handle, 0, quiet=True)
+
+    def _close(self, a: actions.CloseSession) -> None:
+        self._session_command(
+            CommandType.SESSION_CLOSE, a.handle, cookie(CommandKind.CLOSE, a.handle)
+        )
+
+    def _release(self, a: actions.ReleaseSession) -> None:
+        self._session_command(
+            CommandType.SESSION_RELEASE, a.handle, cookie(CommandKind.RELEASE, a.handle)
+        )
+
+    def _session_command(
+        self, kind: CommandType, h: actions.Handle, tag: int, *, quiet: bool = False
+    ) -> None:
+        record = session_record(kind, h.index, h.generation, tag, quiet=quiet)
+        self.dataplane.command(h.worker, record)
+
+    def _add_route(self, a: actions.AddRoute) -> None:
+        record = route4_record(
+            CommandType.ROUTE4_ADD,
+            a.prefix.network_address.packed,
+            a.prefix.prefixlen,
+            session=a.handle.index,
+            generation=a.handle.generation,
+            cookie=cookie(CommandKind.ROUTE, a.handle),
+            quiet=not a.answered,
+        )
+        self.dataplane.command(self.dataplane.control_group, record)
+
+    def _delete_route(self, a: actions.DeleteRoute) -> None:
+        record = route4_record(
+            CommandType.ROUTE4_DEL,
+            a.prefix.network_address.packed,
+            a.prefix.prefixlen,
+            session=a.handle.index,
+            generation=a.handle.generation,
+            quiet=True,
+        )
+        self.dataplane.command(self.dataplane.control_group, record)
+
+    def _record(self, a: actions.Record) -> None:
+        self.dataplane.write_control(a.handle.index, a.handle.generation, a.data)
+        self.journal.put(a.acct_session_id, a.data)
+
+    def _forget(self, a: actions.Forget) -> None:
+        self.dataplane.clear_control(a.handle.index)
+        self.journal.delete(a.acct_session_id)
+
+    def _write_log(self, a: actions.Log) -> None:
+        write = self._log.warning if a.warning else self._log.info
+        write(a.event, session=a.session, **a.fields)

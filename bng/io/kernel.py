@@ -1,0 +1,56 @@
+"""The kernel's side of the routed ports: addresses and static routes of their TAPs.
+
+The dataplane makes the TAPs and follows what the kernel says of them; this module only tells the
+kernel what the configuration says. Run again, it changes nothing that is right already.
+"""
+
+from collections.abc import Mapping, Sequence
+from ipaddress import IPv4Address, IPv4Interface, IPv4Network
+from socket import AF_INET
+
+from pyroute2 import IPRoute
+from pyroute2.netlink.exceptions import NetlinkError
+
+RTPROT_STATIC = 4
+
+
+class KernelError(Exception):
+    """The kernel refused a setting. The text names the interface, address or route."""
+
+
+def set_up_taps(
+    taps: Mapping[str, Sequence[IPv4Interface]],
+    routes: Sequence[tuple[IPv4Network, IPv4Address]],
+) -> None:
+    """Give each TAP exactly its addresses, bring it up, install static *routes* (prefix, via).
+
+    Raises: KernelError.
+    """
+    with IPRoute() as ip:
+        for name, addresses in taps.items():
+            _set_up_tap(ip, name, addresses)
+        for prefix, via in routes:
+            try:
+                ip.route("replace", dst=str(prefix), gateway=str(via), proto=RTPROT_STATIC)
+            except NetlinkError as error:
+                raise KernelError(f"route {prefix} via {via}: {error}") from None
+
+
+def _set_up_tap(ip: IPRoute, name: str, addresses: Sequence[IPv4Interface]) -> None:
+    found = ip.link_lookup(ifname=name)
+    if not found:
+        raise KernelError(f"no interface {name}: the dataplane runs without it")
+    index = found[0]
+    try:
+        wanted = {(str(a.ip), a.network.prefixlen) for a in addresses}
+        present = {
+            (message.get_attr("IFA_ADDRESS"), message["prefixlen"])
+            for message in ip.get_addr(family=AF_INET, index=index)
+        }
+        for address, length in present - wanted:
+            ip.addr("del", index=index, address=address, prefixlen=length)
+        for address, length in wanted - present:
+            ip.addr("add", index=index, address=address, prefixlen=length)
+        ip.link("set", index=index, state="up")
+    except NetlinkError as error:
+        raise KernelError(f"interface {name}: {error}") from None
