@@ -261,7 +261,8 @@ struct session_cold {
 	uint64_t out_drops;
 	uint64_t nat_mappings; /* live */
 	uint64_t nat_refused;
-	uint64_t reserved[18];
+	uint32_t nat_scanned_s[4]; /* by plane: when full blocks were last searched for room */
+	uint64_t reserved[16];
 };
 
 /*

@@ -1,6 +1,6 @@
 /*
  * NAT44 mappings (RFC 4787, 5382, 5508): port blocks per subscriber, slot planes, no hash table.
- * One writer: the worker that owns the public address. See design, "NAT44".
+ * One writer: the worker that owns the public address. See design, "NAT44", and nat44.md.
  */
 #ifndef BNG_NAT44_H
 #define BNG_NAT44_H
@@ -11,14 +11,16 @@
 #include "dataplane.h"
 #include "worker.h"
 
-/* Takes a first block for the session on address `address` (index). Returns block index + 1, or 0:
- * none free. Logs it. */
+/* Takes a first block for the session on address `address` (index), for the inner address that
+ * session_in holds, and enters it in session_in.nat_block. Returns block index + 1, or 0: none
+ * free, no room in the log, or not an address of this worker. Repeated: the same block again. */
 uint32_t nat44_session_up(struct worker *w, uint32_t session, uint32_t address);
-/* Gives all blocks back, mappings gone. */
+/* Gives all blocks back, mappings gone; session_in.nat_block is 0 then. */
 void nat44_session_down(struct worker *w, uint32_t session);
-/* Expires some lines each call; bounded work, called once per worker loop and when idle. */
+/* Expires mappings and gives empty blocks back, each block once a minute; bounded work, called
+ * once per worker loop and when idle. */
 void nat44_sweep(struct worker *w);
-/* Fills addresses and blocks at start. */
+/* Fills addresses and blocks at start; nat_config, hash key included, is the caller's. */
 void nat44_init(struct tables *t, const be32 *addresses, uint32_t n, uint32_t n_workers);
 
 #endif

@@ -1,0 +1,177 @@
+/*
+ * Session-in arc: the subscriber's address and port become public ones (RFC 4787, 5382, 5508).
+ *
+ * Only the session's own address is translated; sources of framed routes pass as they are. Packets
+ * to a public address of the pool need nothing else here: ip4_lookup leads them to nat44_out2in
+ * (hairpin with the external source, RFC 4787 REQ-9).
+ */
+#include "graph.h"
+#include "node/nat44_packet.h"
+#include "node/nat44_tcp.h"
+#include "worker.h"
+
+enum {
+	EDGE_LIMIT = ARC_EDGES,
+	EDGE_EXHAUSTED,
+	EDGE_LOG_FULL,
+	EDGE_NO_MAPPING,
+	EDGE_FRAGMENT,
+	EDGE_PROTOCOL,
+	EDGE_ICMP_OTHER,
+	EDGE_TRUNCATED,
+	EDGE_BAD_CHECKSUM,
+};
+
+static const uint16_t edge_of_kind[] = {
+	[NAT44_FRAGMENT] = EDGE_FRAGMENT,
+	[NAT44_PROTOCOL] = EDGE_PROTOCOL,
+	[NAT44_ICMP_OTHER] = EDGE_ICMP_OTHER,
+	[NAT44_TRUNCATED] = EDGE_TRUNCATED,
+	[NAT44_NO_MAPPING] = EDGE_NO_MAPPING,
+	[NAT44_BAD_CHECKSUM] = EDGE_BAD_CHECKSUM,
+};
+
+static inline void parse(struct worker *w, struct pkt *p, struct nat44_packet *out)
+{
+	const struct tables *t = w->t;
+	const struct session_in *in = &t->in[p->session];
+	const struct ip4_hdr *ip = pkt_header(p, IP4_LEN);
+	if (!in->nat_block || (ip && ip->source != in->ip4)) {
+		out->kind = NAT44_BYPASS;
+		return;
+	}
+	out->kind = (uint8_t)nat44_parse(p, true, out);
+	if (out->kind != NAT44_FLOW)
+		return;
+	uint32_t block = in->nat_block - 1;
+	out->slot =
+		nat44_slots(t, block, out->flow.plane) + nat44_home(t->nat, block, out->flow.port);
+	__builtin_prefetch(out->slot, 1);
+}
+
+/* RFC 6888 REQ-11: an ICMP error tells the subscriber. */
+static uint16_t refuse(struct pkt *p, enum nat44_refusal refusal)
+{
+	p->cause = ICMP4_UNREACHABLE;
+	p->arg = refusal == NAT44_LIMIT ? ICMP4_CODE_PROHIBITED : ICMP4_CODE_HOST;
+	return refusal == NAT44_LIMIT	   ? EDGE_LIMIT
+	       : refusal == NAT44_LOG_FULL ? EDGE_LOG_FULL
+					   : EDGE_EXHAUSTED;
+}
+
+/* Replies and RST belong to something that is there already; all else may begin a mapping. */
+static bool begins_mapping(const struct nat44_packet *packet)
+{
+	if (packet->flow.plane == NAT_TCP)
+		return !(packet->l4[TCP_FLAGS] & TCP_RST);
+	return packet->flow.plane == NAT_UDP || icmp4_is_query(packet->l4[0]);
+}
+
+/* The mapping is not in its home line, or its time is over. */
+static struct nat_slot *find_or_create(
+	struct worker *w, struct pkt *p, const struct nat44_packet *packet, uint16_t *edge)
+{
+	const struct tables *t = w->t;
+	const struct nat44_flow *flow = &packet->flow;
+	struct nat_slot *slot = nat44_find(t, t->in[p->session].nat_block, flow->plane, flow->port);
+	if (slot && nat44_expired(t->nat, flow->plane, slot, w->now_s)) {
+		nat44_delete(w, slot);
+		slot = NULL;
+	}
+	if (slot)
+		return slot;
+	*edge = EDGE_NO_MAPPING;
+	if (!begins_mapping(packet))
+		return NULL;
+	enum nat44_refusal refusal = nat44_create(w, p->session, flow, &slot);
+	if (refusal != NAT44_GRANTED)
+		*edge = refuse(p, refusal);
+	return slot;
+}
+
+/* Outbound packets refresh (RFC 4787 REQ-6). */
+static inline void track(struct worker *w, struct nat_slot *slot, const struct nat44_packet *packet)
+{
+	uint8_t tcp = packet->flow.plane == NAT_TCP ? packet->l4[TCP_FLAGS] : 0;
+	slot->last_s = w->now_s;
+	if (!nat44_same_remote(slot, &packet->flow))
+		nat44_second_remote(slot, &packet->flow, tcp);
+	if (packet->flow.plane == NAT_TCP && !nat44_tcp_plain(slot->flags, tcp))
+		nat44_tcp_out(slot, tcp);
+}
+
+static inline uint16_t translate(struct worker *w, struct pkt *p, struct nat44_packet *packet)
+{
+	const struct tables *t = w->t;
+	const struct nat44_flow *flow = &packet->flow;
+	struct nat_slot *slot = nat44_line_match(packet->slot, flow->port);
+	if (!slot || nat44_expired(t->nat, flow->plane, slot, w->now_s)) {
+		uint16_t edge;
+		slot = find_or_create(w, p, packet, &edge);
+		if (!slot)
+			return edge;
+	}
+	track(w, slot, packet);
+	uint32_t address = nat44_block_address(t, t->in[p->session].nat_block - 1);
+	nat44_rewrite((struct ip4_hdr *)pkt_data(p), packet->l4, UINT16_MAX, flow->plane, true,
+		t->nat_address[address].address, nat44_external_port(t, slot));
+	return arc_next(p);
+}
+
+/* An error about a packet that the subscriber got: only with its mapping (RFC 5508 REQ-4), which
+ * it does not refresh (REQ-6). */
+static uint16_t translate_error(struct worker *w, struct pkt *p, const struct nat44_packet *packet)
+{
+	const struct tables *t = w->t;
+	const struct session_in *in = &t->in[p->session];
+	struct nat44_quote quote;
+	enum nat44_kind kind = nat44_quote_parse(p, packet->l4, true, &quote);
+	if (kind != NAT44_ICMP_ERROR)
+		return edge_of_kind[kind];
+	if (quote.local != in->ip4)
+		return EDGE_NO_MAPPING;
+	const struct nat_slot *slot =
+		nat44_find(t, in->nat_block, quote.flow.plane, quote.flow.port);
+	if (!slot || nat44_expired(t->nat, quote.flow.plane, slot, w->now_s))
+		return EDGE_NO_MAPPING;
+	uint32_t address = nat44_block_address(t, in->nat_block - 1);
+	nat44_quote_rewrite(p, packet->l4, true, &quote, t->nat_address[address].address,
+		nat44_external_port(t, slot));
+	return arc_next(p);
+}
+
+static void process(struct worker *w, struct pkt **pkts, uint16_t n, uint16_t *next)
+{
+	struct nat44_packet packets[VECTOR_SIZE];
+	for (uint16_t i = 0; i < n; i++)
+		parse(w, pkts[i], &packets[i]);
+	for (uint16_t i = 0; i < n; i++) {
+		if (packets[i].kind == NAT44_FLOW)
+			next[i] = translate(w, pkts[i], &packets[i]);
+		else if (packets[i].kind == NAT44_BYPASS)
+			next[i] = arc_next(pkts[i]);
+		else if (packets[i].kind == NAT44_ICMP_ERROR)
+			next[i] = translate_error(w, pkts[i], &packets[i]);
+		else
+			next[i] = edge_of_kind[packets[i].kind];
+	}
+}
+
+NODE(nat44_in2out) = {
+	.name = "nat44_in2out",
+	.process = process,
+	.arc = ARC_SESSION_IN,
+	.feature = FEATURE_IN_NAT44,
+	.edges =
+		{
+			[EDGE_LIMIT] = {.next = "icmp4_error", .reason = "port-limit"},
+			[EDGE_EXHAUSTED] = {.next = "icmp4_error", .reason = "no-free-block"},
+			[EDGE_LOG_FULL] = {.next = "icmp4_error", .reason = "log-full"},
+			[EDGE_NO_MAPPING] = DROP("no-mapping"),
+			[EDGE_FRAGMENT] = DROP("fragment-without-ports"),
+			[EDGE_PROTOCOL] = DROP("protocol-not-translated"),
+			[EDGE_ICMP_OTHER] = DROP("icmp-not-translated"),
+			[EDGE_TRUNCATED] = DROP("truncated-header"),
+			[EDGE_BAD_CHECKSUM] = DROP("bad-checksum"),
+		},
+};

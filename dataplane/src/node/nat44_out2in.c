@@ -1,0 +1,210 @@
+/*
+ * Packets to a public address of the NAT pool: the port is the index of the mapping, the mapping
+ * leads to the session (RFC 4787, 5382, 5508). Filtering is endpoint-independent.
+ *
+ * What would be too big for the session, or ends its time here, is answered before it is rewritten:
+ * the error must quote the packet as its sender knows it.
+ */
+#include "graph.h"
+#include "node/nat44_packet.h"
+#include "node/nat44_tcp.h"
+#include "table/fib4.h"
+#include "worker.h"
+
+enum {
+	EDGE_SESSION,
+	EDGE_HANDOFF,
+	EDGE_ICMP_ERROR,
+	EDGE_NO_MAPPING,
+	EDGE_NOT_LIVE,
+	EDGE_FRAGMENT,
+	EDGE_PROTOCOL,
+	EDGE_ICMP_OTHER,
+	EDGE_TRUNCATED,
+	EDGE_BAD_CHECKSUM,
+};
+
+static const uint16_t edge_of_kind[] = {
+	[NAT44_FRAGMENT] = EDGE_FRAGMENT,
+	[NAT44_PROTOCOL] = EDGE_PROTOCOL,
+	[NAT44_ICMP_OTHER] = EDGE_ICMP_OTHER,
+	[NAT44_TRUNCATED] = EDGE_TRUNCATED,
+	[NAT44_NO_MAPPING] = EDGE_NO_MAPPING,
+	[NAT44_BAD_CHECKSUM] = EDGE_BAD_CHECKSUM,
+};
+
+static struct node node_nat44_out2in;
+
+static inline uint32_t packet_address(const struct tables *t, const struct pkt *p)
+{
+	return t->adjacency[leaf_index(p->leaf)].index;
+}
+
+static inline uint32_t block_of(const struct tables *t, uint32_t address, be16 port)
+{
+	return address << nat44_block_bits(t->nat) | ntoh16(port) >> t->nat->block_shift;
+}
+
+static inline void parse(struct worker *w, struct pkt *p, struct nat44_packet *out)
+{
+	const struct tables *t = w->t;
+	uint32_t address = packet_address(t, p);
+	if (t->nat_address[address].owner != w->id) {
+		out->kind = NAT44_BYPASS;
+		return;
+	}
+	out->kind = (uint8_t)nat44_parse(p, false, out);
+	if (out->kind != NAT44_FLOW)
+		return;
+	out->slot =
+		t->nat_slot + nat44_slot_index(address, out->flow.plane, ntoh16(out->flow.port));
+	__builtin_prefetch(out->slot, 1);
+	__builtin_prefetch(&t->nat_block[block_of(t, address, out->flow.port)]);
+}
+
+/* The session is the next node's business too. */
+static inline void prefetch_session(const struct tables *t, const struct pkt *p, be16 port)
+{
+	uint32_t session = t->nat_block[block_of(t, packet_address(t, p), port)].session;
+	if (session)
+		__builtin_prefetch(&t->out[session - 1], 1);
+}
+
+/* Checks that the mapping lives and so does the session that it was made for. */
+static inline uint16_t check(const struct worker *w, const struct nat_slot *slot,
+	const struct nat_block *block, uint32_t plane)
+{
+	const struct tables *t = w->t;
+	if (!(slot->flags & NAT_LIVE) || nat44_expired(t->nat, plane, slot, w->now_s))
+		return EDGE_NO_MAPPING;
+	const struct session_out *out = &t->out[block->session - 1];
+	if (out->generation != block->generation || out->state != SESSION_LIVE)
+		return EDGE_NOT_LIVE;
+	return EDGE_SESSION;
+}
+
+/* RFC 1191, RFC 792: errors that session_output would send, had it the packet as it came. */
+static inline bool answered(struct pkt *p, const struct session_out *out)
+{
+	const struct ip4_hdr *ip = (const struct ip4_hdr *)pkt_data(p);
+	if (p->len > out->mtu && ip->fragment & hton16(IP4_DF)) {
+		p->cause = ICMP4_UNREACHABLE;
+		p->arg = (uint32_t)out->mtu << 8 | ICMP4_CODE_FRAG_NEEDED;
+		return true;
+	}
+	if (ip->ttl <= 1) {
+		p->cause = ICMP4_TIME_EXCEEDED;
+		p->arg = 0;
+		return true;
+	}
+	return false;
+}
+
+/* Inbound packets do not refresh, but for TCP's own connection (RFC 4787 REQ-6, RFC 5382). */
+static inline void track_tcp(
+	struct worker *w, struct nat_slot *slot, const struct nat44_packet *packet)
+{
+	uint8_t tcp = packet->l4[TCP_FLAGS];
+	if (!(slot->flags & NAT_MULTI) && !nat44_same_remote(slot, &packet->flow))
+		return;
+	slot->last_s = w->now_s;
+	if (!nat44_tcp_plain(slot->flags, tcp))
+		nat44_tcp_in(slot, tcp);
+}
+
+static inline void deliver(struct pkt *p, const struct nat_block *block)
+{
+	p->session = block->session - 1;
+	p->generation = block->generation;
+	p->flags |= PKT_TO_SESSION;
+}
+
+static inline uint16_t translate(struct worker *w, struct pkt *p, struct nat44_packet *packet)
+{
+	const struct tables *t = w->t;
+	const struct nat44_flow *flow = &packet->flow;
+	const struct nat_block *block =
+		&t->nat_block[block_of(t, packet_address(t, p), flow->port)];
+	uint16_t edge = check(w, packet->slot, block, flow->plane);
+	if (edge != EDGE_SESSION)
+		return edge;
+	if (answered(p, &t->out[block->session - 1]))
+		return EDGE_ICMP_ERROR;
+	if (flow->plane == NAT_TCP)
+		track_tcp(w, packet->slot, packet);
+	nat44_rewrite((struct ip4_hdr *)pkt_data(p), packet->l4, UINT16_MAX, flow->plane, false,
+		block->inner, packet->slot->inner_port);
+	deliver(p, block);
+	return EDGE_SESSION;
+}
+
+/* An error about a packet of a subscriber (RFC 5508 REQ-5). */
+static uint16_t translate_error(struct worker *w, struct pkt *p, const struct nat44_packet *packet)
+{
+	const struct tables *t = w->t;
+	uint32_t address = packet_address(t, p);
+	struct nat44_quote quote;
+	enum nat44_kind kind = nat44_quote_parse(p, packet->l4, false, &quote);
+	if (kind != NAT44_ICMP_ERROR)
+		return edge_of_kind[kind];
+	if (quote.local != t->nat_address[address].address)
+		return EDGE_NO_MAPPING;
+	const struct nat_block *block = &t->nat_block[block_of(t, address, quote.flow.port)];
+	const struct nat_slot *slot =
+		t->nat_slot + nat44_slot_index(address, quote.flow.plane, ntoh16(quote.flow.port));
+	uint16_t edge = check(w, slot, block, quote.flow.plane);
+	if (edge != EDGE_SESSION)
+		return edge;
+	nat44_quote_rewrite(p, packet->l4, false, &quote, block->inner, slot->inner_port);
+	deliver(p, block);
+	return EDGE_SESSION;
+}
+
+/* The owner of the address translates. */
+static uint16_t hand_off(const struct worker *w, struct pkt *p)
+{
+	p->arg = w->t->nat_address[packet_address(w->t, p)].owner;
+	p->handoff_node = (uint8_t)node_nat44_out2in.id;
+	return EDGE_HANDOFF;
+}
+
+static inline uint16_t dispatch(struct worker *w, struct pkt *p, struct nat44_packet *packet)
+{
+	if (packet->kind == NAT44_FLOW)
+		return translate(w, p, packet);
+	if (packet->kind == NAT44_ICMP_ERROR)
+		return translate_error(w, p, packet);
+	if (packet->kind == NAT44_BYPASS)
+		return hand_off(w, p);
+	return edge_of_kind[packet->kind];
+}
+
+static void process(struct worker *w, struct pkt **pkts, uint16_t n, uint16_t *next)
+{
+	struct nat44_packet packets[VECTOR_SIZE];
+	for (uint16_t i = 0; i < n; i++)
+		parse(w, pkts[i], &packets[i]);
+	for (uint16_t i = 0; i < n; i++)
+		if (packets[i].kind == NAT44_FLOW)
+			prefetch_session(w->t, pkts[i], packets[i].flow.port);
+	for (uint16_t i = 0; i < n; i++)
+		next[i] = dispatch(w, pkts[i], &packets[i]);
+}
+
+NODE(nat44_out2in) = {
+	.name = "nat44_out2in",
+	.process = process,
+	.edges =
+		{
+			[EDGE_SESSION] = {.next = "session_output"},
+			[EDGE_HANDOFF] = {.next = "handoff"},
+			[EDGE_ICMP_ERROR] = {.next = "icmp4_error"},
+			[EDGE_NO_MAPPING] = DROP("no-mapping"),
+			[EDGE_NOT_LIVE] = DROP("session-not-live"),
+			[EDGE_FRAGMENT] = DROP("fragment-without-ports"),
+			[EDGE_PROTOCOL] = DROP("protocol-not-translated"),
+			[EDGE_ICMP_OTHER] = DROP("icmp-not-translated"),
+			[EDGE_TRUNCATED] = DROP("truncated-header"),
+			[EDGE_BAD_CHECKSUM] = DROP("bad-checksum"),
+		},
+};

@@ -1,0 +1,235 @@
+/*
+ * NAT44 mappings inside a subscriber's blocks (RFC 4787, 5382, 5508): find, make, end, expire.
+ *
+ * A block is an open-addressed table of lines of four slots. Each line counts the live mappings
+ * that probed past it, each block those that stand in later blocks of the same subscriber: a
+ * search ends where the count is 0.
+ */
+#include "table/nat44.h"
+
+#include <assert.h>
+
+#include "table/nat44_map.h"
+
+enum {
+	SWEEP_PERIOD_MS = 60000, /* each block is visited once in this time */
+	SWEEP_VISITS = 8,	 /* blocks per call at most */
+};
+
+static uint32_t next_line(const struct nat_config *nat, uint32_t line)
+{
+	return (line + NAT_LINE_SLOTS) & (nat->block_size - 1);
+}
+
+/* The mapping in this one block, or NULL. */
+static struct nat_slot *find_in_block(
+	const struct tables *t, uint32_t block, uint32_t plane, be16 port)
+{
+	struct nat_slot *slots = nat44_slots(t, block, plane);
+	uint32_t home = nat44_home(t->nat, block, port);
+	uint32_t line = home;
+	do {
+		struct nat_slot *slot = nat44_line_match(&slots[line], port);
+		if (slot)
+			return slot;
+		if (!slots[line].line_overflow)
+			return NULL;
+		line = next_line(t->nat, line);
+	} while (line != home);
+	return NULL;
+}
+
+struct nat_slot *nat44_find(const struct tables *t, uint32_t first, uint32_t plane, be16 port)
+{
+	for (uint32_t block = first; block; block = t->nat_block[block - 1].next) {
+		struct nat_slot *slot = find_in_block(t, block - 1, plane, port);
+		if (slot)
+			return slot;
+		if (!t->nat_block[block - 1].overflow[plane])
+			return NULL;
+	}
+	return NULL;
+}
+
+/* A free slot of this line, which one is left to chance (RFC 6056: hard to guess), or NULL. */
+static struct nat_slot *free_slot(struct worker *w, struct nat_slot *line)
+{
+	uint32_t start = worker_random(w);
+	for (uint32_t i = 0; i < NAT_LINE_SLOTS; i++) {
+		struct nat_slot *slot = &line[(start + i) % NAT_LINE_SLOTS];
+		if (!(slot->flags & NAT_LIVE))
+			return slot;
+	}
+	return NULL;
+}
+
+/* Adds `step` to the overflow count of every block of the session before `block`. */
+static void count_overflow(
+	const struct tables *t, uint32_t session, uint32_t block, uint32_t plane, int step)
+{
+	for (uint32_t b = t->in[session].nat_block; b && b - 1 != block;) {
+		struct nat_block *passed = &t->nat_block[b - 1];
+		passed->overflow[plane] = (uint16_t)(passed->overflow[plane] + step);
+		b = passed->next;
+	}
+}
+
+/* Enters a mapping in a block that has a free slot. */
+static struct nat_slot *place(
+	struct worker *w, uint32_t session, uint32_t block, const struct nat44_flow *flow)
+{
+	const struct tables *t = w->t;
+	struct nat_slot *slots = nat44_slots(t, block, flow->plane);
+	uint32_t line = nat44_home(t->nat, block, flow->port);
+	struct nat_slot *slot;
+	assert(t->nat_block[block].live[flow->plane] < t->nat->block_size);
+	while (!(slot = free_slot(w, &slots[line]))) {
+		slots[line].line_overflow++;
+		line = next_line(t->nat, line);
+	}
+	slot->inner_port = flow->port;
+	slot->flags = NAT_LIVE;
+	slot->remote = flow->remote;
+	slot->remote_port = flow->remote_port;
+	slot->last_s = w->now_s;
+	t->nat_block[block].live[flow->plane]++;
+	count_overflow(t, session, block, flow->plane, 1);
+	t->cold[session].nat_mappings++;
+	return slot;
+}
+
+void nat44_delete(struct worker *w, struct nat_slot *slot)
+{
+	const struct tables *t = w->t;
+	uint32_t plane;
+	uint32_t block = nat44_slot_block(t, slot, &plane);
+	uint32_t session = t->nat_block[block].session - 1;
+	struct nat_slot *slots = nat44_slots(t, block, plane);
+	uint32_t own = (uint32_t)(slot - slots) & ~(uint32_t)(NAT_LINE_SLOTS - 1);
+	assert(slot->flags & NAT_LIVE);
+
+	for (uint32_t line = nat44_home(t->nat, block, slot->inner_port); line != own;
+		line = next_line(t->nat, line))
+		slots[line].line_overflow--;
+	*slot = (struct nat_slot){.line_overflow = slot->line_overflow};
+	t->nat_block[block].live[plane]--;
+	count_overflow(t, session, block, plane, -1);
+	t->cold[session].nat_mappings--;
+}
+
+/* Ends what is over in one plane of a block. */
+static void expire(struct worker *w, uint32_t block, uint32_t plane)
+{
+	const struct tables *t = w->t;
+	struct nat_slot *slots = nat44_slots(t, block, plane);
+	for (uint32_t i = 0; i < t->nat->block_size; i++)
+		if (slots[i].flags & NAT_LIVE && nat44_expired(t->nat, plane, &slots[i], w->now_s))
+			nat44_delete(w, &slots[i]);
+}
+
+/*
+ * A port is refused only when every block is full of mappings that still live. Once a second is
+ * enough, for time is counted in seconds, and keeps a subscriber who asks on from costing more.
+ */
+static void expire_session(struct worker *w, uint32_t session, uint32_t plane)
+{
+	const struct tables *t = w->t;
+	uint32_t *scanned_s = &t->cold[session].nat_scanned_s[plane];
+	if (*scanned_s == w->now_s)
+		return;
+	*scanned_s = w->now_s;
+	for (uint32_t block = t->in[session].nat_block; block; block = t->nat_block[block - 1].next)
+		expire(w, block - 1, plane);
+}
+
+/* The session's first block with a free slot, as index + 1, or 0; counts its blocks. */
+static uint32_t block_with_room(
+	const struct tables *t, uint32_t session, uint32_t plane, uint32_t *n_blocks)
+{
+	uint32_t block = t->in[session].nat_block;
+	*n_blocks = 0;
+	while (block && t->nat_block[block - 1].live[plane] >= t->nat->block_size) {
+		block = t->nat_block[block - 1].next;
+		++*n_blocks;
+	}
+	return block;
+}
+
+/* One more block, on the same address. */
+static enum nat44_refusal extend(struct worker *w, uint32_t session, uint32_t n_blocks)
+{
+	const struct tables *t = w->t;
+	if (n_blocks >= t->nat->blocks_per_session)
+		return NAT44_LIMIT;
+	return nat44_block_take(w, session, nat44_block_address(t, t->in[session].nat_block - 1));
+}
+
+enum nat44_refusal nat44_create(
+	struct worker *w, uint32_t session, const struct nat44_flow *flow, struct nat_slot **slot)
+{
+	const struct tables *t = w->t;
+	enum nat44_refusal refusal = NAT44_GRANTED;
+	uint32_t n_blocks;
+	uint32_t block = block_with_room(t, session, flow->plane, &n_blocks);
+	if (!block) {
+		refusal = extend(w, session, n_blocks);
+		if (refusal != NAT44_GRANTED)
+			expire_session(w, session, flow->plane);
+		block = block_with_room(t, session, flow->plane, &n_blocks);
+	}
+	if (!block) {
+		t->cold[session].nat_refused++;
+		*slot = NULL;
+		return refusal;
+	}
+	*slot = place(w, session, block - 1, flow);
+	return NAT44_GRANTED;
+}
+
+/* Gives a block that is empty back, unless it is the subscriber's first. */
+static void release_empty(struct worker *w, uint32_t index)
+{
+	const struct tables *t = w->t;
+	const struct nat_block *block = &t->nat_block[index];
+	if (block->live[NAT_TCP] || block->live[NAT_UDP] || block->live[NAT_ICMP])
+		return;
+	uint32_t before = t->in[block->session - 1].nat_block;
+	if (before - 1 == index)
+		return;
+	while (t->nat_block[before - 1].next - 1 != index)
+		before = t->nat_block[before - 1].next;
+	t->nat_block[before - 1].next = block->next;
+	nat44_block_release(w, index);
+}
+
+static void sweep_block(struct worker *w, uint32_t index)
+{
+	const struct tables *t = w->t;
+	struct nat_block *block = &t->nat_block[index];
+	if (t->nat_address[nat44_block_address(t, index)].owner != w->id || !block->session)
+		return;
+	if (block->next == (uint32_t)NAT_BLOCK_UNLOGGED) {
+		nat44_block_retry(w, index);
+		return;
+	}
+	for (uint32_t plane = 0; plane < NAT_PLANES; plane++)
+		if (block->live[plane])
+			expire(w, index, plane);
+	release_empty(w, index);
+}
+
+void nat44_sweep(struct worker *w)
+{
+	const struct nat_config *nat = w->t->nat;
+	struct nat_sweep *sweep = &w->nat_sweep;
+	uint64_t n = (uint64_t)nat->n_addresses * nat->blocks_per_address;
+	sweep->credit += (uint64_t)(w->now_ms - sweep->stamp_ms) * n;
+	sweep->stamp_ms = w->now_ms;
+	if (sweep->credit > n * SWEEP_PERIOD_MS) /* never more than one round behind */
+		sweep->credit = n * SWEEP_PERIOD_MS;
+	for (int i = 0; i < SWEEP_VISITS && sweep->credit >= SWEEP_PERIOD_MS; i++) {
+		sweep->credit -= SWEEP_PERIOD_MS;
+		sweep->position = sweep->position + 1 < n ? sweep->position + 1 : 0;
+		sweep_block(w, sweep->position);
+	}
+}

@@ -1,0 +1,169 @@
+/*
+ * NAT44 port blocks: which are free, whose they are. All blocks of a subscriber are on one address
+ * (RFC 4787 REQ-2, paired pooling); a block given back rests until all others were used.
+ */
+#include "table/nat44.h"
+
+#include <assert.h>
+#include <string.h>
+
+#include "table/nat44_map.h"
+
+enum { MAX_BLOCKS_PER_ADDRESS = 65536 / 64 };
+
+static bool log_block(struct worker *w, enum nat_log_type type, uint32_t index)
+{
+	const struct tables *t = w->t;
+	const struct nat_block *block = &t->nat_block[index];
+	uint32_t first = nat44_block_port(t, index);
+	struct nat_log_record record = {
+		.type = (uint32_t)type,
+		.session = block->session - 1,
+		.generation = block->generation,
+		.inner = block->inner,
+		.outer = t->nat_address[nat44_block_address(t, index)].address,
+		.port_first = (uint16_t)first,
+		.port_last = (uint16_t)(first + t->nat->block_size - 1),
+	};
+	return worker_nat_log(w, &record);
+}
+
+static void append_free(const struct tables *t, uint32_t index)
+{
+	struct nat_address *a = &t->nat_address[nat44_block_address(t, index)];
+	t->nat_block[index] = (struct nat_block){0};
+	if (a->free_last)
+		t->nat_block[a->free_last - 1].next = index + 1;
+	else
+		a->free_first = index + 1;
+	a->free_last = index + 1;
+	a->free_blocks++;
+}
+
+enum nat44_refusal nat44_block_take(struct worker *w, uint32_t session, uint32_t address)
+{
+	const struct tables *t = w->t;
+	struct nat_address *a = &t->nat_address[address];
+	struct session_in *in = &t->in[session];
+	if (!a->free_first)
+		return NAT44_EXHAUSTED;
+
+	uint32_t index = a->free_first - 1;
+	uint32_t next_free = t->nat_block[index].next;
+	t->nat_block[index] = (struct nat_block){
+		.session = session + 1,
+		.generation = in->generation,
+		.allocated_s = w->now_s,
+		.inner = in->ip4,
+	};
+	if (!log_block(w, NAT_LOG_BLOCK_ALLOCATED, index)) {
+		t->nat_block[index] = (struct nat_block){.next = next_free};
+		return NAT44_LOG_FULL;
+	}
+	a->free_first = next_free;
+	if (!next_free)
+		a->free_last = 0;
+	a->free_blocks--;
+
+	uint32_t *link = &in->nat_block;
+	while (*link)
+		link = &t->nat_block[*link - 1].next;
+	*link = index + 1;
+	return NAT44_GRANTED;
+}
+
+void nat44_block_release(struct worker *w, uint32_t index)
+{
+	const struct tables *t = w->t;
+	struct nat_block *block = &t->nat_block[index];
+	for (uint32_t plane = 0; plane < NAT_PLANES; plane++) {
+		/* without a live mapping a plane is all zero, overflow counts too */
+		if (block->live[plane])
+			memset(nat44_slots(t, index, plane), 0,
+				t->nat->block_size * sizeof(struct nat_slot));
+		block->live[plane] = 0;
+		block->overflow[plane] = 0;
+	}
+	block->next = (uint32_t)NAT_BLOCK_UNLOGGED;
+	nat44_block_retry(w, index);
+}
+
+void nat44_block_retry(struct worker *w, uint32_t index)
+{
+	if (log_block(w, NAT_LOG_BLOCK_RELEASED, index))
+		append_free(w->t, index);
+}
+
+uint32_t nat44_session_up(struct worker *w, uint32_t session, uint32_t address)
+{
+	const struct tables *t = w->t;
+	struct session_in *in = &t->in[session];
+	if (address >= t->nat->n_addresses || t->nat_address[address].owner != w->id)
+		return 0;
+	if (in->nat_block) {
+		uint32_t block = in->nat_block - 1;
+		if (nat44_block_address(t, block) == address &&
+			t->nat_block[block].inner == in->ip4)
+			return in->nat_block;
+		nat44_session_down(w, session);
+	}
+	return nat44_block_take(w, session, address) == NAT44_GRANTED ? in->nat_block : 0;
+}
+
+void nat44_session_down(struct worker *w, uint32_t session)
+{
+	const struct tables *t = w->t;
+	uint32_t block = t->in[session].nat_block;
+	t->in[session].nat_block = 0;
+	t->cold[session].nat_mappings = 0;
+	while (block) {
+		uint32_t next = t->nat_block[block - 1].next;
+		nat44_block_release(w, block - 1);
+		block = next;
+	}
+}
+
+/* splitmix64: only the order of first use hangs on it. */
+static uint64_t next_random(uint64_t *state)
+{
+	uint64_t x = *state += 0x9e3779b97f4a7c15ull;
+	x = (x ^ x >> 30) * 0xbf58476d1ce4e5b9ull;
+	x = (x ^ x >> 27) * 0x94d049bb133111ebull;
+	return x ^ x >> 31;
+}
+
+/* All blocks of an address from port_min on become free, in an order that nobody can foresee. */
+static void free_all(const struct tables *t, uint32_t address, uint64_t *random)
+{
+	const struct nat_config *nat = t->nat;
+	uint16_t order[MAX_BLOCKS_PER_ADDRESS];
+	uint32_t n = 0;
+	/* port 0 is never an external port */
+	uint32_t port_min = nat->port_min ? nat->port_min : 1;
+	uint32_t first = (port_min + nat->block_size - 1) >> nat->block_shift;
+
+	for (uint32_t block = first; block < nat->blocks_per_address; block++) {
+		uint32_t place = (uint32_t)(next_random(random) % (n + 1));
+		order[n] = order[place]; /* Fisher-Yates, inside out */
+		order[place] = (uint16_t)block;
+		n++;
+	}
+	for (uint32_t i = 0; i < n; i++)
+		append_free(t, address << nat44_block_bits(nat) | order[i]);
+}
+
+void nat44_init(struct tables *t, const be32 *addresses, uint32_t n, uint32_t n_workers)
+{
+	const struct nat_config *nat = t->nat;
+	uint64_t random = (uint64_t)nat->hash_key[1] << 32 | nat->hash_key[0];
+	assert(n == nat->n_addresses && n_workers > 0);
+	assert(!n || nat->block_size == 1u << nat->block_shift);
+	assert(nat->blocks_per_address <= MAX_BLOCKS_PER_ADDRESS);
+	for (uint32_t i = 0; i < n; i++) {
+		t->nat_address[i] = (struct nat_address){
+			.address = addresses[i],
+			.owner = i % n_workers,
+		};
+		free_all(t, i, &random);
+	}
+}

@@ -1,0 +1,148 @@
+/*
+ * Inside the NAT44 table: where a mapping stands, how long it lives, the fast lookup. For the
+ * table's own files and the two NAT nodes.
+ */
+#ifndef BNG_NAT44_MAP_H
+#define BNG_NAT44_MAP_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "hdr/byteorder.h"
+#include "table/nat44.h"
+
+enum { NAT_LINE_SLOTS = 4 }; /* one cache line */
+
+/* Why a mapping or block was not given. */
+enum nat44_refusal {
+	NAT44_GRANTED,
+	NAT44_LIMIT,	 /* the subscriber has all the blocks it may have */
+	NAT44_EXHAUSTED, /* no free block on the address */
+	NAT44_LOG_FULL,	 /* a block that cannot be logged is not given */
+};
+
+/* One direction of a conversation as the subscriber sees it. */
+struct nat44_flow {
+	be32 remote;
+	be16 port; /* the subscriber's port, or ICMP identifier */
+	be16 remote_port;
+	uint8_t plane; /* enum nat_plane */
+};
+
+/* Port bits that number a block within its address. */
+static inline uint32_t nat44_block_bits(const struct nat_config *nat)
+{
+	return 16 - nat->block_shift;
+}
+
+static inline uint32_t nat44_block_address(const struct tables *t, uint32_t block)
+{
+	return block >> nat44_block_bits(t->nat);
+}
+
+/* First external port of a block. */
+static inline uint32_t nat44_block_port(const struct tables *t, uint32_t block)
+{
+	return block << t->nat->block_shift & 0xffff;
+}
+
+static inline size_t nat44_slot_index(uint32_t address, uint32_t plane, uint32_t port)
+{
+	return (size_t)(address * NAT_PLANES + plane) << 16 | port;
+}
+
+static inline struct nat_slot *nat44_slots(const struct tables *t, uint32_t block, uint32_t plane)
+{
+	return t->nat_slot +
+	       nat44_slot_index(nat44_block_address(t, block), plane, nat44_block_port(t, block));
+}
+
+/* Block that a slot belongs to, and its plane. */
+static inline uint32_t nat44_slot_block(
+	const struct tables *t, const struct nat_slot *slot, uint32_t *plane)
+{
+	size_t index = (size_t)(slot - t->nat_slot);
+	uint32_t row = (uint32_t)(index >> 16);
+	*plane = row % NAT_PLANES;
+	return row / NAT_PLANES << nat44_block_bits(t->nat) |
+	       (uint32_t)(index & 0xffff) >> t->nat->block_shift;
+}
+
+static inline be16 nat44_external_port(const struct tables *t, const struct nat_slot *slot)
+{
+	return hton16((uint16_t)(slot - t->nat_slot));
+}
+
+/* Offset in the block of the line where the search for an inner port starts: a keyed hash, so that
+ * nobody outside can aim at a line. */
+static inline uint32_t nat44_home(const struct nat_config *nat, uint32_t block, be16 port)
+{
+	uint64_t multiplier = ((uint64_t)nat->hash_key[2] << 32 | nat->hash_key[3]) | 1;
+	uint64_t x = ((uint64_t)nat->hash_key[0] << 32 | nat->hash_key[1]) ^
+		     ((uint64_t)block << 16 | port);
+	x *= multiplier;
+	x ^= x >> 32;
+	x *= multiplier;
+	return (uint32_t)(x >> 40) & (nat->block_size - 1) & ~(uint32_t)(NAT_LINE_SLOTS - 1);
+}
+
+/* The mapping of an inner port in this line, or NULL. Free of branches up to the end: which of the
+ * four it is cannot be predicted. */
+static inline struct nat_slot *nat44_line_match(struct nat_slot *line, be16 port)
+{
+	const uint32_t mask = 0xffff | (uint32_t)NAT_LIVE << 16;
+	const uint32_t want = port | (uint32_t)NAT_LIVE << 16;
+	unsigned hits = 0;
+	for (unsigned i = 0; i < NAT_LINE_SLOTS; i++) {
+		uint32_t head; /* inner_port and flags */
+		memcpy(&head, &line[i], sizeof(head));
+		hits |= (unsigned)((head & mask) == want) << i;
+	}
+	return hits ? line + __builtin_ctz(hits) : NULL;
+}
+
+/*
+ * RFC 5382 REQ-5: the long timer only for a connection seen open from both sides. FIN from both or
+ * RST end it, but not where other connections share the mapping (MULTI): longer, never shorter.
+ */
+static inline bool nat44_tcp_established(uint8_t flags)
+{
+	const uint8_t fins = NAT_FIN_OUT | NAT_FIN_IN;
+	if (!(flags & NAT_TCP_ESTABLISHED))
+		return false;
+	return flags & NAT_MULTI || !(flags & NAT_RST || (flags & fins) == fins);
+}
+
+/* RFC 4787 REQ-5, RFC 5382 REQ-5, RFC 5508 REQ-2. */
+static inline uint32_t nat44_timeout_s(const struct nat_config *nat, uint32_t plane, uint8_t flags)
+{
+	if (plane == NAT_TCP)
+		return nat44_tcp_established(flags) ? nat->tcp_established_s
+						    : nat->tcp_transitory_s;
+	return plane == NAT_UDP ? nat->udp_timeout_s : nat->icmp_timeout_s;
+}
+
+static inline bool nat44_expired(
+	const struct nat_config *nat, uint32_t plane, const struct nat_slot *slot, uint32_t now_s)
+{
+	return now_s - slot->last_s >= nat44_timeout_s(nat, plane, slot->flags);
+}
+
+/* The live mapping of an inner port in the blocks from `first` (index + 1) on, or NULL. Its timer
+ * is not looked at. */
+struct nat_slot *nat44_find(const struct tables *t, uint32_t first, uint32_t plane, be16 port);
+/* Makes the mapping, taking a further block when all are full. */
+enum nat44_refusal nat44_create(
+	struct worker *w, uint32_t session, const struct nat44_flow *flow, struct nat_slot **slot);
+void nat44_delete(struct worker *w, struct nat_slot *slot);
+
+/* Adds a block on `address` at the end of the session's chain. */
+enum nat44_refusal nat44_block_take(struct worker *w, uint32_t session, uint32_t address);
+/* Gives one back: its mappings are gone at once; it is free when the log has taken the record. The
+ * caller has unchained it. */
+void nat44_block_release(struct worker *w, uint32_t block);
+/* Tries again to log and free a block whose `next` is NAT_BLOCK_UNLOGGED. */
+void nat44_block_retry(struct worker *w, uint32_t block);
+
+#endif
