@@ -189,7 +189,7 @@ class Automaton:
         if self.state < State.REQ_SENT and self.state is not State.STOPPED:
             self.event(Event.RCR_PLUS, now, out, identifier)  # judged by nobody: sta or nothing
             return
-        naks, rejects = self._judge(options)
+        naks, rejects = self.judge(options)
         if rejects:
             code, reply = Code.CONFIGURE_REJECT, rejects
         elif naks:
@@ -201,7 +201,7 @@ class Automaton:
         frame = build_frame(self.protocol, code, identifier, reply)
         self.event(Event.RCR_MINUS, now, out, identifier, frame)
 
-    def _judge(self, options: list[Option]) -> tuple[bytes, bytes]:
+    def judge(self, options: list[Option]) -> tuple[bytes, bytes]:
         """Return the options to Nak and those to Reject, each in the order of the request."""
         naks = rejects = b""
         exhausted = self._failures >= self.config.max_failure

@@ -96,6 +96,12 @@ class Lcp(Automaton):
             options += build_option(MAGIC_NUMBER, U32.pack(self.magic))
         return options
 
+    def judge(self, options: list[Option]) -> tuple[bytes, bytes]:
+        """Judge a request; one with our own magic "MUST" be Nak'd, Rejects or not (§6.4)."""
+        before = self._collisions
+        naks, rejects = super().judge(options)
+        return naks, b"" if self._collisions > before else rejects
+
     def acceptable(self, option_type: int, value: bytes) -> bytes | None:
         """Judge an option of the peer; see `Automaton.acceptable`."""
         if option_type == MRU:
