@@ -168,12 +168,16 @@ class Lab:
             run(None, "ip", "-n", peer, "link", "set", right, "up")
         run(self.inet, "ip", "addr", "add", f"{SERVER}/24", "dev", "inet0")
         for prefix in (NAT_POOL, "203.0.113.0/24"):
-            run(self.inet, "ip", "route", "add", prefix, "via", "192.0.2.1")
+            self.route_back(prefix)
         run(self.bng, "sh", "-c", "echo 1 >/proc/sys/net/ipv4/ip_forward")
         for name in ("run", "state", "log", "www"):
             (self.directory / name).mkdir(parents=True, exist_ok=True)
         (self.directory / "www" / "index.html").write_text(PAGE)
         self.write_config()
+
+    def route_back(self, prefix: str) -> None:
+        """Have the internet side send *prefix* to the BNG."""
+        run(self.inet, "ip", "route", "replace", prefix, "via", "192.0.2.1")
 
     def write_config(self) -> None:
         """Write bng.toml and users.toml as ``config`` and ``users`` say now."""
@@ -304,6 +308,16 @@ class Lab:
                 raise LabError(f"{len(table)} sessions, not {count}: {table}")
             time.sleep(0.1)
         return table
+
+    def occupancy(self) -> dict[str, int]:
+        """Return how many entries each table, pool and NAT block of the box holds."""
+        counters = self.ctl_json("show", "counters")
+        return {name: table["used"] for name, table in counters["tables"].items()}
+
+    def drops(self, node: str) -> int:
+        """Return how many packets *node* dropped, for whatever reason."""
+        counters = self.ctl_json("show", "counters")
+        return sum(counters["drops"].get(node, {}).values())
 
     # --- Subscribers ---
 

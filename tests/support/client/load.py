@@ -241,12 +241,13 @@ class LoadClient:
         server: str = "192.0.2.2",
         port: int = ECHO_PORT,
         size: int = 64,
+        senders: int | None = None,
         spoof: ipaddress.IPv4Address | None = None,
         drain_s: float = 0.5,
     ) -> TrafficResult:
-        """Send numbered UDP packets to an echo server, round robin from all sessions that are up.
+        """Send numbered UDP packets to an echo server, round robin from the sessions that are up.
 
-        *spoof* puts that address in place of each subscriber's own.
+        *senders* takes only the first so many; *spoof* puts that address in place of their own.
         """
         report = TrafficResult()
         waiting: dict[int, set[int]] = {}
@@ -264,7 +265,7 @@ class LoadClient:
             else:
                 report.duplicated += 1
 
-        up = [s for s in self.subscribers if s.phase == Phase.UP]
+        up = [s for s in self.subscribers if s.phase == Phase.UP][:senders]
         flows = [_Flow(s, server, port, size, spoof) for s in up]
         waiting.update((flow.index, set()) for flow in flows)
         self.dialer.on_data = take
