@@ -26,7 +26,6 @@ ROLE_MARK = "role:"
 """A location part with this prefix names a member of a union, not a key."""
 
 MAX_REPORTED = 20
-_MAX_FILE_BYTES = 64 << 20
 
 
 class Table(BaseModel):
@@ -59,8 +58,6 @@ class TomlFile:
     @classmethod
     def parse(cls, path: Path, raw: bytes) -> "TomlFile":
         """Parse *raw*, naming *path* in errors. Raises: ConfigError."""
-        if len(raw) > _MAX_FILE_BYTES:
-            raise ConfigError(f"{path}: larger than {_MAX_FILE_BYTES} bytes")
         try:
             text = raw.decode()
         except UnicodeDecodeError as error:
@@ -145,6 +142,7 @@ _MESSAGES = {
     "greater_than": "must be greater than {gt}, not {input}",
     "greater_than_equal": "must be at least {ge}, not {input}",
     "int_type": "must be an integer",
+    "less_than": "must be less than {lt}, not {input}",
     "less_than_equal": "must be at most {le}, not {input}",
     "literal_error": "must be {expected}",
     "missing": "missing key",
@@ -173,13 +171,12 @@ def _key_text(key: Key) -> str:
 
 
 def _syntax_error(path: Path, text: str, message: str) -> str:
-    """Move the line out of tomllib's ``... (at line 3, column 7)``."""
-    found = re.search(r" \(at (?:line (\d+), column (\d+)|end of document)\)$", message)
-    if found is None:
-        return f"{path}: {message}"
-    line = int(found[1]) if found[1] else text.rstrip("\n").count("\n") + 1
-    column = f" (column {found[2]})" if found[2] else ""
-    return f"{path}:{line}: {message[: found.start()]}{column}"
+    """Put the line first that tomllib says last: ``... (at line 3, column 7)``."""
+    what, _, place = message.partition(" (at ")
+    found = re.match(r"line (\d+), column (\d+)", place)
+    if found is None:  # "at end of document"
+        return f"{path}:{text.rstrip().count(chr(10)) + 1}: {what}"
+    return f"{path}:{found[1]}: {what} (column {found[2]})"
 
 
 _TOKEN = re.compile(
@@ -253,8 +250,7 @@ class _Locator:
         for name in self._dotted_key():
             table += (name,)
             self._note(table, line)
-        if self._is("="):
-            self._advance()
+        self._advance()  # past the "="
         self._value(table)
 
     def _dotted_key(self) -> list[str]:

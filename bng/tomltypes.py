@@ -4,6 +4,7 @@ Every reader takes what ``tomllib`` gives and raises ValueError, which `bng.toml
 file, line and key.
 """
 
+import os
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -20,6 +21,11 @@ List = Annotated[tuple[T, ...], Strict(False)]
 
 MAX_VID = 4094
 """IEEE 802.1Q §9.6: 0 is a priority tag, 4095 is reserved."""
+
+
+MAX_CPU = 1023
+MAX_PATH_BYTES = 90
+"""What leaves room for a file name in the address of a unix socket, 107 bytes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,17 +51,13 @@ class IPv4Range:
 
 @dataclass(frozen=True, slots=True)
 class VlanRange:
-    """VLAN ids from *low* to *high*, both included; 0-0 is a frame without this tag."""
+    """VLAN ids from *low* to *high*, both included; 0 stands for a frame without this tag."""
 
     low: int
     high: int
 
-    def overlaps(self, other: "VlanRange") -> bool:
-        """Return whether a VLAN id is in both."""
-        return self.low <= other.high and other.low <= self.high
-
     def __str__(self) -> str:
-        return {(0, 0): "none", (1, MAX_VID): "any"}.get(
+        return {(0, 0): "none", (0, MAX_VID): "any"}.get(
             (self.low, self.high), f"{self.low}-{self.high}"
         )
 
@@ -101,7 +103,7 @@ def _vlan_range(value: object) -> VlanRange:
     if value == "none":
         return VlanRange(0, 0)
     if value == "any":
-        return VlanRange(1, MAX_VID)
+        return VlanRange(0, MAX_VID)
     found = re.fullmatch(r"(\d{1,4})(?:-(\d{1,4}))?", value) if isinstance(value, str) else None
     if found is not None:
         low, high = int(found[1]), int(found[2] or found[1])
@@ -112,9 +114,17 @@ def _vlan_range(value: object) -> VlanRange:
 
 def _absolute_path(text: str) -> Path:
     path = Path(text)
-    if not path.is_absolute() or re.search(r"[\s,\0]", text):
+    if not path.is_absolute() or "\0" in text or len(os.fsencode(text)) > MAX_PATH_BYTES:
         raise ValueError(text)
     return path
+
+
+def _cpu(value: object) -> int | None:
+    if value == "any":
+        return None
+    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= MAX_CPU:
+        return value
+    raise ValueError(f'must be a CPU number, 0 to {MAX_CPU}, or "any"')
 
 
 def _mode(text: str) -> int:
@@ -142,7 +152,10 @@ AddressRange = Annotated[
     reader(_range, "an address, a prefix with host bits zero, or FIRST-LAST (both included)"),
 ]
 Vlans = Annotated[VlanRange, PlainValidator(_vlan_range)]
-AbsolutePath = Annotated[Path, reader(_absolute_path, "an absolute path without space or comma")]
+AbsolutePath = Annotated[
+    Path, reader(_absolute_path, f"an absolute path of at most {MAX_PATH_BYTES} bytes")
+]
+Cpu = Annotated[int | None, PlainValidator(_cpu)]
 FileMode = Annotated[int, reader(_mode, 'an octal mode in quotes: "0660"')]
 Name = Annotated[
     str, _pattern(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}", "a name: up to 63 of A-Z a-z 0-9 _ . -")
@@ -153,5 +166,9 @@ PortName = Annotated[
 Device = Annotated[
     str, _pattern(r"[^\s/:,=]{1,15}", "a device name: up to 15 characters, none of space / : , =")
 ]
+OptionName = Annotated[
+    str, _pattern(r"(?!(?:name|if|driver|role|mtu|worker|tap|pbit)$)[a-z-]{1,31}", "a driver's key")
+]
+OptionValue = Annotated[str, _pattern(r"[^\s,=]{1,90}", "a string without space, comma, =")]
 AccountName = Annotated[str, _pattern(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,31}", "an account name")]
 Label = Annotated[str, _pattern(r"[\x20-\x7e]{1,64}", "1 to 64 printable ASCII characters")]

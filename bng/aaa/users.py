@@ -103,7 +103,7 @@ class _Template(Table):
     ipv4_nbns: List[Address] = Field(default=(), max_length=2)
     rate_up: _Rate | None = None
     rate_down: _Rate | None = None
-    mtu: int | None = Field(default=None, ge=576, le=9_192)
+    mtu: int | None = Field(default=None, ge=576, le=1_912)
     mss_clamp: bool | None = None
     nat_profile: Name | None = None
     session_timeout_s: int | None = Field(default=None, ge=1, le=0xFFFF_FFFF)
@@ -141,7 +141,15 @@ def load(path: Path, known: Known | None = None) -> Users:
 
     Raises: ConfigError that names every wrong key; nothing is loaded then.
     """
-    file = TomlFile.read(path)
+    return _checked(TomlFile.read(path), known)
+
+
+def parse(path: Path, raw: bytes, known: Known | None = None) -> Users:
+    """Take *raw* as if it were read from *path*. Raises: ConfigError."""
+    return _checked(TomlFile.parse(path, raw), known)
+
+
+def _checked(file: TomlFile, known: Known | None) -> Users:
     content = file.validate(_File, file.data)
     loader = _Loader(known, _templates(file.data))
     if content.default.profile is not None and content.default.profile not in content.profile:

@@ -17,12 +17,15 @@ from bng.tomltypes import (
     AccountName,
     Address,
     AddressRange,
+    Cpu,
     Device,
     FileMode,
     InterfaceAddress,
     Label,
     List,
     Name,
+    OptionName,
+    OptionValue,
     PortName,
     Prefix,
     Vlans,
@@ -32,11 +35,13 @@ PPPOE_OVERHEAD = 8
 """PPPoE header and PPP protocol field (RFC 2516 §7)."""
 PPPOE_MRU = 1492
 """The largest MRU without PPP-Max-Payload (RFC 2516 §7)."""
+MAX_MTU = 1_920
+"""What a packet buffer of the dataplane holds."""
 MAX_WORKERS = 16
 MAX_PORTS = 32
 """Ports of the dataplane; each routed port takes two, for its TAP."""
 MAX_ACCESS_RULES = 64
-MAX_NAT_ADDRESSES = 4096
+MAX_NAT_ADDRESSES = 1024
 MAX_POOL_ADDRESSES = 1 << 22
 """A /10, the whole shared address space (RFC 6598 §7)."""
 
@@ -63,9 +68,8 @@ class Dataplane(Table):
     """``[dataplane]``: what bng-dataplane allocates when it starts."""
 
     socket: AbsolutePath | None = None
-    workers: List[Annotated[int, Field(ge=0, le=1023)]] = Field(
-        default=(0,), min_length=1, max_length=MAX_WORKERS
-    )
+    arena_dir: AbsolutePath = Path("/dev/shm")  # noqa: S108 - a tmpfs is what it takes
+    workers: List[Cpu] = Field(default=(0,), min_length=1, max_length=MAX_WORKERS)
     max_sessions: int = Field(default=20_000, ge=1, le=1_000_000)
     hugepages: Literal["auto", "on", "off"] = "auto"
     buffers_per_worker: int = Field(default=16_384, ge=1_024, le=1_048_576)
@@ -82,7 +86,9 @@ class _Port(Table):
     name: PortName
     interface: Device
     driver: Literal["af_packet", "tap", "pcap", "gen"] = "af_packet"
-    mtu: int = Field(default=1500, ge=576, le=9_200)
+    worker: int = Field(default=0, ge=0, lt=MAX_WORKERS)
+    options: dict[OptionName, OptionValue] = Field(default_factory=dict, max_length=8)
+    mtu: int = Field(default=1500, ge=576, le=MAX_MTU)
 
 
 class AccessPort(_Port):
@@ -138,7 +144,7 @@ class Pppoe(Table):
     service_names: List[Label] = Field(default=(), max_length=64)
     accept_any_service: bool = True
     accept_empty_service: bool = True
-    max_payload: int = Field(default=PPPOE_MRU, ge=PPPOE_MRU, le=9_192)
+    max_payload: int = Field(default=PPPOE_MRU, ge=PPPOE_MRU, le=MAX_MTU - PPPOE_OVERHEAD)
     cookie_lifetime_s: int = Field(default=30, ge=5, le=3_600)
     max_half_open: int = Field(default=1_000, ge=1, le=1_000_000)
     max_sessions_per_mac: int = Field(default=1, ge=1, le=65_534)
@@ -155,7 +161,7 @@ class Ppp(Table):
     auth: List[Literal["chap", "mschap-v2", "mschap-v1", "pap"]] = Field(
         default=("chap", "mschap-v2", "pap"), min_length=1
     )
-    mru: int = Field(default=PPPOE_MRU, ge=576, le=9_192)
+    mru: int = Field(default=PPPOE_MRU, ge=576, le=MAX_MTU - PPPOE_OVERHEAD)
     first_request_delay_ms: int = Field(default=30, ge=0, le=1_000)
     restart_s: float = Field(default=1.0, ge=0.1, le=30)
     max_configure: int = Field(default=10, ge=1, le=100)
@@ -223,7 +229,7 @@ class Nat(Table):
     blocks_per_subscriber: int = Field(default=4, ge=1, le=64)
     port_min: int = Field(default=1_024, ge=1_024, le=32_768)
     udp_timeout_s: int = Field(default=300, ge=120, le=86_400)
-    tcp_established_timeout_s: int = Field(default=7_440, ge=7_440, le=604_800)
+    tcp_established_timeout_s: int = Field(default=7_440, ge=7_440, le=86_400)
     tcp_transitory_timeout_s: int = Field(default=240, ge=240, le=86_400)
     icmp_timeout_s: int = Field(default=60, ge=60, le=86_400)
 

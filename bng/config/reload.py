@@ -44,6 +44,7 @@ NEEDS = {
     "session": Needs.LIVE,
     "pool": Needs.LIVE,
     "nat": Needs.RESTART_DATAPLANE,
+    "nat.inside": Needs.LIVE,
     "nat.profile": Needs.LIVE,
     "aaa.method": Needs.RESTART_BNGD,
     "aaa.users": Needs.LIVE,

@@ -228,6 +228,10 @@ def test_a_change_is_named_with_what_it_needs(old: str, new: str, changes: list[
     assert diff(config(), config((old, new))) == changes
 
 
+def test_a_change_reads_as_key_and_need() -> None:
+    assert str(Change("pool[b]", Needs.LIVE)) == "pool[b]: live"
+
+
 def test_a_port_that_changes_its_role_needs_the_dataplane_restarted() -> None:
     old = config()
     port = old.access_ports[0]
@@ -247,21 +251,20 @@ def test_the_order_of_named_tables_does_not_matter() -> None:
 
 def test_the_dataplane_is_told_what_the_configuration_says() -> None:
     found = config(
-        ("[0]", "[2, 3]"),
+        ("[0]", '[2, "any"]'),
         ('["198.51.100.0/28"]', '["198.51.100.0/31"]'),
         ('outer = "any"', 'outer = "10-19"\ninner = "7"\n[[port.access]]\nouter = "none"'),
     )
     assert " ".join(dataplane_args(found)) == (
-        "--socket /run/bng/dataplane.sock --workers 2,3 --sessions 20000 --hugepages auto "
-        "--buffers 16384 "
-        "--port name=access,if=eth1,driver=af_packet,role=access,mtu=1500,pbit=6 "
-        "--port name=core,if=eth2,driver=af_packet,role=routed,mtu=1500,tap=bng-core "
+        "--socket /run/bng/dataplane.sock --arena-dir /dev/shm --workers 2,- --sessions 20000 "
+        "--hugepages auto --buffers 16384 "
+        "--port name=access,if=eth1,driver=af_packet,role=access,mtu=1500,worker=0,pbit=6 "
+        "--port name=core,if=eth2,driver=af_packet,role=routed,mtu=1500,worker=0,tap=bng-core "
         "--access port=access,outer=10-19,inner=7-7 "
         "--access port=access,outer=none,inner=none "
         "--nat-address 198.51.100.0 --nat-address 198.51.100.1 "
         "--nat-block-size 512 --nat-blocks 4 --nat-port-min 1024 "
-        "--nat-timeout udp=300,tcp=7440,tcp-trans=240,icmp=60 "
-        "--nat-inside 100.64.0.0/10"
+        "--nat-timeout udp=300,tcp=7440,tcp-trans=240,icmp=60"
     )
 
 
@@ -271,8 +274,18 @@ def test_without_a_nat_pool_the_dataplane_hears_nothing_of_nat() -> None:
     assert not [arg for arg in args if "nat" in arg]
 
 
-def test_any_vlan_is_written_by_its_numbers() -> None:
-    assert "port=access,outer=1-4094,inner=none" in dataplane_args(config())
+def test_any_vlan_is_written_as_a_word() -> None:
+    assert "port=access,outer=any,inner=none" in dataplane_args(config())
+
+
+def test_options_of_a_driver_are_passed_on() -> None:
+    found = config(("mtu = 1500", 'options = { file = "/tmp/in.pcap", loop = "1" }'))
+    port = dataplane_args(found)[dataplane_args(found).index("--port") + 1]
+    assert port.endswith(",worker=0,pbit=6,file=/tmp/in.pcap,loop=1")
+
+
+def test_several_workers_can_be_left_unpinned() -> None:
+    assert config(("[0]", '["any", 3, "any"]')).dataplane.workers == (None, 3, None)
 
 
 def launch(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> list[str]:

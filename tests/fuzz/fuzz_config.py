@@ -1,0 +1,90 @@
+"""Fuzz bng.toml, users.toml and stored passwords: wrong input is a ConfigError, nothing else.
+
+Input: one byte that picks the reader, then the file. A file that is taken is used as the daemon
+would; one that is refused has to be refused with lines that exist, and without our stack.
+"""
+
+import re
+import sys
+from pathlib import Path
+
+from bng.aaa import users
+from bng.aaa.password import MAX_SCRYPT_LN, Scrypt, parse_password
+from bng.config import dataplane_args, diff, parse
+from bng.errors import ConfigError
+from bng.tomlfile import Key, TomlFile, locate
+
+PATH = Path("f.toml")
+
+
+def test_one_input(data: bytes) -> None:
+    """Run one input."""
+    reader = data[0] % 3 if data else 0
+    if reader == 2:
+        check_password(data[1:].decode("latin-1"))
+        return
+    try:
+        if reader == 0:
+            config = parse(PATH, data[1:])
+            assert diff(config, config) == []
+            assert all(arg.isprintable() for arg in dataplane_args(config)[2:])
+        else:
+            for name, user in users.parse(PATH, data[1:]).by_name.items():
+                assert user.profile.user_name == name
+    except ConfigError as error:
+        check_refusal(str(error), data.count(b"\n", 1) + 1)
+    check_lines(data[1:])
+
+
+def check_refusal(text: str, lines: int) -> None:
+    """Each line of an error names the file and, where it can, a line that exists."""
+    for problem in text.split("\n"):
+        found = re.match(r"f\.toml:(?:(\d+):)? .", problem)
+        assert found is not None, text
+        assert found[1] is None or 1 <= int(found[1]) <= lines, text
+
+
+def check_lines(raw: bytes) -> None:
+    """Each key that tomllib sees has a line."""
+    try:
+        file = TomlFile.parse(PATH, raw)
+    except ConfigError:
+        return
+    known, lines = locate(file.text), raw.count(b"\n") + 1
+    for key in keys_of(file.data, ()):
+        assert 1 <= known[key] <= lines, key
+
+
+def keys_of(data: object, at: Key) -> list[Key]:
+    """Return *at* and all keys below it."""
+    below: list[Key] = [at] if at else []
+    if isinstance(data, dict):
+        for name, value in data.items():
+            below += keys_of(value, (*at, name))
+    elif isinstance(data, list):
+        for index, value in enumerate(data):
+            below += keys_of(value, (*at, index))
+    return below
+
+
+def check_password(text: str) -> None:
+    """A stored password is refused by ValueError, or bounded in what it costs."""
+    try:
+        stored = parse_password(text)
+    except ValueError:
+        return
+    if isinstance(stored, Scrypt):
+        assert stored.ln <= MAX_SCRYPT_LN
+
+
+def main() -> None:
+    """Run under atheris."""
+    import atheris
+
+    atheris.instrument_all()
+    atheris.Setup(sys.argv, test_one_input)
+    atheris.Fuzz()
+
+
+if __name__ == "__main__":
+    main()
