@@ -9,7 +9,7 @@ from pathlib import Path
 from bng.config import checks
 from bng.config.arguments import dataplane_args
 from bng.config.model import AccessPort, AccessRule, Config, Pool, RoutedPort
-from bng.config.reload import Change, Needs, diff
+from bng.config.reload import Change, Needs, diff, live
 from bng.tomlfile import TomlFile
 from bng.tomltypes import IPv4Range, VlanRange
 
@@ -25,6 +25,7 @@ __all__ = [
     "VlanRange",
     "dataplane_args",
     "diff",
+    "live",
     "load",
     "parse",
 ]

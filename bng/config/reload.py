@@ -90,6 +90,31 @@ def _changes(key: tuple[str, ...], shown: str, old: object, new: object) -> list
     ]
 
 
+def live(running: Config, wanted: Config) -> Config:
+    """Return *running* with every change of *wanted* that needs no restart."""
+    merged = _merged((), running, wanted)
+    assert isinstance(merged, Config)  # noqa: S101 - a table merges into its own type
+    return merged
+
+
+def _merged(key: tuple[str, ...], old: object, new: object) -> object:
+    if old == new:
+        return old
+    if isinstance(old, Table) and isinstance(new, Table) and type(old) is type(new):
+        return old.model_copy(
+            update={
+                name: _merged((*key, name), getattr(old, name), getattr(new, name))
+                for name in type(old).model_fields
+            }
+        )
+    if needs_of(key) is Needs.LIVE:
+        return new
+    names = _by_name(new)
+    if isinstance(old, tuple) and names is not None and _by_name(old) is not None:
+        return tuple(_merged(key, item, names.get(item.name, item)) for item in old)
+    return old
+
+
 def _by_name(value: object) -> dict[str, object] | None:
     """Return tables by their names, or None when *value* is no collection of named tables."""
     if isinstance(value, dict):

@@ -433,11 +433,17 @@ class SessionManager:
         )
         session.install_pending = 1
         if not session.routes:
-            framed = tuple(route.prefix for route in profile.routes)
-            session.routes = (IPv4Network(address), *framed)
+            session.routes = self._routes_of(session)
             for prefix in session.routes:
                 self.emit(AddRoute(session.handle, prefix, answered=True))
             session.install_pending += len(session.routes)
+
+    @staticmethod
+    def _routes_of(session: Session) -> tuple[IPv4Network, ...]:
+        """Return what leads to the session: its address and its framed routes."""
+        profile, address = session.profile, session.ipv4_address
+        assert profile is not None and address is not None  # noqa: S101 - granted before IPCP
+        return (IPv4Network(address), *(route.prefix for route in profile.routes))
 
     def _installing(self, session: Session, status: int, now: float) -> None:
         """One of the commands of an installation is done."""
@@ -487,6 +493,7 @@ class SessionManager:
             "user": session.user_name,
             "ip4": str(session.ipv4_address),
             "gw": str(session.gateway),
+            "routes": [str(route) for route in self._routes_of(session)],
             "nat": session.nat_address,
             "mru": session.peer_mru,
             "magic": session.magics,

@@ -1,0 +1,250 @@
+"""The running box: every part of the control plane, joined; what the operator can ask of it."""
+
+import asyncio
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from ipaddress import IPv4Address
+from pathlib import Path
+
+import structlog
+
+from bng import settings
+from bng.aaa import users
+from bng.aaa.local import LocalBackend
+from bng.access.domains import Domains
+from bng.access.pppoe import PppoeAccess
+from bng.config import Change, Config, diff, live, load
+from bng.errors import ConfigError
+from bng.io import kernel
+from bng.io.executor import Executor
+from bng.io.journal import Journal
+from bng.io.leftovers import end_leftovers
+from bng.io.punt import PuntLoop
+from bng.pool.ipv4 import Ipv4Pools
+from bng.pppoe.discovery import Discovery
+from bng.session.manager import SessionManager
+from bng.session.model import Cause, Session
+from bng.session.nat import NatAddresses
+from bng.session.table import SessionTable
+from dataplane.binding import CommandType, Dataplane, access_record, route4_record
+
+STOP_BATCH = 500
+"""Sessions ended at a time when stopping: the dataplane sends their PADTs in between."""
+STOP_TIMEOUT_S = 10.0
+
+
+@dataclass(slots=True)
+class Box:
+    """What `start` built. Times are of the event loop's clock."""
+
+    config_path: Path
+    config: Config
+    dataplane: Dataplane
+    ports: dict[str, int]
+    manager: SessionManager
+    access: PppoeAccess
+    executor: Executor
+    journal: Journal
+    punts: PuntLoop
+    users: users.Users
+    started_at: float
+    draining: set[str | None]
+
+    # ---- the operator ----
+
+    def reload(self) -> list[Change]:
+        """Read the files again and apply all that can change live, or nothing.
+
+        Returns every change with what it needs; those that need a restart are not applied.
+        Raises: ConfigError.
+        """
+        wanted = load(self.config_path)
+        changes = diff(self.config, wanted)
+        config = live(self.config, wanted)
+        loaded = users.load(config.aaa.users, settings.known(config))
+        pools = settings.pools(config)
+        session = settings.session(config, self.ports)
+        discovery = settings.discovery(config, self.ports)
+        now = time.monotonic()
+        try:
+            self.manager.pools.reconfigure(pools, now)
+        except ValueError as error:
+            raise ConfigError(f"{self.config_path}: pool: {error}") from None
+        self.users = loaded
+        self.manager.backend = LocalBackend(loaded)
+        self.manager.settings = session
+        self.access.discovery.reconfigure(discovery)
+        self.access.reconfigure(settings.link(config))
+        self.executor.echo_interval_ms = config.ppp.lcp_echo_interval_s * 1000
+        self.executor.echo_failures = config.ppp.lcp_echo_failures
+        old, self.config = self.config, config
+        self._tell_gateways(settings.gateways(config), settings.gateways(old))
+        self._tell_access_rules()
+        self.punts.settle()
+        structlog.get_logger("box").info(
+            "reloaded", changes=[str(c) for c in changes], users=len(loaded)
+        )
+        return changes
+
+    def drain(self, port: str | None, on: bool) -> int:
+        """Take no new sessions on *port*, None for all, and end those there at a pace.
+
+        Returns how many sessions will end. Raises: KeyError when there is no such access port.
+        """
+        index = None if port is None else self._access_index(port)
+        self.access.discovery.drain(index, on)
+        if not on:
+            self.draining.discard(port)
+            return 0
+        self.draining.add(port)
+        sessions = [s for s in self.manager.table if index is None or s.line.port == index]
+        self.manager.drain(sessions, time.monotonic())
+        self.punts.settle()
+        return len(sessions)
+
+    def terminate(self, sessions: list[Session]) -> None:
+        """End sessions politely: Terminate-Request, then PADT."""
+        now = time.monotonic()
+        for session in sessions:
+            self.manager.close(session, Cause.ADMIN_RESET, "bngctl", now)
+        self.punts.settle()
+
+    def _access_index(self, port: str) -> int:
+        if port not in {p.name for p in self.config.access_ports}:
+            raise KeyError(port)
+        return self.ports[port]
+
+    # ---- start and stop ----
+
+    async def stop(self, *, keep_sessions: bool) -> None:
+        """End the sessions with PADT, unless they are kept, and let go of everything."""
+        if not keep_sessions:
+            await self._end_all()
+        self.punts.stop()
+        self.dataplane.flush()
+        self.dataplane.close()
+        self.journal.close()
+
+    async def _end_all(self) -> None:
+        self.access.discovery.drain(None, True)
+        sessions = list(self.manager.table)
+        for at in range(0, len(sessions), STOP_BATCH):
+            now = time.monotonic()
+            for session in sessions[at : at + STOP_BATCH]:
+                self.manager.end(session, Cause.ADMIN_REBOOT, "bngd stops", now)
+            self.punts.settle()
+            await asyncio.sleep(0)
+        deadline = time.monotonic() + STOP_TIMEOUT_S
+        while self.manager.table.count and time.monotonic() < deadline:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+
+    def _tell_gateways(self, wanted: set[IPv4Address], present: set[IPv4Address]) -> None:
+        for kind, addresses in (
+            (CommandType.GATEWAY4_ADD, wanted - present),
+            (CommandType.GATEWAY4_DEL, present - wanted),
+        ):
+            for address in sorted(addresses):
+                record = route4_record(kind, address.packed, 32)
+                self.dataplane.command(self.dataplane.control_group, record)
+
+    def _tell_access_rules(self) -> None:
+        for port in self.config.access_ports:
+            record = access_record(self.ports[port.name], settings.access_ranges(port), 0)
+            self.dataplane.command(self.dataplane.control_group, record)
+
+
+def _check_ports(config: Config, dataplane: Dataplane) -> dict[str, int]:
+    """Return the port indexes by name.
+
+    Raises: ConfigError when the dataplane runs with other ports than the configuration has.
+    """
+    ports = {name: index for index, name in enumerate(dataplane.port_names())}
+    missing = [port.name for port in config.port if port.name not in ports]
+    if missing:
+        raise ConfigError(
+            f"port {', '.join(missing)}: not in the running dataplane: restart the dataplane"
+        )
+    return ports
+
+
+async def start(config_path: Path, config: Config, on_lost: Callable[[], None]) -> Box:
+    """Attach to the dataplane and build everything; *on_lost* is called when it goes away.
+
+    Raises: ConfigError, AttachError, JournalError, KernelError, LeftoversError.
+    """
+    log = structlog.get_logger("box")
+    loaded = users.load(config.aaa.users, settings.known(config))
+    journal = Journal(config.journal_path if config.journal.enabled else None)
+    dataplane = Dataplane.attach(str(config.dataplane_socket))
+    ports = _check_ports(config, dataplane)
+    ppp = config.ppp
+    executor = Executor(dataplane, journal, ppp.lcp_echo_interval_s, ppp.lcp_echo_failures)
+    if ended := await end_leftovers(dataplane, executor):
+        log.warning("leftover-sessions-ended", count=ended)
+    kernel.set_up_taps(settings.taps(config), [(r.prefix, r.via) for r in config.route])
+    fresh, stale = dataplane.discard_stale_punts(time.monotonic_ns())
+
+    now = time.monotonic()
+    table = SessionTable(
+        dataplane.max_sessions,
+        dataplane.n_workers,
+        lambda index: int(dataplane.session_in[index].generation),
+    )
+    manager = SessionManager(
+        settings=settings.session(config, ports),
+        backend=LocalBackend(loaded),
+        pools=Ipv4Pools(settings.pools(config)),
+        nat=NatAddresses(dataplane.nat_addresses(), dataplane.n_workers),
+        table=table,
+        prefix=f"{int(time.time()):08x}",
+        entropy=os.urandom,
+    )
+    discovery = Discovery(settings.discovery(config, ports), os.urandom, now)
+    header = dataplane.header
+    access = PppoeAccess(
+        core=manager,
+        discovery=discovery,
+        domains=Domains(int(header.max_domains), int(header.max_domain_pages)),
+        link_config=settings.link(config),
+        entropy=os.urandom,
+    )
+    names = {index: name for name, index in ports.items()}
+    punts = PuntLoop(
+        dataplane=dataplane,
+        manager=manager,
+        access=access,
+        executor=executor,
+        on_port=lambda port, up: log.warning("port-up" if up else "port-down", port=names[port]),
+        on_lost=on_lost,
+    )
+    punts.counters["punt_stale"] += stale
+    box = Box(
+        config_path=config_path,
+        config=config,
+        dataplane=dataplane,
+        ports=ports,
+        manager=manager,
+        access=access,
+        executor=executor,
+        journal=journal,
+        punts=punts,
+        users=loaded,
+        started_at=now,
+        draining=set(),
+    )
+    _forget_lost(box, log)
+    box._tell_gateways(settings.gateways(config), set())
+    box._tell_access_rules()
+    punts.start(fresh)
+    return box
+
+
+def _forget_lost(box: Box, log: structlog.stdlib.BoundLogger) -> None:
+    """Say which sessions of the journal died with the machine or the dataplane."""
+    lost = box.journal.read()
+    for acct_session_id in lost:
+        box.journal.delete(acct_session_id)
+    if lost:
+        log.warning("journal-sessions-lost", count=len(lost))

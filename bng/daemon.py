@@ -1,0 +1,137 @@
+"""bngd: the control plane as a process. Command line, logging, signals, start and stop."""
+
+import argparse
+import asyncio
+import logging
+import signal
+import sys
+from importlib.metadata import version
+from pathlib import Path
+
+import structlog
+import uvloop
+
+from bng import settings
+from bng.aaa import users
+from bng.box import Box, start
+from bng.config import Config, load
+from bng.config.model import System
+from bng.errors import ConfigError
+from bng.io.journal import JournalError
+from bng.io.kernel import KernelError
+from bng.io.leftovers import LeftoversError
+from bng.mgmt.server import ManagementError, ManagementServer
+from dataplane.binding import AttachError
+
+EXIT_FAILURE = 1
+EXIT_CONFIG = 2
+
+
+def set_up_logging(system: System) -> None:
+    """Log to standard error, one event a line."""
+    level = logging.getLevelNamesMapping()[system.log_level.upper()]
+    renderer: structlog.typing.Processor = (
+        structlog.processors.JSONRenderer()
+        if system.log_format == "json"
+        else structlog.dev.ConsoleRenderer()
+    )
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info,
+            renderer,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=True,
+    )
+
+
+class Daemon:
+    """One run of bngd."""
+
+    def __init__(self, config_path: Path, config: Config) -> None:
+        self._config_path = config_path
+        self._config = config
+        self._ended = asyncio.Event()
+        self._status = 0
+        self._log = structlog.get_logger("bngd")
+
+    async def run(self) -> int:
+        """Serve until a signal or until the dataplane is gone; returns the exit status."""
+        box = await start(self._config_path, self._config, self._dataplane_lost)
+        server = ManagementServer(box)
+        await server.start(self._config.system)
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._signalled, number)
+        loop.add_signal_handler(signal.SIGHUP, self._reload, box)
+        self._log.info("ready", version=version("bng"), users=len(box.users))
+        async with asyncio.TaskGroup() as group:
+            flusher = group.create_task(self._flush_journal(box))
+            await self._ended.wait()
+            flusher.cancel()
+        await server.stop()
+        keep = box.config.session.keep_on_stop or self._status != 0
+        await box.stop(keep_sessions=keep)
+        self._log.info("stopped", sessions_kept=keep)
+        return self._status
+
+    def _signalled(self, number: int) -> None:
+        self._log.info("signal", signal=signal.Signals(number).name)
+        self._ended.set()
+
+    def _dataplane_lost(self) -> None:
+        self._log.error("dataplane-lost")
+        self._status = EXIT_FAILURE
+        self._ended.set()
+
+    def _reload(self, box: Box) -> None:
+        try:
+            box.reload()
+        except ConfigError as error:
+            self._log.error("reload-failed", error=str(error))
+
+    @staticmethod
+    async def _flush_journal(box: Box) -> None:
+        while True:
+            await asyncio.sleep(box.config.journal.flush_interval_s)
+            await box.journal.flush_later()
+
+
+def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
+    """Return the command line."""
+    parser = argparse.ArgumentParser(prog="bngd", description="BNG control plane")
+    parser.add_argument(
+        "--config", type=Path, default=Path("/etc/bng/bng.toml"), help="default: %(default)s"
+    )
+    parser.add_argument(
+        "--check", action="store_true", help="check the configuration and the user file, then exit"
+    )
+    parser.add_argument("--version", action="version", version=f"bngd {version('bng')}")
+    return parser.parse_args(argv)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run bngd; the exit status is 2 for a wrong configuration, 1 for any other failure."""
+    args = parse_args(argv)
+    try:
+        config = load(args.config)
+        if args.check:
+            loaded = users.load(config.aaa.users, settings.known(config))
+            print(f"{args.config}: ok, {len(config.port)} ports, {len(loaded)} users")
+            return 0
+        set_up_logging(config.system)
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            return runner.run(Daemon(args.config, config).run())
+    except ConfigError as error:
+        print(f"bngd: {error}", file=sys.stderr)
+        return EXIT_CONFIG
+    except (AttachError, JournalError, KernelError, LeftoversError, ManagementError) as error:
+        print(f"bngd: {error}", file=sys.stderr)
+        return EXIT_FAILURE
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,137 @@
+"""The management socket: a request a line, an answer a line, both JSON.
+
+Request: ``{"command": "show sessions", "args": {...}}``. Answer: ``{"ok": true, "data": ...}`` or
+``{"ok": false, "error": "..."}``. Who may talk to it is a matter of the socket's owner and mode.
+"""
+
+import asyncio
+import grp
+import json
+import os
+import pwd
+import socket
+from pathlib import Path
+
+import structlog
+
+from bng.box import Box
+from bng.config.model import System
+from bng.errors import ConfigError
+from bng.mgmt.registry import CommandError, commands
+
+MAX_REQUEST_BYTES = 65_536
+MAX_CLIENTS = 32
+IDLE_TIMEOUT_S = 300.0
+
+
+class ManagementError(Exception):
+    """The management socket cannot be opened. The text names it."""
+
+
+class ManagementServer:
+    """Serves `bng.mgmt.commands` on a unix socket."""
+
+    def __init__(self, box: Box) -> None:
+        self._box = box
+        self._commands = commands()
+        self._server: asyncio.Server | None = None
+        self._path: Path | None = None
+        self._clients = 0
+        self._log = structlog.get_logger("mgmt")
+
+    async def start(self, system: System) -> None:
+        """Listen. A socket that nobody answers on is replaced.
+
+        Raises: ManagementError.
+        """
+        path = system.management_socket
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            _remove_dead(path)
+            listener = _listen(path, system)
+        except (OSError, KeyError) as error:
+            raise ManagementError(f"management socket {path}: {error}") from None
+        self._path = path
+        self._server = await asyncio.start_unix_server(
+            self._serve, sock=listener, limit=MAX_REQUEST_BYTES
+        )
+
+    async def stop(self) -> None:
+        """Stop listening and remove the socket."""
+        if self._server is not None:
+            self._server.close()
+        if self._path is not None:
+            self._path.unlink(missing_ok=True)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._clients += 1
+        try:
+            if self._clients > MAX_CLIENTS:
+                writer.write(_refusal("too many clients"))
+                return
+            async with asyncio.timeout(IDLE_TIMEOUT_S):
+                while line := await reader.readline():
+                    writer.write(self.answer(line))
+                    await writer.drain()
+        except ValueError:
+            writer.write(_refusal(f"a request has at most {MAX_REQUEST_BYTES} bytes"))
+        except (TimeoutError, ConnectionError):
+            pass
+        finally:
+            self._clients -= 1
+            writer.close()
+
+    def answer(self, line: bytes) -> bytes:
+        """Return the answer to a request; never raises."""
+        try:
+            request = json.loads(line)
+            name, args = request["command"], request.get("args", {})
+            if not isinstance(name, str) or not isinstance(args, dict):
+                raise TypeError
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+            return _refusal('a request is {"command": NAME, "args": {...}}')
+        found = self._commands.get(name)
+        if found is None:
+            return _refusal(f"no command {name!r}")
+        unknown = [key for key in args if key not in found.args]
+        if unknown:
+            return _refusal(f"{name}: no argument {', '.join(unknown)}")
+        try:
+            return json.dumps({"ok": True, "data": found.run(self._box, args)}).encode() + b"\n"
+        except (CommandError, ConfigError) as error:
+            return _refusal(str(error))
+        except Exception:
+            # The command-in edge: a defect of ours must cost one command, not the box.
+            self._log.exception("command-error", command=name)
+            return _refusal("internal error, see the log of bngd")
+
+
+def _refusal(text: str) -> bytes:
+    return json.dumps({"ok": False, "error": text}).encode() + b"\n"
+
+
+def _remove_dead(path: Path) -> None:
+    """Remove a socket whose owner is gone. Raises: OSError when somebody answers."""
+    if not path.exists():
+        return
+    with socket.socket(socket.AF_UNIX) as probe:
+        try:
+            probe.connect(str(path))
+        except ConnectionRefusedError:
+            path.unlink()
+            return
+    raise OSError("another bngd listens on it")
+
+
+def _listen(path: Path, system: System) -> socket.socket:
+    listener = socket.socket(socket.AF_UNIX)
+    old_mask = os.umask(0o177)  # nobody gets in before owner and mode are right
+    try:
+        listener.bind(str(path))
+    finally:
+        os.umask(old_mask)
+    user = pwd.getpwnam(system.socket_user).pw_uid if system.socket_user else -1
+    group = grp.getgrnam(system.socket_group).gr_gid if system.socket_group else -1
+    os.chown(path, user, group)
+    path.chmod(system.socket_mode)
+    return listener

@@ -1,0 +1,126 @@
+"""What the configuration says, in the words of each part of the control plane."""
+
+from collections.abc import Mapping
+from ipaddress import IPv4Address, IPv4Interface
+
+from bng.aaa.users import Known
+from bng.config import AccessPort, Config
+from bng.pool.ipv4 import Ipv4PoolConfig
+from bng.pool.ranges import Ipv4Range
+from bng.ppp.config import AuthMethod, LinkConfig
+from bng.pppoe.config import DiscoveryConfig
+from bng.session.settings import PoolSettings, Settings
+
+AUTH_METHODS = {
+    "pap": AuthMethod.PAP,
+    "chap": AuthMethod.CHAP_MD5,
+    "mschap-v1": AuthMethod.MSCHAP_V1,
+    "mschap-v2": AuthMethod.MSCHAP_V2,
+}
+PPPOE_OVERHEAD = 8
+
+
+def known(config: Config) -> Known:
+    """Return what a user file may name."""
+    return Known(
+        pools=[pool.name for pool in config.pool],
+        nat_profiles=list(config.nat.profile),
+        own_addresses=config.own_addresses,
+    )
+
+
+def pools(config: Config) -> dict[str, Ipv4PoolConfig]:
+    """Return the address pools; the gateway of each is never given out."""
+    gateways = {pool.gateway for pool in config.pool}
+    return {
+        pool.name: Ipv4PoolConfig(
+            ranges=tuple(Ipv4Range(r.first, r.last) for r in pool.ranges),
+            exclude=(
+                *(Ipv4Range(r.first, r.last) for r in pool.exclude),
+                *(Ipv4Range(gateway, gateway) for gateway in gateways),
+            ),
+            next_pool=pool.next,
+            sticky_s=pool.sticky_s,
+            hold_down_s=pool.hold_down_s,
+        )
+        for pool in config.pool
+    }
+
+
+def session(config: Config, ports: Mapping[str, int]) -> Settings:
+    """Return the policy of the session core; *ports* are indexes by name."""
+    return Settings(
+        pools={
+            pool.name: PoolSettings(gateway=pool.gateway, dns=pool.dns, nbns=pool.nbns)
+            for pool in config.pool
+        },
+        default_pool=config.default_pool,
+        mru={ports[p.name]: p.mtu - PPPOE_OVERHEAD for p in config.access_ports},
+        max_sessions=config.dataplane.max_sessions,
+        single_session=config.session.single_session,
+        mss_clamp=config.session.mss_clamp,
+        nat_inside=config.nat.inside if config.nat.pool else (),
+        nat_profiles={name: p.translate for name, p in config.nat.profile.items()},
+        drain_per_s=config.session.drain_per_s,
+    )
+
+
+def discovery(config: Config, ports: Mapping[str, int]) -> dict[int, DiscoveryConfig]:
+    """Return the settings of discovery by port index."""
+    return {ports[port.name]: _discovery(config, port) for port in config.access_ports}
+
+
+def _discovery(config: Config, port: AccessPort) -> DiscoveryConfig:
+    pppoe = config.pppoe
+    names = pppoe.service_names if port.service_names is None else port.service_names
+    return DiscoveryConfig(
+        ac_name=config.system.name.encode(),
+        service_names=tuple(name.encode() for name in names),
+        accept_any_service=pppoe.accept_any_service,
+        accept_empty_service=pppoe.accept_empty_service,
+        max_payload=min(pppoe.max_payload, port.mtu - PPPOE_OVERHEAD),
+        pado_delay_s=port.pado_delay_ms / 1000,
+        cookie_lifetime_s=pppoe.cookie_lifetime_s,
+        max_sessions_per_mac=pppoe.max_sessions_per_mac,
+        max_sessions_per_vlan=pppoe.max_sessions_per_vlan,
+        max_sessions_per_port=port.max_sessions or pppoe.max_sessions_per_port,
+        max_sessions=config.dataplane.max_sessions,
+        max_half_open=pppoe.max_half_open,
+        holdoff_initial_s=pppoe.holdoff_initial_s,
+        holdoff_max_s=pppoe.holdoff_max_s,
+        id_rest_s=pppoe.id_rest_s,
+    )
+
+
+def link(config: Config) -> LinkConfig:
+    """Return the settings of a PPP link without PPP-Max-Payload."""
+    ppp = config.ppp
+    return LinkConfig(
+        auth_methods=tuple(AUTH_METHODS[name] for name in ppp.auth),
+        ac_name=config.system.name.encode(),
+        mru=ppp.mru,
+        restart_s=ppp.restart_s,
+        first_request_delay_s=ppp.first_request_delay_ms / 1000,
+        max_configure=ppp.max_configure,
+        max_failure=ppp.max_failure,
+        max_terminate=ppp.max_terminate,
+        establish_timeout_s=ppp.establish_timeout_s,
+        auth_timeout_s=ppp.auth_timeout_s,
+        reauth_interval_s=ppp.reauth_interval_s or None,
+        ncp_timeout_s=ppp.ncp_timeout_s,
+    )
+
+
+def access_ranges(port: AccessPort) -> list[tuple[int, int, int, int]]:
+    """Return the (outer low, outer high, inner low, inner high) of a port's access rules."""
+    return [(r.outer.low, r.outer.high, r.inner.low, r.inner.high) for r in port.access]
+
+
+def gateways(config: Config) -> set[IPv4Address]:
+    """Return the addresses of the box that subscribers see as their peer."""
+    return {pool.gateway for pool in config.pool}
+
+
+def taps(config: Config) -> dict[str, tuple[IPv4Interface, ...]]:
+    """Return the addresses of each TAP by its name."""
+    return {port.tap_name: port.addresses for port in config.routed_ports}
