@@ -1,0 +1,271 @@
+/*
+ * The NAT44 table alone, without nodes: built by tests/property/test_nat44_table.py into a shared
+ * library, with arrays of its own in place of the arena and a log that only counts.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "table/nat44.h"
+#include "table/nat44_map.h"
+
+struct table_test {
+	struct tables tables;
+	struct worker worker;
+	bool log_full;
+	uint32_t logged[2]; /* allocated, released */
+};
+
+struct table_test *table_create(uint32_t block_size, uint32_t blocks_per_session,
+	uint32_t n_addresses, uint32_t n_sessions, uint32_t port_min, uint32_t seed);
+void table_destroy(struct table_test *e);
+void table_time(struct table_test *e, uint32_t now_s);
+void table_log_full(struct table_test *e, bool full);
+uint32_t table_logged(const struct table_test *e, uint32_t type);
+uint32_t table_up(struct table_test *e, uint32_t session, uint32_t address);
+void table_down(struct table_test *e, uint32_t session);
+int32_t table_map(struct table_test *e, uint32_t session, uint32_t plane, uint16_t port);
+int32_t table_find(struct table_test *e, uint32_t session, uint32_t plane, uint16_t port);
+int64_t table_inside(struct table_test *e, uint32_t address, uint32_t plane, uint16_t external);
+void table_delete(struct table_test *e, uint32_t address, uint32_t plane, uint16_t external);
+void table_sweep_all(struct table_test *e);
+uint32_t table_free_blocks(const struct table_test *e, uint32_t address);
+uint32_t table_blocks(const struct table_test *e, uint32_t session);
+uint64_t table_mappings(const struct table_test *e, uint32_t session);
+int table_check(const struct table_test *e);
+bool table_is_zero(const struct table_test *e);
+
+bool worker_nat_log(struct worker *w, const struct nat_log_record *record)
+{
+	struct table_test *e = (struct table_test *)(void *)w->dp;
+	if (e->log_full)
+		return false;
+	e->logged[record->type == NAT_LOG_BLOCK_RELEASED]++;
+	return true;
+}
+
+struct table_test *table_create(uint32_t block_size, uint32_t blocks_per_session,
+	uint32_t n_addresses, uint32_t n_sessions, uint32_t port_min, uint32_t seed)
+{
+	struct table_test *e = calloc(1, sizeof(*e));
+	struct tables *t = &e->tables;
+	be32 addresses[64];
+	for (uint32_t i = 0; i < n_addresses; i++)
+		addresses[i] = hton32(0xcb007100 + i);
+	t->max_sessions = n_sessions;
+	t->in = calloc(n_sessions, sizeof(*t->in));
+	t->cold = calloc(n_sessions, sizeof(*t->cold));
+	t->nat = calloc(1, sizeof(*t->nat));
+	*t->nat = (struct nat_config){
+		.n_addresses = n_addresses,
+		.block_size = block_size,
+		.block_shift = (uint32_t)__builtin_ctz(block_size),
+		.blocks_per_address = 65536 / block_size,
+		.blocks_per_session = blocks_per_session,
+		.port_min = port_min,
+		.udp_timeout_s = 300,
+		.tcp_established_s = 7440,
+		.tcp_transitory_s = 240,
+		.icmp_timeout_s = 60,
+		.hash_key = {seed, seed * 2654435761u, seed ^ 0x9e3779b9, seed + 0x85ebca6b},
+	};
+	t->nat_address = calloc(n_addresses, sizeof(*t->nat_address));
+	t->nat_block = calloc(n_addresses * t->nat->blocks_per_address, sizeof(*t->nat_block));
+	t->nat_slot = aligned_alloc(64, sizeof(*t->nat_slot) * n_addresses * NAT_PLANES << 16);
+	memset(t->nat_slot, 0, sizeof(*t->nat_slot) * n_addresses * NAT_PLANES << 16);
+	nat44_init(t, addresses, n_addresses, 1);
+	e->worker.t = t;
+	e->worker.dp = (struct dataplane *)(void *)e;
+	e->worker.random = seed + 1;
+	return e;
+}
+
+void table_destroy(struct table_test *e)
+{
+	free(e->tables.in);
+	free(e->tables.cold);
+	free(e->tables.nat);
+	free(e->tables.nat_address);
+	free(e->tables.nat_block);
+	free(e->tables.nat_slot);
+	free(e);
+}
+
+void table_time(struct table_test *e, uint32_t now_s)
+{
+	e->worker.now_s = now_s;
+	e->worker.now_ms = now_s * 1000;
+}
+
+void table_log_full(struct table_test *e, bool full)
+{
+	e->log_full = full;
+}
+
+uint32_t table_logged(const struct table_test *e, uint32_t type)
+{
+	return e->logged[type == NAT_LOG_BLOCK_RELEASED];
+}
+
+uint32_t table_up(struct table_test *e, uint32_t session, uint32_t address)
+{
+	e->tables.in[session].ip4 = hton32(0x64400000 + session);
+	return nat44_session_up(&e->worker, session, address);
+}
+
+void table_down(struct table_test *e, uint32_t session)
+{
+	nat44_session_down(&e->worker, session);
+	e->tables.in[session].generation++;
+}
+
+/* As an outbound packet does: external port, or -enum nat44_refusal. */
+int32_t table_map(struct table_test *e, uint32_t session, uint32_t plane, uint16_t port)
+{
+	const struct tables *t = &e->tables;
+	struct nat44_flow flow = {.plane = (uint8_t)plane, .port = hton16(port)};
+	struct nat_slot *slot = nat44_find(t, t->in[session].nat_block, plane, flow.port);
+	if (slot && nat44_expired(t->nat, plane, slot, e->worker.now_s)) {
+		nat44_delete(&e->worker, slot);
+		slot = NULL;
+	}
+	if (!slot) {
+		enum nat44_refusal refusal = nat44_create(&e->worker, session, &flow, &slot);
+		if (refusal != NAT44_GRANTED)
+			return -(int32_t)refusal;
+	}
+	slot->last_s = e->worker.now_s;
+	return ntoh16(nat44_external_port(t, slot));
+}
+
+/* External port, or -1; whatever its timer says. */
+int32_t table_find(struct table_test *e, uint32_t session, uint32_t plane, uint16_t port)
+{
+	const struct tables *t = &e->tables;
+	const struct nat_slot *slot = nat44_find(t, t->in[session].nat_block, plane, hton16(port));
+	return slot ? ntoh16(nat44_external_port(t, slot)) : -1;
+}
+
+/* session << 16 | inner port, or -1. */
+int64_t table_inside(struct table_test *e, uint32_t address, uint32_t plane, uint16_t external)
+{
+	const struct tables *t = &e->tables;
+	const struct nat_slot *slot = &t->nat_slot[nat44_slot_index(address, plane, external)];
+	uint32_t block = address << nat44_block_bits(t->nat) | external >> t->nat->block_shift;
+	if (!(slot->flags & NAT_LIVE) || nat44_expired(t->nat, plane, slot, e->worker.now_s))
+		return -1;
+	return (int64_t)(t->nat_block[block].session - 1) << 16 | ntoh16(slot->inner_port);
+}
+
+void table_delete(struct table_test *e, uint32_t address, uint32_t plane, uint16_t external)
+{
+	nat44_delete(&e->worker, &e->tables.nat_slot[nat44_slot_index(address, plane, external)]);
+}
+
+/* What a minute of calls does, without time passing. */
+void table_sweep_all(struct table_test *e)
+{
+	const struct nat_config *nat = e->tables.nat;
+	e->worker.nat_sweep.credit = (uint64_t)60000 * nat->n_addresses * nat->blocks_per_address;
+	e->worker.nat_sweep.stamp_ms = e->worker.now_ms;
+	while (e->worker.nat_sweep.credit)
+		nat44_sweep(&e->worker);
+}
+
+uint32_t table_free_blocks(const struct table_test *e, uint32_t address)
+{
+	return e->tables.nat_address[address].free_blocks;
+}
+
+uint32_t table_blocks(const struct table_test *e, uint32_t session)
+{
+	uint32_t n = 0;
+	for (uint32_t b = e->tables.in[session].nat_block; b; b = e->tables.nat_block[b - 1].next)
+		n++;
+	return n;
+}
+
+uint64_t table_mappings(const struct table_test *e, uint32_t session)
+{
+	return e->tables.cold[session].nat_mappings;
+}
+
+/* Counts one plane of a block anew and compares: live mappings, and those past each line. */
+static int check_plane(const struct table_test *e, uint32_t block, uint32_t plane)
+{
+	const struct tables *t = &e->tables;
+	const struct nat_slot *slots = nat44_slots(t, block, plane);
+	uint32_t size = t->nat->block_size, live = 0;
+	uint16_t passed[4096 / NAT_LINE_SLOTS] = {0};
+	for (uint32_t i = 0; i < size; i++) {
+		if (!(slots[i].flags & NAT_LIVE))
+			continue;
+		live++;
+		for (uint32_t line = nat44_home(t->nat, block, slots[i].inner_port);
+			line / NAT_LINE_SLOTS != i / NAT_LINE_SLOTS;
+			line = (line + NAT_LINE_SLOTS) & (size - 1))
+			passed[line / NAT_LINE_SLOTS]++;
+	}
+	if (live != t->nat_block[block].live[plane])
+		return 1;
+	for (uint32_t i = 0; i < size; i++)
+		if (slots[i].line_overflow != (i % NAT_LINE_SLOTS ? 0 : passed[i / NAT_LINE_SLOTS]))
+			return 2;
+	return 0;
+}
+
+/* A block counts the live mappings in those after it. */
+static int check_session(const struct table_test *e, uint32_t session)
+{
+	const struct tables *t = &e->tables;
+	uint64_t live = 0;
+	for (uint32_t b = t->in[session].nat_block; b; b = t->nat_block[b - 1].next) {
+		const struct nat_block *block = &t->nat_block[b - 1];
+		if (block->session != session + 1)
+			return 3;
+		for (uint32_t plane = 0; plane < NAT_PLANES; plane++) {
+			uint32_t later = 0;
+			live += block->live[plane];
+			for (uint32_t l = block->next; l; l = t->nat_block[l - 1].next)
+				later += t->nat_block[l - 1].live[plane];
+			if (later != block->overflow[plane])
+				return 4;
+		}
+	}
+	return live == t->cold[session].nat_mappings ? 0 : 5;
+}
+
+static int check_free(const struct table_test *e, uint32_t address)
+{
+	const struct tables *t = &e->tables;
+	const struct nat_address *a = &t->nat_address[address];
+	uint32_t n = 0, last = 0;
+	for (uint32_t b = a->free_first; b; b = t->nat_block[b - 1].next) {
+		if (t->nat_block[b - 1].session || n++ > t->nat->blocks_per_address)
+			return 6;
+		last = b;
+	}
+	return n == a->free_blocks && last == a->free_last ? 0 : 7;
+}
+
+/* 0, or which of the invariants does not hold. */
+int table_check(const struct table_test *e)
+{
+	const struct nat_config *nat = e->tables.nat;
+	int broken = 0;
+	for (uint32_t b = 0; !broken && b < nat->n_addresses * nat->blocks_per_address; b++)
+		for (uint32_t plane = 0; !broken && plane < NAT_PLANES; plane++)
+			broken = check_plane(e, b, plane);
+	for (uint32_t s = 0; !broken && s < e->tables.max_sessions; s++)
+		broken = check_session(e, s);
+	for (uint32_t a = 0; !broken && a < nat->n_addresses; a++)
+		broken = check_free(e, a);
+	return broken;
+}
+
+/* Every slot as it was at the start. */
+bool table_is_zero(const struct table_test *e)
+{
+	const uint8_t *bytes = (const uint8_t *)e->tables.nat_slot;
+	size_t size = sizeof(struct nat_slot) * e->tables.nat->n_addresses * NAT_PLANES << 16;
+	return !bytes[0] && !memcmp(bytes, bytes + 1, size - 1);
+}
