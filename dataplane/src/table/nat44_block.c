@@ -101,9 +101,9 @@ uint32_t nat44_session_up(struct worker *w, uint32_t session, uint32_t address)
 	if (address >= t->nat->n_addresses || t->nat_address[address].owner != w->id)
 		return 0;
 	if (in->nat_block) {
-		uint32_t block = in->nat_block - 1;
-		if (nat44_block_address(t, block) == address &&
-			t->nat_block[block].inner == in->ip4)
+		const struct nat_block *block = &t->nat_block[in->nat_block - 1];
+		if (nat44_block_address(t, in->nat_block - 1) == address &&
+			block->inner == in->ip4 && block->generation == in->generation)
 			return in->nat_block;
 		nat44_session_down(w, session);
 	}
