@@ -5,7 +5,6 @@
  */
 #include "ring.h"
 
-#include <stdbool.h>
 #include <string.h>
 
 enum { HEADER_LEN = 8 };
@@ -82,4 +81,16 @@ const void *ring_peek(struct ring *ring, const uint8_t *bytes, uint32_t *len)
 void ring_consume(struct ring *ring, uint32_t len)
 {
 	__atomic_store_n(&ring->tail, ring->tail + record_size(len), __ATOMIC_RELEASE);
+}
+
+bool ring_mend(struct ring *ring, const uint8_t *bytes)
+{
+	uint64_t head = __atomic_load_n(&ring->head, __ATOMIC_ACQUIRE);
+	uint32_t len;
+
+	/* What was there before this peek and is no record to it never will be one. */
+	if (head == ring->tail || ring_peek(ring, bytes, &len))
+		return false;
+	__atomic_store_n(&ring->tail, head & ~UINT64_C(7), __ATOMIC_RELEASE);
+	return true;
 }

@@ -22,11 +22,6 @@ enum {
 /* What a worker may have in flight in one run of the graph; sources stop when it is reached. */
 enum { GRAPH_BUDGET = 3072 };
 
-struct queue {
-	uint16_t n;
-	struct pkt *pkts[QUEUE_SIZE];
-};
-
 /* Pointers into the arena, resolved once at start. */
 struct tables {
 	struct arena_header *arena;

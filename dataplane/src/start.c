@@ -1,0 +1,185 @@
+/* Start and stop of the dataplane, threads aside: the same in the process and in embedded mode. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "engine.h"
+#include "table/nat44.h"
+
+static int failed(const char *what, const char *name, int error)
+{
+	fprintf(stderr, "event=start-failed what=%s name=%s error=\"%s\"\n", what, name,
+		strerror(-error));
+	return error;
+}
+
+static int make_eventfds(struct dataplane *dp)
+{
+	for (uint32_t group = 0; group <= dp->n_workers; group++) {
+		dp->group_fd[group] = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+		if (dp->group_fd[group] < 0)
+			return failed("eventfd", "group", -errno);
+	}
+	dp->bngd_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+	return dp->bngd_fd < 0 ? failed("eventfd", "bngd", -errno) : 0;
+}
+
+static int make_rings(struct dataplane *dp)
+{
+	uint32_t buffers = 1u << (32 - __builtin_clz(dp->options.buffers - 1));
+
+	for (uint32_t from = 0; from < dp->n_workers; from++) {
+		dp->resolve[from] = spsc_create(RESOLVE_SIZE);
+		if (!dp->resolve[from])
+			return failed("memory", "rings", -ENOMEM);
+		for (uint32_t to = 0; to < dp->n_workers; to++) {
+			if (from == to)
+				continue;
+			dp->handoff[from][to] = spsc_create(HANDOFF_SIZE);
+			dp->home[from][to] = spsc_create(buffers);
+			if (!dp->handoff[from][to] || !dp->home[from][to])
+				return failed("memory", "rings", -ENOMEM);
+		}
+	}
+	return 0;
+}
+
+static int make_workers(struct dataplane *dp)
+{
+	for (uint8_t id = 0; id < dp->n_workers; id++) {
+		struct worker *w = dp->worker[id] = worker_create(dp, id);
+		if (!w)
+			return failed("memory", "worker", -ENOMEM);
+		for (uint16_t node = 0; node < dp->graph->n_nodes; node++) {
+			int error =
+				dp->graph->node[node]->init ? dp->graph->node[node]->init(w) : 0;
+			if (error)
+				return failed("node", dp->graph->node[node]->name, error);
+		}
+	}
+	return 0;
+}
+
+static void describe_port(struct dataplane *dp, uint32_t i)
+{
+	const struct port_options *o = &dp->options.port[i];
+	struct port_shared *s = &dp->tables.port[i];
+
+	memcpy(s->name, o->name, sizeof(s->name));
+	memcpy(s->interface, o->interface, sizeof(s->interface));
+	memcpy(s->driver, o->driver, sizeof(s->driver));
+	s->role = o->role;
+	s->mtu = o->mtu;
+	s->twin = o->twin;
+	s->control_pbit = o->pbit;
+	s->rx_worker = o->worker;
+	s->n_access_ranges = o->n_access;
+	memcpy(&dp->tables.access[i * MAX_ACCESS_RANGES], o->access, sizeof(o->access));
+	dp->port[i] = (struct port){.shared = s, .index = (uint8_t)i};
+	memcpy(dp->port[i].options, o->extra, sizeof(dp->port[i].options));
+	for (int w = 0; w < MAX_WORKERS; w++)
+		dp->port[i].kick_fd[w] = -1;
+	dp->ports[i] = &dp->port[i];
+}
+
+static int open_port(struct dataplane *dp, struct port *port)
+{
+	port->driver = driver_find(port->shared->driver);
+	if (!port->driver)
+		return failed("driver", port->shared->driver, -ENOENT);
+	int error = port->driver->open(port);
+	if (error)
+		return failed("port", port->shared->name, error);
+	dp->opened++;
+	for (uint32_t id = 0; id < dp->n_workers; id++) {
+		struct worker *w = dp->worker[id];
+		error = port->driver->open_queue(port, w);
+		if (error)
+			return failed("port", port->shared->name, error);
+		if (id == port->shared->rx_worker)
+			w->engine->rx[w->engine->n_rx++] = port;
+	}
+	dp->last_flags[port->index] = port->shared->flags;
+	return 0;
+}
+
+static int open_ports(struct dataplane *dp)
+{
+	for (uint32_t i = 0; i < dp->options.n_ports; i++)
+		describe_port(dp, i);
+	for (uint32_t i = 0; i < dp->options.n_ports; i++) {
+		int error = open_port(dp, &dp->port[i]);
+		if (error)
+			return error;
+	}
+	return 0;
+}
+
+static int start(struct dataplane *dp)
+{
+	struct tables *t = &dp->tables;
+	int error = make_eventfds(dp);
+
+	if (!error)
+		error = make_rings(dp);
+	if (!error)
+		error = make_workers(dp);
+	if (!error)
+		error = open_ports(dp);
+	if (error)
+		return error;
+	nat44_init(t, dp->options.nat_address, dp->options.n_nat_addresses, dp->n_workers);
+	dp->mirror = mirror_create(t, dp->port, dp->options.n_ports, dp->threads);
+	return dp->mirror ? 0 : failed("mirror", "netlink", -EIO);
+}
+
+int dataplane_start(struct dataplane *dp, bool threads)
+{
+	int error;
+
+	dp->threads = threads;
+	dp->n_workers = dp->options.n_workers;
+	dp->bngd_fd = -1;
+	memset(dp->group_fd, -1, sizeof(dp->group_fd));
+	dp->graph = graph_build();
+	error = arena_create(&dp->arena, &dp->options, dp->graph->n_nodes);
+	if (error)
+		return error;
+	arena_tables(&dp->arena, &dp->tables);
+	graph_describe(dp->graph,
+		(void *)(dp->arena.base + dp->tables.arena->section[SECTION_NODE].offset));
+	error = start(dp);
+	if (error)
+		dataplane_stop(dp);
+	return error;
+}
+
+static void close_fd(int fd)
+{
+	if (fd >= 0)
+		close(fd);
+}
+
+void dataplane_stop(struct dataplane *dp)
+{
+	if (dp->mirror)
+		mirror_destroy(dp->mirror);
+	for (uint32_t i = 0; i < dp->opened; i++)
+		dp->port[i].driver->close(&dp->port[i]);
+	for (uint32_t from = 0; from < dp->n_workers; from++) {
+		for (uint32_t to = 0; to < dp->n_workers; to++) {
+			free(dp->handoff[from][to]);
+			free(dp->home[from][to]);
+		}
+		free(dp->resolve[from]);
+		if (dp->worker[from])
+			worker_destroy(dp->worker[from]);
+		close_fd(dp->group_fd[from]);
+	}
+	close_fd(dp->group_fd[dp->n_workers]);
+	close_fd(dp->bngd_fd);
+	arena_destroy(&dp->arena);
+}

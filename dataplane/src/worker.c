@@ -1,0 +1,281 @@
+/* What a worker does for its nodes: buffers, transmit vectors, hand-off, records to bngd. */
+#include "worker.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <sys/mman.h>
+#include <sys/random.h>
+#include <unistd.h>
+
+#include "engine.h"
+#include "ring.h"
+
+struct pkt *pkt_alloc(struct worker *w)
+{
+	struct pkt *p = w->free_list;
+
+	if (!p) {
+		__atomic_store_n(&w->shared->no_buffer, w->shared->no_buffer + 1, __ATOMIC_RELAXED);
+		return NULL;
+	}
+	w->free_list = p->link;
+	w->n_free--;
+	__builtin_prefetch(w->free_list, 1);
+	uint8_t pool = p->pool;
+	memset(p, 0, offsetof(struct pkt, buf));
+	p->session = NO_SESSION;
+	p->data = PKT_HEADROOM;
+	p->pool = pool;
+	return p;
+}
+
+void pkt_free(struct worker *w, struct pkt *p)
+{
+	if (p->pool == w->id) {
+		p->link = w->free_list;
+		w->free_list = p;
+		w->n_free++;
+		return;
+	}
+	/* It holds as many as its pool has buffers: never full. */
+	spsc_push(w->dp->home[w->id][p->pool], (uint64_t)(uintptr_t)p);
+}
+
+void worker_collect(struct worker *w)
+{
+	uint64_t words[VECTOR_SIZE];
+
+	for (uint32_t from = 0; from < w->dp->n_workers; from++) {
+		if (from == w->id)
+			continue;
+		uint32_t n = spsc_pop(w->dp->home[from][w->id], words, VECTOR_SIZE);
+		for (uint32_t i = 0; i < n; i++)
+			pkt_free(w, (struct pkt *)(uintptr_t)words[i]);
+	}
+}
+
+static int make_pool(struct worker *w, uint32_t n)
+{
+	struct engine *e = w->engine;
+
+	e->pool = memory_map(
+		(uint64_t)n * sizeof(struct pkt), w->dp->arena.hugepages, &e->pool_mapped);
+	if (!e->pool)
+		return -1;
+	struct pkt *pkts = e->pool;
+	for (uint32_t i = n; i--;) {
+		pkts[i].pool = w->id;
+		pkt_free(w, &pkts[i]);
+	}
+	w->n_buffers = n;
+	return 0;
+}
+
+/* One array for each node and a spare one; the extra line keeps them apart in the cache sets. */
+static int make_queues(struct engine *e)
+{
+	size_t slots = QUEUE_SIZE + 8;
+	uint16_t n = e->graph->n_nodes;
+	struct pkt **memory = aligned_alloc(64, ((uint32_t)n + 1) * slots * sizeof(struct pkt *));
+
+	if (!memory)
+		return -1;
+	e->queue_memory = memory;
+	for (uint16_t i = 0; i < n; i++)
+		e->queue[i].pkts = memory + i * slots;
+	e->spare = memory + n * slots;
+	return 0;
+}
+
+static void point_into_arena(struct worker *w)
+{
+	const struct arena_header *h = w->t->arena;
+	const uint8_t *base = w->t->base;
+	const struct arena_section *edges = &h->section[SECTION_EDGE_COUNTER];
+	const struct arena_section *runtime = &h->section[SECTION_NODE_RUNTIME];
+
+	w->shared = &w->t->worker[w->id];
+	w->edge_counter = (uint64_t *)(uintptr_t)(base + edges->offset + w->id * edges->stride);
+	w->runtime = (struct node_runtime *)(uintptr_t)(base + runtime->offset +
+							w->id * runtime->stride);
+}
+
+struct worker *worker_create(struct dataplane *dp, uint8_t id)
+{
+	struct worker *w = aligned_alloc(64, (sizeof(*w) + 63) / 64 * 64);
+	struct engine *e = aligned_alloc(64, (sizeof(*e) + 63) / 64 * 64);
+
+	if (!w || !e) {
+		free(w);
+		free(e);
+		return NULL;
+	}
+	memset(w, 0, sizeof(*w));
+	memset(e, 0, sizeof(*e));
+	w->dp = dp;
+	w->t = &dp->tables;
+	w->id = id;
+	w->ports = dp->ports;
+	w->engine = e;
+	e->graph = dp->graph;
+	e->epoll_fd = -1;
+	e->entry = node_id("ethernet_input");
+	e->inject = node_id("inject");
+	point_into_arena(w);
+	if (getrandom(&w->random, sizeof(w->random), 0) < 0 || !w->random)
+		w->random = monotonic_ns() | 1;
+	worker_clock(w, monotonic_ns());
+	if (make_queues(e) || make_pool(w, dp->options.buffers)) {
+		worker_destroy(w);
+		return NULL;
+	}
+	return w;
+}
+
+void worker_destroy(struct worker *w)
+{
+	struct engine *e = w->engine;
+
+	if (e->pool)
+		munmap(e->pool, e->pool_mapped);
+	if (e->epoll_fd >= 0)
+		close(e->epoll_fd);
+	free(e->queue_memory);
+	free(e);
+	free(w);
+}
+
+static void flush_port(struct worker *w, uint8_t index)
+{
+	struct transmit *t = &w->engine->transmit[index];
+	struct port *port = w->ports[index];
+	struct port_shared *shared = port->shared;
+	uint64_t bytes[VECTOR_SIZE + 1];
+	uint16_t n = t->n;
+
+	bytes[0] = 0;
+	for (uint16_t i = 0; i < n; i++)
+		bytes[i + 1] = bytes[i] + t->pkts[i]->len;
+	t->n = 0;
+	uint16_t dropped = port->driver->tx(port, w, t->pkts, n);
+	uint16_t sent = (uint16_t)(n - dropped); /* the last ones are dropped */
+	shared->tx_packets[w->id] += sent;
+	shared->tx_bytes[w->id] += bytes[sent];
+	shared->tx_errors[w->id] += dropped;
+}
+
+void worker_transmit(struct worker *w, uint8_t port, struct pkt *p)
+{
+	struct transmit *t = &w->engine->transmit[port];
+
+	if (t->n == VECTOR_SIZE)
+		flush_port(w, port);
+	t->pkts[t->n++] = p;
+	w->engine->transmitting |= UINT64_C(1) << port;
+}
+
+void worker_flush(struct worker *w)
+{
+	struct engine *e = w->engine;
+
+	while (e->transmitting) {
+		flush_port(w, (uint8_t)__builtin_ctzll(e->transmitting));
+		e->transmitting &= e->transmitting - 1;
+	}
+}
+
+bool worker_handoff(struct worker *w, uint8_t to, uint16_t id, struct pkt *p)
+{
+	if (to >= w->dp->n_workers || to == w->id)
+		return false;
+	p->handoff_node = (uint8_t)id;
+	if (!spsc_push(w->dp->handoff[w->id][to], (uint64_t)(uintptr_t)p))
+		return false;
+	w->engine->wake_workers |= 1u << to;
+	return true;
+}
+
+static bool push(struct worker *w, enum ring_kind kind, const void *head, uint32_t head_len,
+	const void *tail, uint32_t tail_len)
+{
+	struct ring *ring = &w->t->ring[w->id * RINGS_PER_GROUP + kind];
+	uint8_t *bytes = ring_bytes(w->t, ring);
+	uint8_t *room = ring_reserve(ring, bytes, head_len + tail_len);
+
+	if (!room)
+		return false;
+	memcpy(room, head, head_len);
+	if (tail_len)
+		memcpy(room + head_len, tail, tail_len);
+	ring_publish(ring, bytes, head_len + tail_len);
+	w->engine->wake_bngd = true;
+	return true;
+}
+
+bool worker_punt(
+	struct worker *w, const struct punt_record *record, const uint8_t *bytes, uint16_t len)
+{
+	return push(w, RING_PUNT, record, sizeof(*record), bytes, len);
+}
+
+bool worker_event(struct worker *w, uint32_t type, uint32_t session, uint32_t arg)
+{
+	struct event event = {.type = type, .session = session, .arg = arg};
+
+	if (session < w->t->max_sessions)
+		event.generation = w->t->in[session].generation;
+	return push(w, RING_EVENT, &event, sizeof(event), NULL, 0);
+}
+
+bool worker_nat_log(struct worker *w, const struct nat_log_record *record)
+{
+	struct nat_log_record stamped = *record;
+	struct timespec now;
+
+	clock_gettime(CLOCK_REALTIME, &now); /* no system call: vDSO */
+	stamped.wall_ns = (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+	stamped.sequence = w->engine->nat_log_sequence;
+	if (!push(w, RING_NAT_LOG, &stamped, sizeof(stamped), NULL, 0))
+		return false;
+	w->engine->nat_log_sequence++;
+	return true;
+}
+
+void worker_resolve(struct worker *w, uint8_t port, be32 address)
+{
+	struct engine *e = w->engine;
+	uint64_t key = (uint64_t)port << 32 | address | UINT64_C(1) << 63;
+	struct resolved *r = &e->resolved[(key * 0x9e3779b97f4a7c15u) >> 56];
+
+	if (r->key == key && w->now_ms - r->asked_ms < 500)
+		return;
+	if (!spsc_push(w->dp->resolve[w->id], key))
+		return; /* asked again by the next packet */
+	r->key = key;
+	r->asked_ms = w->now_ms;
+	e->wake_control = true;
+}
+
+void worker_wake(struct worker *w)
+{
+	struct engine *e = w->engine;
+	struct arena_header *arena = w->t->arena;
+
+	if (!e->wake_workers && !e->wake_bngd && !e->wake_control)
+		return;
+	__atomic_thread_fence(__ATOMIC_SEQ_CST); /* records first, then who sleeps */
+	for (uint32_t mask = e->wake_workers; mask; mask &= mask - 1) {
+		uint32_t to = (uint32_t)__builtin_ctz(mask);
+		if (__atomic_exchange_n(&w->t->worker[to].sleeping, 0, __ATOMIC_ACQ_REL))
+			eventfd_kick(w->dp->group_fd[to]);
+	}
+	if (e->wake_bngd && __atomic_load_n(&arena->consumer_sleeping, __ATOMIC_RELAXED) &&
+		__atomic_exchange_n(&arena->consumer_sleeping, 0, __ATOMIC_ACQ_REL))
+		eventfd_kick(w->dp->bngd_fd);
+	if (e->wake_control)
+		eventfd_kick(w->dp->group_fd[w->dp->n_workers]);
+	e->wake_workers = 0;
+	e->wake_bngd = e->wake_control = false;
+}
