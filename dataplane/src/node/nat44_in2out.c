@@ -36,11 +36,12 @@ static inline void parse(struct worker *w, struct pkt *p, struct nat44_packet *o
 	const struct tables *t = w->t;
 	const struct session_in *in = &t->in[p->session];
 	const struct ip4_hdr *ip = pkt_header(p, IP4_LEN);
-	if (!in->nat_block || (ip && ip->source != in->ip4)) {
+	if (ip && ip->source != in->ip4) {
 		out->kind = NAT44_BYPASS;
 		return;
 	}
-	out->kind = (uint8_t)nat44_parse(p, true, out);
+	/* who is to be translated and has no block sends nothing: never his inner address */
+	out->kind = (uint8_t)(in->nat_block ? nat44_parse(p, true, out) : NAT44_NO_MAPPING);
 	if (out->kind != NAT44_FLOW)
 		return;
 	uint32_t block = in->nat_block - 1;
@@ -140,21 +141,29 @@ static uint16_t translate_error(struct worker *w, struct pkt *p, const struct na
 	return arc_next(p);
 }
 
+static inline uint16_t dispatch(struct worker *w, struct pkt *p, struct nat44_packet *packet)
+{
+	uint16_t edge;
+	if (packet->kind == NAT44_BYPASS)
+		return arc_next(p);
+	if (packet->kind == NAT44_FLOW)
+		edge = translate(w, p, packet);
+	else if (packet->kind == NAT44_ICMP_ERROR)
+		edge = translate_error(w, p, packet);
+	else
+		edge = edge_of_kind[packet->kind];
+	if (edge >= ARC_EDGES)
+		w->t->cold[p->session].in_drops++;
+	return edge;
+}
+
 static void process(struct worker *w, struct pkt **pkts, uint16_t n, uint16_t *next)
 {
 	struct nat44_packet packets[VECTOR_SIZE];
 	for (uint16_t i = 0; i < n; i++)
 		parse(w, pkts[i], &packets[i]);
-	for (uint16_t i = 0; i < n; i++) {
-		if (packets[i].kind == NAT44_FLOW)
-			next[i] = translate(w, pkts[i], &packets[i]);
-		else if (packets[i].kind == NAT44_BYPASS)
-			next[i] = arc_next(pkts[i]);
-		else if (packets[i].kind == NAT44_ICMP_ERROR)
-			next[i] = translate_error(w, pkts[i], &packets[i]);
-		else
-			next[i] = edge_of_kind[packets[i].kind];
-	}
+	for (uint16_t i = 0; i < n; i++)
+		next[i] = dispatch(w, pkts[i], &packets[i]);
 }
 
 NODE(nat44_in2out) = {

@@ -11,9 +11,9 @@
 #include "dataplane.h"
 #include "worker.h"
 
-/* Takes a first block for the session on address `address` (index), for the inner address that
- * session_in holds, and enters it in session_in.nat_block. Returns block index + 1, or 0: none
- * free, no room in the log, or not an address of this worker. Repeated: the same block again. */
+/* Takes a first block for the session, which has none, on address `address` (index), for the inner
+ * address that session_in holds, and enters it in session_in.nat_block. Returns block index + 1, or
+ * 0: none free, no room in the log, or not an address of this worker. */
 uint32_t nat44_session_up(struct worker *w, uint32_t session, uint32_t address);
 /* Gives all blocks back, mappings gone; session_in.nat_block is 0 then. */
 void nat44_session_down(struct worker *w, uint32_t session);

@@ -97,16 +97,10 @@ void nat44_block_retry(struct worker *w, uint32_t index)
 uint32_t nat44_session_up(struct worker *w, uint32_t session, uint32_t address)
 {
 	const struct tables *t = w->t;
-	struct session_in *in = &t->in[session];
+	const struct session_in *in = &t->in[session];
+	assert(!in->nat_block);
 	if (address >= t->nat->n_addresses || t->nat_address[address].owner != w->id)
 		return 0;
-	if (in->nat_block) {
-		const struct nat_block *block = &t->nat_block[in->nat_block - 1];
-		if (nat44_block_address(t, in->nat_block - 1) == address &&
-			block->inner == in->ip4 && block->generation == in->generation)
-			return in->nat_block;
-		nat44_session_down(w, session);
-	}
 	return nat44_block_take(w, session, address) == NAT44_GRANTED ? in->nat_block : 0;
 }
 
