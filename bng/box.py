@@ -63,7 +63,7 @@ class Box:
         wanted = load(self.config_path)
         changes = diff(self.config, wanted)
         config = live(self.config, wanted)
-        loaded = users.load(config.aaa.users, settings.known(config))
+        loaded = users.load(config.aaa.users, config.known_to_users())
         pools = settings.pools(config)
         session = settings.session(config, self.ports)
         discovery = settings.discovery(config, self.ports)
@@ -175,7 +175,7 @@ async def start(config_path: Path, config: Config, on_lost: Callable[[], None]) 
     Raises: ConfigError, AttachError, JournalError, KernelError, LeftoversError.
     """
     log = structlog.get_logger("box")
-    loaded = users.load(config.aaa.users, settings.known(config))
+    loaded = users.load(config.aaa.users, config.known_to_users())
     journal = Journal(config.journal_path if config.journal.enabled else None)
     dataplane = Dataplane.attach(str(config.dataplane_socket))
     ports = _check_ports(config, dataplane)

@@ -11,7 +11,6 @@ from pathlib import Path
 import structlog
 import uvloop
 
-from bng import settings
 from bng.aaa import users
 from bng.box import Box, start
 from bng.config import Config, load
@@ -119,7 +118,7 @@ def main(argv: list[str] | None = None) -> int:
     try:
         config = load(args.config)
         if args.check:
-            loaded = users.load(config.aaa.users, settings.known(config))
+            loaded = users.load(config.aaa.users, config.known_to_users())
             print(f"{args.config}: ok, {len(config.port)} ports, {len(loaded)} users")
             return 0
         set_up_logging(config.system)

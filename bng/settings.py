@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from ipaddress import IPv4Address, IPv4Interface
 
-from bng.aaa.users import Known
 from bng.config import AccessPort, Config
 from bng.pool.ipv4 import Ipv4PoolConfig
 from bng.pool.ranges import Ipv4Range
@@ -18,15 +17,6 @@ AUTH_METHODS = {
     "mschap-v2": AuthMethod.MSCHAP_V2,
 }
 PPPOE_OVERHEAD = 8
-
-
-def known(config: Config) -> Known:
-    """Return what a user file may name."""
-    return Known(
-        pools=[pool.name for pool in config.pool],
-        nat_profiles=list(config.nat.profile),
-        own_addresses=config.own_addresses,
-    )
 
 
 def pools(config: Config) -> dict[str, Ipv4PoolConfig]:

@@ -70,6 +70,10 @@ class PuntLoop:
         if self._timer is not None:
             self._timer.cancel()
 
+    def now(self) -> float:
+        """Return the time by which the core runs."""
+        return self._loop.time()
+
     def settle(self) -> None:
         """Carry out what the core decided, push it, set the timer. After every event."""
         self.executor.run(self.manager.take())

@@ -1,0 +1,137 @@
+"""``show sessions``, ``show session``, ``terminate``."""
+
+import time
+from dataclasses import asdict
+from typing import Any
+
+from bng.box import Box
+from bng.mgmt.registry import Args, CommandError, command
+from bng.mgmt.select import SELECTORS, port_name, select, text, vlans_of
+from bng.session.model import Session
+
+
+@command("show sessions", *SELECTORS, summary="List sessions; selectors must all fit.")
+def show_sessions(box: Box, args: Args) -> object:
+    """Return one row for each session."""
+    now = time.monotonic()
+    return [_row(box, session, now) for session in select(box, args)]
+
+
+@command("show session", "session", summary="Everything about one session.")
+def show_session(box: Box, args: Args) -> object:
+    """Return all that is known of the session with that id, user name, address or MAC."""
+    session = _one(box, text(args, "session"))
+    now = time.monotonic()
+    cold = box.dataplane.session_cold[session.index]
+    entry_in = box.dataplane.session_in[session.index]
+    entry_out = box.dataplane.session_out[session.index]
+    profile = session.profile
+    return {
+        **_row(box, session, now),
+        "service_name": session.service_name,
+        "circuit_id": _printable(session.circuit_id),
+        "remote_id": _printable(session.remote_id),
+        "gateway": _str(session.gateway),
+        "nat_address": _nat_address(box, session),
+        "routes": [str(route) for route in session.routes],
+        "interface_id": None if session.interface_id is None else f"{session.interface_id:016x}",
+        "peer_mru": session.peer_mru,
+        "mtu_in": int(entry_in.mtu),
+        "mtu_out": int(entry_out.mtu),
+        "mss": int(entry_in.mss),
+        "features_in": int(entry_in.features),
+        "features_out": int(entry_out.features),
+        "worker": session.handle.worker,
+        "index": session.index,
+        "generation": session.handle.generation,
+        "pppoe_session_id": int(cold.session_id),
+        "echo": {
+            "interval_s": cold.echo_interval_ms / 1000,
+            "failures": int(cold.echo_failures),
+            "missed": int(cold.echo_missed),
+            "answered": int(cold.echo_rx),
+            "sent": int(cold.echo_tx),
+        },
+        "in_drops": int(cold.in_drops),
+        "out_drops": int(cold.out_drops),
+        "nat_mappings": int(cold.nat_mappings),
+        "nat_refused": int(cold.nat_refused),
+        "session_timeout_in_s": None
+        if session.timeout_at is None
+        else round(session.timeout_at - now),
+        "profile": None if profile is None else {k: _json(v) for k, v in asdict(profile).items()},
+        "not_enforced": [] if profile is None else profile.unserved(),
+    }
+
+
+@command("terminate", *SELECTORS, "all", summary="End sessions: Terminate-Request, then PADT.")
+def terminate(box: Box, args: Args) -> object:
+    """End the sessions that fit; without a selector, *all* must be true."""
+    if not any(args.get(name) is not None for name in SELECTORS) and args.get("all") is not True:
+        raise CommandError("terminate: say which sessions, or --all")
+    sessions = select(box, args)
+    if not sessions:
+        raise CommandError("terminate: no such session")
+    box.terminate(sessions)
+    return {"terminated": len(sessions)}
+
+
+def _one(box: Box, wanted: str | None) -> Session:
+    if wanted is None:
+        raise CommandError("show session: say which: id, user, address or MAC")
+    found = [
+        s
+        for s in box.manager.table
+        if wanted in (s.acct_session_id, s.user_name, _str(s.ipv4_address), str(s.mac))
+    ]
+    if not found:
+        raise CommandError(f"no session {wanted!r}")
+    if len(found) > 1:
+        ids = ", ".join(s.acct_session_id for s in found)
+        raise CommandError(f"{wanted!r} has several sessions: {ids}")
+    return found[0]
+
+
+def _row(box: Box, session: Session, now: float) -> dict[str, object]:
+    entry_in = box.dataplane.session_in[session.index]
+    entry_out = box.dataplane.session_out[session.index]
+    return {
+        "id": session.acct_session_id,
+        "user": session.user_name,
+        "state": session.state.value,
+        "address": _str(session.ipv4_address),
+        "mac": str(session.mac),
+        "port": port_name(box, session.line.port),
+        "vlan": vlans_of(session),
+        "method": session.method.name,
+        "uptime_s": None if session.up_at is None else round(now - session.up_at),
+        "in_packets": int(entry_in.packets),
+        "in_bytes": int(entry_in.bytes),
+        "out_packets": int(entry_out.packets),
+        "out_bytes": int(entry_out.bytes),
+    }
+
+
+def _nat_address(box: Box, session: Session) -> str | None:
+    index = session.nat_address
+    return None if index is None else str(box.manager.nat.addresses[index][0])
+
+
+def _printable(value: bytes | None) -> str | None:
+    return None if value is None else value.decode(errors="backslashreplace")
+
+
+def _str(value: object) -> str | None:
+    return None if value is None else str(value)
+
+
+def _json(value: Any) -> object:  # noqa: ANN401 - whatever a profile's field holds
+    match value:
+        case None | bool() | int() | str():
+            return value
+        case list() | tuple():
+            return [_json(item) for item in value]
+        case dict():
+            return {key: _json(item) for key, item in value.items()}
+        case _:
+            return str(value)

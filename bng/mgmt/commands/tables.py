@@ -1,0 +1,158 @@
+"""``show pools``, ``ports``, ``nat``, ``counters``, ``holdoffs``: the tables and their counts."""
+
+from collections import Counter
+from dataclasses import asdict
+from ipaddress import IPv4Address
+
+from bng.box import Box
+from bng.mgmt.registry import Args, command
+from bng.mgmt.select import port_name
+from bng.session.model import State
+from dataplane.binding import Ring, ffi, lib
+
+ROLES = {1: "access", 2: "routed", 3: "tap"}
+PLANES = ("tcp", "udp", "icmp")
+
+
+@command("show pools", summary="Address pools: size, used, held, sticky, free.")
+def show_pools(box: Box, args: Args) -> object:
+    """Return one row for each pool."""
+    stats = box.manager.pools.stats()
+    return [{"pool": name, **asdict(row)} for name, row in stats.items()]
+
+
+@command("show ports", summary="Ports: state and counters.")
+def show_ports(box: Box, args: Args) -> object:
+    """Return one row for each port of the dataplane, TAPs included."""
+    dataplane = box.dataplane
+    sessions = Counter(s.line.port for s in box.manager.table)
+    rows = []
+    for index in range(dataplane.header.n_ports):
+        port = dataplane.ports[index]
+        workers = range(dataplane.n_workers)
+        rows.append(
+            {
+                "port": ffi.string(port.name).decode(),
+                "interface": ffi.string(port.interface).decode(),
+                "driver": ffi.string(port.driver).decode(),
+                "role": ROLES.get(port.role, "?"),
+                "up": bool(port.flags & lib.PORT_UP),
+                "mac": bytes(port.mac).hex(":"),
+                "mtu": int(port.mtu),
+                "sessions": sessions[index],
+                "rx_packets": int(port.rx_packets),
+                "rx_bytes": int(port.rx_bytes),
+                "rx_errors": int(port.rx_errors),
+                "tx_packets": sum(int(port.tx_packets[w]) for w in workers),
+                "tx_bytes": sum(int(port.tx_bytes[w]) for w in workers),
+                "tx_errors": sum(int(port.tx_errors[w]) for w in workers),
+            }
+        )
+    return rows
+
+
+@command("show nat", summary="Public addresses: sessions, blocks, mappings.")
+def show_nat(box: Box, args: Args) -> object:
+    """Return the configuration of NAT44 and one row for each public address."""
+    dataplane, nat = box.dataplane, box.manager.nat
+    config = dataplane.nat_config[0] if nat.addresses else None
+    rows = [_nat_row(box, index, address) for index, (address, _) in enumerate(nat.addresses)]
+    return {
+        "block_size": int(config.block_size) if config else 0,
+        "blocks_per_subscriber": int(config.blocks_per_session) if config else 0,
+        "addresses": rows,
+    }
+
+
+def _nat_row(box: Box, index: int, address: IPv4Address) -> dict[str, object]:
+    dataplane = box.dataplane
+    per_address = int(dataplane.nat_config[0].blocks_per_address)
+    live = [0] * len(PLANES)
+    used = 0
+    for block in range(index * per_address, (index + 1) * per_address):
+        entry = dataplane.nat_block[block]
+        if entry.session:
+            used += 1
+            live = [count + entry.live[plane] for plane, count in enumerate(live)]
+    return {
+        "address": str(address),
+        "worker": int(dataplane.nat_address[index].owner),
+        "sessions": box.manager.nat.sessions[index],
+        "blocks_used": used,
+        "blocks_free": int(dataplane.nat_address[index].free_blocks),
+        **dict(zip(PLANES, live, strict=True)),
+    }
+
+
+@command("show counters", summary="Packets by node and edge, drops by reason, tables, rings.")
+def show_counters(box: Box, args: Args) -> object:
+    """Return every counter there is; what is 0 is there too."""
+    dataplane, manager = box.dataplane, box.manager
+    edges = dataplane.edge_counters()
+    return {
+        "drops": {f"{n} {why}": count for (n, _, why), count in edges.items() if why},
+        "edges": {f"{n} {to}": count for (n, to, why), count in edges.items() if not why},
+        "discovery": dict(box.access.discovery.counters),
+        "session": dict(manager.counters),
+        "punt": dict(box.punts.counters),
+        "tables": _tables(box),
+        "rings": _rings(box),
+        "workers": [_worker(box, index) for index in range(dataplane.n_workers)],
+        "dataplane": {"inject_dropped": dataplane.inject_dropped},
+        "journal": {"waiting": len(box.journal), "errors": box.journal.errors},
+    }
+
+
+def _tables(box: Box) -> dict[str, int]:
+    manager = box.manager
+    states = Counter(s.state for s in manager.table)
+    nat = [_nat_row(box, i, address) for i, (address, _) in enumerate(manager.nat.addresses)]
+    return {
+        "sessions": manager.table.count,
+        **{f"sessions_{state.value}": states[state] for state in State},
+        "pool_used": sum(row.used for row in manager.pools.stats().values()),
+        "nat_sessions": sum(manager.nat.sessions),
+        "nat_blocks": sum(int(str(row["blocks_used"])) for row in nat),
+        "nat_mappings": sum(int(str(row[plane])) for row in nat for plane in PLANES),
+        "deadlines": len(manager.deadlines),
+        "to_drain": manager.draining,
+        **box.access.stats(),
+    }
+
+
+def _rings(box: Box) -> dict[str, dict[str, int]]:
+    dataplane = box.dataplane
+    rows = {}
+    for group in range(dataplane.n_workers + 1):
+        owner = "control" if group == dataplane.n_workers else f"worker {group}"
+        for kind in Ring:
+            ring = dataplane.rings[group * lib.RINGS_PER_GROUP + kind]
+            if ring.size:
+                rows[f"{owner} {kind.name.lower()}"] = {
+                    "used_bytes": int(ring.head - ring.tail),
+                    "size_bytes": int(ring.size),
+                    "refused": int(ring.full),
+                }
+    return rows
+
+
+def _worker(box: Box, index: int) -> dict[str, int]:
+    worker = box.dataplane.workers[index]
+    names = ("cpu", "sessions", "buffers_free", "no_buffer", "rx_packets", "loops", "idle_loops")
+    return {name: int(getattr(worker, name)) for name in (*names, "commands", "command_errors")}
+
+
+@command("show holdoffs", summary="Clients held off after wrong passwords.")
+def show_holdoffs(box: Box, args: Args) -> object:
+    """Return one row for each client with failures."""
+    now = box.punts.now()
+    return [
+        {
+            "port": port_name(box, entry.line.port),
+            "vlan": ".".join(str(tag.vid) for tag in entry.line.tags),
+            "mac": str(entry.mac),
+            "failures": entry.failures,
+            "held_for_s": round(max(0.0, entry.until - now), 1),
+        }
+        for entry in box.access.discovery.holdoffs(now)
+    ]
