@@ -1,0 +1,144 @@
+/*
+ * icmp4_error: ICMP errors about packets that cannot go on (RFC 792; RFC 1812 section 4.3.2; RFC
+ * 1191 for "fragmentation needed"). The error is built around the offending packet in its own
+ * buffer. Never about an ICMP error, a later fragment, or a packet of our own making; broadcast,
+ * multicast and martians never come this far.
+ *
+ * Type in cause, code and next-hop MTU in arg; the current header is the IPv4 header.
+ */
+#include <errno.h>
+
+#include "graph.h"
+#include "hdr/checksum.h"
+#include "hdr/ip4.h"
+#include "node/share.h"
+#include "worker.h"
+
+enum {
+	EDGE_IP4_LOOKUP,
+	EDGE_OWN_PACKET,
+	EDGE_ABOUT_ERROR,
+	EDGE_ABOUT_FRAGMENT,
+	EDGE_NO_ADDRESS,
+	EDGE_SOURCE_SHARE,
+	EDGE_RATE_LIMITED,
+};
+
+enum {
+	ERROR_LEN = IP4_LEN + ICMP4_LEN,
+	ERROR_MAX_LEN = 576, /* RFC 1812 section 4.3.2.3 */
+	ERROR_TTL = 64,
+	ERROR_TOS = 0xc0, /* precedence 6, RFC 1812 section 4.3.2.5 */
+};
+
+static struct node node_icmp4_error;
+
+static int init(struct worker *w)
+{
+	struct share_table *sources = share_state(sizeof(*sources), ICMP4_ERROR_SOURCES);
+	if (!sources)
+		return -ENOMEM;
+	share_table_init(sources, w, ICMP4_ERROR_SOURCES);
+	w->node_state[node_icmp4_error.id] = sources;
+	return 0;
+}
+
+/* RFC 1122 section 3.2.2: an error, or too short to tell. */
+static bool is_icmp_error(struct pkt *p, const struct ip4_hdr *ip)
+{
+	uint16_t header = ip4_header_len(ip);
+	if (ip->protocol != IPPROTO_ICMP4)
+		return false;
+	if (p->len <= header)
+		return true;
+	switch (pkt_data(p)[header]) {
+	case ICMP4_UNREACHABLE:
+	case 4: /* Source Quench */
+	case 5: /* Redirect */
+	case ICMP4_TIME_EXCEEDED:
+	case ICMP4_PARAMETER_PROBLEM:
+		return true;
+	default:
+		return false;
+	}
+}
+
+/* RFC 1812 section 4.3.2.7 and 4.3.2.8; 0: an error may be sent. */
+static uint16_t refused(struct worker *w, struct pkt *p, const struct ip4_hdr *ip)
+{
+	if (p->flags & PKT_ICMP_MADE)
+		return EDGE_OWN_PACKET;
+	if (ip->fragment & hton16(IP4_OFFSET_MASK))
+		return EDGE_ABOUT_FRAGMENT;
+	if (is_icmp_error(p, ip))
+		return EDGE_ABOUT_ERROR;
+	if (!w->t->port[p->rx_port].ip4)
+		return EDGE_NO_ADDRESS;
+	struct bucket *share = share_find(w->node_state[node_icmp4_error.id], ip->source);
+	if (!bucket_ready(share, w->now_ms, ICMP4_ERROR_SOURCE_RATE, ICMP4_ERROR_SOURCE_BURST))
+		return EDGE_SOURCE_SHARE;
+	if (!bucket_take(&w->icmp_policer, w->now_ms, ICMP4_ERROR_RATE, ICMP4_ERROR_BURST))
+		return EDGE_RATE_LIMITED;
+	bucket_spend(share);
+	return 0;
+}
+
+static void make_error(struct worker *w, struct pkt *p, be32 to)
+{
+	if (p->len > ERROR_MAX_LEN - ERROR_LEN)
+		p->len = ERROR_MAX_LEN - ERROR_LEN;
+	struct ip4_hdr *ip = pkt_push(p, ERROR_LEN);
+	struct icmp4_hdr *icmp = (struct icmp4_hdr *)(ip + 1);
+	*ip = (struct ip4_hdr){
+		.version_ihl = 0x45,
+		.tos = ERROR_TOS,
+		.total_length = hton16(p->len),
+		.id = (be16)worker_random(w),
+		.ttl = ERROR_TTL,
+		.protocol = IPPROTO_ICMP4,
+		.source = w->t->port[p->rx_port].ip4,
+		.destination = to,
+	};
+	ip->checksum = checksum(ip, IP4_LEN);
+	*icmp = (struct icmp4_hdr){
+		.type = p->cause,
+		.code = (uint8_t)p->arg,
+		.sequence = hton16((uint16_t)(p->arg >> 8)),
+	};
+	icmp->checksum = checksum(icmp, (size_t)(p->len - IP4_LEN));
+	p->l3 = p->data;
+	p->session = NO_SESSION;
+	p->flags = PKT_ICMP_MADE;
+}
+
+static uint16_t error(struct worker *w, struct pkt *p)
+{
+	const struct ip4_hdr *ip = (const struct ip4_hdr *)pkt_data(p);
+	uint16_t edge = refused(w, p, ip);
+	if (edge)
+		return edge;
+	make_error(w, p, ip->source);
+	return EDGE_IP4_LOOKUP;
+}
+
+static void process(struct worker *w, struct pkt **pkts, uint16_t n, uint16_t *next)
+{
+	for (uint16_t i = 0; i < n; i++)
+		next[i] = error(w, pkts[i]);
+}
+
+NODE(icmp4_error) = {
+	.name = "icmp4_error",
+	.process = process,
+	.init = init,
+	.edges =
+		{
+			[EDGE_IP4_LOOKUP] = {.next = "ip4_lookup"},
+			[EDGE_OWN_PACKET] = DROP("about-own-packet"),
+			[EDGE_ABOUT_ERROR] = DROP("about-icmp-error"),
+			[EDGE_ABOUT_FRAGMENT] = DROP("about-later-fragment"),
+			[EDGE_NO_ADDRESS] = DROP("no-source-address"),
+			[EDGE_SOURCE_SHARE] = DROP("source-share-used-up"),
+			[EDGE_RATE_LIMITED] = DROP("rate-limited"),
+		},
+};

@@ -1,0 +1,45 @@
+/*
+ * Every rate that protects the box and bngd, in one place. Rates are per second and worker, bursts
+ * in packets.
+ */
+#ifndef BNG_NODE_LIMITS_H
+#define BNG_NODE_LIMITS_H
+
+enum {
+	/* punt: discovery, of all; of one S-VLAN (port, outer VID); of one client (line, MAC) */
+	DISCOVERY_RATE = 20000,
+	DISCOVERY_BURST = 40000,
+	DISCOVERY_SVLAN_RATE = 5000,
+	DISCOVERY_SVLAN_BURST = 20000,
+	DISCOVERY_CLIENT_RATE = 10,
+	DISCOVERY_CLIENT_BURST = 20,
+	DISCOVERY_CLIENTS = 65536, /* buckets; clients whose keys collide share one */
+	/* punt: PPP control, of all; of one session (a dial needs about 12) */
+	CONTROL_RATE = 50000,
+	CONTROL_BURST = 50000,
+	PPP_UNKNOWN_RATE = 1000,
+	PPP_UNKNOWN_BURST = 1000,
+	PPP_UNKNOWN_LEN = 128, /* bytes punted: enough for a Protocol-Reject */
+	SESSION_SHARE_RATE = 40,
+	SESSION_SHARE_BURST = 40,
+	/* pppoe_padt: of all; to one client */
+	PADT_RATE = 200,
+	PADT_BURST = 200,
+	PADT_CLIENT_RATE = 1,
+	PADT_CLIENT_BURST = 1,
+	PADT_CLIENTS = 4096,
+	/* icmp4_error: of all; to one source (RFC 1812 section 4.3.2.8) */
+	ICMP4_ERROR_RATE = 1000,
+	ICMP4_ERROR_BURST = 1000,
+	ICMP4_ERROR_SOURCE_RATE = 50,
+	ICMP4_ERROR_SOURCE_BURST = 50,
+	ICMP4_ERROR_SOURCES = 4096,
+	/* ip4_local: echoes answered, of all; of one source */
+	ECHO4_RATE = 5000,
+	ECHO4_BURST = 5000,
+	ECHO4_SOURCE_RATE = 50,
+	ECHO4_SOURCE_BURST = 50,
+	ECHO4_SOURCES = 4096,
+};
+
+#endif

@@ -1,0 +1,197 @@
+/*
+ * pppoe_input: PPPoE session frames (RFC 2516 section 6) to the session they belong to. The id
+ * finds the entry, the entry must name this very line and client. IPv4 of a live session starts the
+ * session-in arc; LCP Echo stays in C; other control goes to bngd.
+ *
+ * The current header is the PPPoE header; it is stepped over for IPv4 only.
+ */
+#include "graph.h"
+#include "hdr/pppoe.h"
+#include "node/hints.h"
+#include "node/ip4_validate.h"
+#include "node/l2.h"
+#include "node/session_header.h"
+#include "table/session.h"
+#include "worker.h"
+
+enum {
+	EDGE_LCP_ECHO = ARC_EDGES,
+	EDGE_PUNT,
+	EDGE_UNKNOWN,
+	EDGE_HANDOFF,
+	EDGE_TRUNCATED,
+	EDGE_VERSION_WRONG,
+	EDGE_CODE_WRONG,
+	EDGE_LENGTH_WRONG,
+	EDGE_BEYOND_FRAME,
+	EDGE_PROTOCOL_COMPRESSED,
+	EDGE_NEGOTIATING,
+	EDGE_PAUSED,
+	EDGE_IP6_NOT_SERVED,
+	EDGE_PACKET_TOO_BIG,
+	EDGE_IP4_FAULT, /* + enum ip4_fault, from 1 */
+};
+
+static struct node node_pppoe_input;
+
+/* First pass: the id tables; the entry is on its way while the next packets are looked up. */
+static inline uint32_t find(const struct tables *t, struct pkt *p)
+{
+	const struct pppoe_hdr *pppoe = pkt_header(p, PPPOE_LEN + PPP_PROTOCOL_LEN);
+	if (unlikely(!pppoe))
+		return NO_SESSION;
+	uint32_t session = session_lookup(t, p->rx_port, p->outer_vid, ntoh16(pppoe->session_id));
+	if (unlikely(session >= t->max_sessions))
+		return NO_SESSION;
+	prefetch_write(&t->in[session]);
+	return session;
+}
+
+/* The owner looks the session up again. */
+static uint16_t to_owner(struct pkt *p, uint8_t owner)
+{
+	p->arg = owner;
+	p->handoff_node = (uint8_t)node_pppoe_input.id;
+	return EDGE_HANDOFF;
+}
+
+static uint16_t data_refused(const struct tables *t, struct pkt *p, uint16_t edge)
+{
+	t->cold[p->session].in_drops++;
+	return edge;
+}
+
+static uint16_t punt(struct worker *w, struct pkt *p, uint8_t cause)
+{
+	w->t->in[p->session].last_in_ms = w->now_ms;
+	p->cause = cause;
+	return EDGE_PUNT;
+}
+
+static bool is_live_echo(const struct tables *t, struct pkt *p)
+{
+	const uint8_t *lcp = pkt_header(p, PPPOE_LEN + PPP_PROTOCOL_LEN + 1);
+	if (!lcp || t->in[p->session].state != SESSION_LIVE || !t->cold[p->session].echo_on)
+		return false;
+	uint8_t code = lcp[PPPOE_LEN + PPP_PROTOCOL_LEN];
+	return code == LCP_ECHO_REQUEST || code == LCP_ECHO_REPLY;
+}
+
+/* Everything but IPv4 of a live session. */
+static uint16_t off_the_fast_path(struct worker *w, struct pkt *p, uint16_t protocol)
+{
+	const struct session_in *in = &w->t->in[p->session];
+	if (protocol >> 8 & 1) /* RFC 1661 section 6.5: we never negotiate it */
+		return data_refused(w->t, p, EDGE_PROTOCOL_COMPRESSED);
+	switch (protocol) {
+	case PPP_IP4:
+	case PPP_IP6:
+		if (in->state == SESSION_LIVE)
+			return data_refused(w->t, p, EDGE_IP6_NOT_SERVED);
+		return data_refused(
+			w->t, p, in->state == SESSION_PAUSED ? EDGE_PAUSED : EDGE_NEGOTIATING);
+	case PPP_LCP:
+		return is_live_echo(w->t, p) ? EDGE_LCP_ECHO : punt(w, p, PUNT_LCP);
+	case PPP_PAP:
+	case PPP_CHAP:
+		return punt(w, p, PUNT_AUTH);
+	case PPP_IPCP:
+	case PPP_IPV6CP:
+		return punt(w, p, PUNT_NCP);
+	default:
+		return punt(w, p, PUNT_PPP_UNKNOWN);
+	}
+}
+
+static inline uint16_t ip4(struct worker *w, struct session_in *in, struct pkt *p)
+{
+	pkt_pull(p, PPPOE_LEN + PPP_PROTOCOL_LEN);
+	enum ip4_fault fault = ip4_validate(p);
+	if (unlikely(fault))
+		return data_refused(w->t, p, (uint16_t)(EDGE_IP4_FAULT + fault));
+	if (unlikely(p->len > in->mtu))
+		return data_refused(w->t, p, EDGE_PACKET_TOO_BIG);
+	in->last_in_ms = w->now_ms;
+	p->flags |= PKT_FROM_SESSION;
+	return arc_start(p, in->features);
+}
+
+/* RFC 2516 section 4: what is wrong with the header, 0 for nothing. Trims the frame's padding. */
+static inline uint16_t header_fault(struct pkt *p)
+{
+	const struct pppoe_hdr *pppoe = pkt_header(p, PPPOE_LEN + PPP_PROTOCOL_LEN);
+	if (unlikely(!pppoe))
+		return EDGE_TRUNCATED;
+	if (unlikely(pppoe->ver_type != PPPOE_VER_TYPE))
+		return EDGE_VERSION_WRONG;
+	if (unlikely(pppoe->code != PPPOE_CODE_SESSION))
+		return EDGE_CODE_WRONG;
+	uint16_t length = ntoh16(pppoe->length);
+	if (unlikely(length < PPP_PROTOCOL_LEN))
+		return EDGE_LENGTH_WRONG;
+	if (unlikely(length > p->len - PPPOE_LEN))
+		return EDGE_BEYOND_FRAME;
+	p->len = (uint16_t)(PPPOE_LEN + length);
+	return 0;
+}
+
+static inline uint16_t input(struct worker *w, struct pkt *p, uint32_t session)
+{
+	uint16_t fault = header_fault(p);
+	if (unlikely(fault))
+		return fault;
+	if (unlikely(session == NO_SESSION))
+		return EDGE_UNKNOWN;
+	struct session_in *in = &w->t->in[session];
+	uint8_t owner = __atomic_load_n(&in->owner, __ATOMIC_RELAXED);
+	if (unlikely(owner != w->id))
+		return to_owner(p, owner);
+
+	const uint8_t *pppoe = pkt_data(p);
+	uint16_t id = (uint16_t)(pppoe[2] << 8 | pppoe[3]);
+	uint16_t protocol = (uint16_t)(pppoe[PPPOE_LEN] << 8 | pppoe[PPPOE_LEN + 1]);
+	if (unlikely(in->line_key != line_key(p->rx_port, p->outer_tpid, p->outer_vid,
+					     p->inner_tpid, p->inner_vid) ||
+		     in->client_key != l2_client_key(l2_header(p), id) ||
+		     in->state == SESSION_FREE || in->state == SESSION_CLOSED))
+		return EDGE_UNKNOWN;
+	p->session = session;
+	p->generation = in->generation;
+	if (likely(protocol == PPP_IP4 && in->state == SESSION_LIVE))
+		return ip4(w, in, p);
+	return off_the_fast_path(w, p, protocol);
+}
+
+static void process(struct worker *w, struct pkt **pkts, uint16_t n, uint16_t *next)
+{
+	uint32_t session[VECTOR_SIZE];
+	for (uint16_t i = 0; i < n; i++)
+		session[i] = find(w->t, pkts[i]);
+	for (uint16_t i = 0; i < n; i++)
+		next[i] = input(w, pkts[i], session[i]);
+}
+
+NODE(pppoe_input) = {
+	.name = "pppoe_input",
+	.process = process,
+	.arc = ARC_SESSION_IN,
+	.edges =
+		{
+			[EDGE_LCP_ECHO] = {.next = "lcp_echo"},
+			[EDGE_PUNT] = {.next = "punt"},
+			[EDGE_UNKNOWN] = {.next = "pppoe_padt"},
+			[EDGE_HANDOFF] = {.next = "handoff"},
+
+			[EDGE_TRUNCATED] = DROP("truncated"),
+			[EDGE_VERSION_WRONG] = DROP("version-wrong"),
+			[EDGE_CODE_WRONG] = DROP("code-wrong"),
+			[EDGE_LENGTH_WRONG] = DROP("length-wrong"),
+			[EDGE_BEYOND_FRAME] = DROP("length-beyond-frame"),
+			[EDGE_PROTOCOL_COMPRESSED] = DROP("protocol-compressed"),
+			[EDGE_NEGOTIATING] = DROP("session-negotiating"),
+			[EDGE_PAUSED] = DROP("session-paused"),
+			[EDGE_IP6_NOT_SERVED] = DROP("ip6-not-served"),
+			[EDGE_PACKET_TOO_BIG] = DROP("packet-too-big"),
+			IP4_FAULT_EDGES(EDGE_IP4_FAULT),
+		},
+};

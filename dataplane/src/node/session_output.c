@@ -1,0 +1,78 @@
+/*
+ * session_output: an IPv4 packet to a subscriber. Handed to the session's owner, then TTL and MTU
+ * (the peer's MRU), then the session-out arc.
+ */
+#include "graph.h"
+#include "node/hints.h"
+#include "node/ip4_forward.h"
+#include "worker.h"
+
+enum {
+	EDGE_ICMP4_ERROR = ARC_EDGES,
+	EDGE_IP4_FRAGMENT,
+	EDGE_HANDOFF,
+	EDGE_GENERATION_STALE,
+	EDGE_PAUSED,
+	EDGE_NOT_LIVE,
+};
+
+static struct node node_session_output;
+
+static uint16_t to_owner(struct pkt *p, const struct session_out *out, uint8_t owner)
+{
+	p->generation = __atomic_load_n(&out->generation, __ATOMIC_RELAXED);
+	p->flags |= PKT_TO_SESSION;
+	p->arg = owner;
+	p->handoff_node = (uint8_t)node_session_output.id;
+	return EDGE_HANDOFF;
+}
+
+static uint16_t refused(struct worker *w, struct pkt *p, uint16_t edge)
+{
+	w->t->cold[p->session].out_drops++;
+	return edge;
+}
+
+static inline uint16_t output(struct worker *w, struct pkt *p)
+{
+	const struct session_out *out = &w->t->out[p->session];
+	uint8_t owner = __atomic_load_n(&out->owner, __ATOMIC_RELAXED);
+	if (unlikely(owner != w->id))
+		return to_owner(p, out, owner);
+	/* Whoever says TO_SESSION has said which: the packet may have waited in a ring since. */
+	if (unlikely(p->flags & PKT_TO_SESSION && p->generation != out->generation))
+		return EDGE_GENERATION_STALE;
+	if (unlikely(out->state != SESSION_LIVE))
+		return refused(w, p, out->state == SESSION_PAUSED ? EDGE_PAUSED : EDGE_NOT_LIVE);
+	enum ip4_verdict verdict = ip4_forward(p, out->mtu, node_session_output.id);
+	if (unlikely(verdict == IP4_ERROR))
+		return EDGE_ICMP4_ERROR;
+	if (unlikely(verdict == IP4_FRAGMENT))
+		return EDGE_IP4_FRAGMENT;
+	p->flags |= PKT_TO_SESSION;
+	return arc_start(p, out->features);
+}
+
+static void process(struct worker *w, struct pkt **pkts, uint16_t n, uint16_t *next)
+{
+	for (uint16_t i = 0; i < n; i++) {
+		if (i + PREFETCH_AHEAD < n)
+			prefetch_write(&w->t->out[pkts[i + PREFETCH_AHEAD]->session]);
+		next[i] = output(w, pkts[i]);
+	}
+}
+
+NODE(session_output) = {
+	.name = "session_output",
+	.process = process,
+	.arc = ARC_SESSION_OUT,
+	.edges =
+		{
+			[EDGE_ICMP4_ERROR] = {.next = "icmp4_error"},
+			[EDGE_IP4_FRAGMENT] = {.next = "ip4_fragment"},
+			[EDGE_HANDOFF] = {.next = "handoff"},
+			[EDGE_GENERATION_STALE] = DROP("generation-stale"),
+			[EDGE_PAUSED] = DROP("session-paused"),
+			[EDGE_NOT_LIVE] = DROP("session-not-live"),
+		},
+};
