@@ -1,0 +1,169 @@
+/* Settings of a network device; see netdev.h. */
+#include "netdev.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <ifaddrs.h>
+#include <net/if.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <linux/ethtool.h>
+#include <linux/sockios.h>
+
+static int device_ioctl(const char *name, unsigned long request, struct ifreq *ifr)
+{
+	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	if (fd < 0)
+		return -errno;
+	snprintf(ifr->ifr_name, sizeof(ifr->ifr_name), "%s", name);
+	int status = ioctl(fd, request, ifr) < 0 ? -errno : 0;
+	close(fd);
+	return status;
+}
+
+int netdev_index(const char *name)
+{
+	unsigned index = if_nametoindex(name);
+	return index ? (int)index : -errno;
+}
+
+int netdev_mac(const char *name, uint8_t mac[6])
+{
+	struct ifreq ifr = {0};
+	int status = device_ioctl(name, SIOCGIFHWADDR, &ifr);
+	memcpy(mac, ifr.ifr_hwaddr.sa_data, 6);
+	return status;
+}
+
+int netdev_set_mac(const char *name, const uint8_t mac[6])
+{
+	struct ifreq ifr = {0};
+	int status = device_ioctl(name, SIOCGIFHWADDR, &ifr);
+	if (status || !memcmp(ifr.ifr_hwaddr.sa_data, mac, 6))
+		return status;
+	memcpy(ifr.ifr_hwaddr.sa_data, mac, 6);
+	return device_ioctl(name, SIOCSIFHWADDR, &ifr);
+}
+
+int netdev_flags(const char *name)
+{
+	struct ifreq ifr = {0};
+	int status = device_ioctl(name, SIOCGIFFLAGS, &ifr);
+	return status ? status : (uint16_t)ifr.ifr_flags;
+}
+
+int netdev_change_flags(const char *name, int set, int clear)
+{
+	int flags = netdev_flags(name);
+	if (flags < 0 || ((flags & set) == set && !(flags & clear)))
+		return flags < 0 ? flags : 0;
+	struct ifreq ifr = {.ifr_flags = (short)((flags | set) & ~clear)};
+	return device_ioctl(name, SIOCSIFFLAGS, &ifr);
+}
+
+int netdev_set_mtu(const char *name, int mtu)
+{
+	struct ifreq ifr = {.ifr_mtu = mtu};
+	return device_ioctl(name, SIOCSIFMTU, &ifr);
+}
+
+int netdev_raise_mtu(const char *name, int mtu)
+{
+	struct ifreq ifr = {0};
+	int status = device_ioctl(name, SIOCGIFMTU, &ifr);
+	if (status || ifr.ifr_mtu >= mtu)
+		return status;
+	return netdev_set_mtu(name, mtu);
+}
+
+static bool counts(const struct sockaddr *address)
+{
+	if (!address || (address->sa_family != AF_INET && address->sa_family != AF_INET6))
+		return false;
+	const struct sockaddr_in6 *in6 = (const void *)address;
+	return address->sa_family == AF_INET || !IN6_IS_ADDR_LINKLOCAL(&in6->sin6_addr);
+}
+
+bool netdev_has_addresses(const char *name)
+{
+	struct ifaddrs *all;
+	if (getifaddrs(&all))
+		return false;
+	bool found = false;
+	for (const struct ifaddrs *a = all; a && !found; a = a->ifa_next)
+		found = !strcmp(a->ifa_name, name) && counts(a->ifa_addr);
+	freeifaddrs(all);
+	return found;
+}
+
+int netdev_disable_ipv6(const char *name)
+{
+	char path[96];
+	snprintf(path, sizeof(path), "/proc/sys/net/ipv6/conf/%s/disable_ipv6", name);
+	int fd = open(path, O_WRONLY | O_CLOEXEC);
+	if (fd < 0)
+		return errno == ENOENT ? 0 : -errno;
+	int status = write(fd, "1", 1) == 1 ? 0 : -errno;
+	close(fd);
+	return status;
+}
+
+static int ethtool(const char *name, void *request)
+{
+	struct ifreq ifr = {.ifr_data = request};
+	return device_ioctl(name, SIOCETHTOOL, &ifr);
+}
+
+static const char *const unwanted[] = {"rx-gro", "rx-gro-hw", "rx-gro-list",
+	"rx-udp-gro-forwarding", "rx-lro", "rx-vlan-hw-parse", "rx-vlan-stag-hw-parse",
+	"rx-vlan-filter", "rx-vlan-stag-filter"};
+
+static bool is_unwanted(const char *feature)
+{
+	for (size_t i = 0; i < sizeof(unwanted) / sizeof(*unwanted); i++)
+		if (!strncmp(unwanted[i], feature, ETH_GSTRING_LEN))
+			return true;
+	return false;
+}
+
+static uint32_t feature_count(const char *name)
+{
+	uint64_t room[4] = {0}; /* the header and one count */
+	struct ethtool_sset_info *info = (void *)room;
+	info->cmd = ETHTOOL_GSSET_INFO;
+	info->sset_mask = 1ull << ETH_SS_FEATURES;
+	return ethtool(name, info) || !info->sset_mask ? 0 : info->data[0];
+}
+
+void netdev_receive_as_sent(const char *name)
+{
+	uint32_t n = feature_count(name);
+	if (!n || n > 1024)
+		return;
+	uint32_t blocks = (n + 31) / 32;
+	struct ethtool_gstrings *names = calloc(1, sizeof(*names) + (size_t)n * ETH_GSTRING_LEN);
+	struct ethtool_sfeatures *features =
+		calloc(1, sizeof(*features) + blocks * sizeof(features->features[0]));
+	if (!names || !features)
+		goto out;
+	names->cmd = ETHTOOL_GSTRINGS;
+	names->string_set = ETH_SS_FEATURES;
+	names->len = n;
+	if (ethtool(name, names))
+		goto out;
+	features->cmd = ETHTOOL_SFEATURES;
+	features->size = blocks;
+	for (uint32_t i = 0; i < n; i++)
+		if (is_unwanted((const char *)names->data + (size_t)i * ETH_GSTRING_LEN))
+			features->features[i / 32].valid |= 1u << i % 32;
+	(void)ethtool(name, features);
+out:
+	free(names);
+	free(features);
+}

@@ -1,0 +1,25 @@
+/* Settings of a network device that a driver makes: ioctl, ethtool and sysctl, no netlink. */
+#ifndef BNG_NETDEV_H
+#define BNG_NETDEV_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* All return 0 or -errno, but where it says so. */
+int netdev_index(const char *name); /* or the index */
+int netdev_mac(const char *name, uint8_t mac[6]);
+int netdev_set_mac(const char *name, const uint8_t mac[6]);
+int netdev_flags(const char *name); /* IFF_*, or -errno */
+int netdev_change_flags(const char *name, int set, int clear);
+/* Raises the MTU to at least `mtu`. */
+int netdev_raise_mtu(const char *name, int mtu);
+int netdev_set_mtu(const char *name, int mtu);
+/* An IPv4 address, or an IPv6 one that is not link-local. */
+bool netdev_has_addresses(const char *name);
+/* Ends IPv6 on the device; 0 too when the kernel has none. */
+int netdev_disable_ipv6(const char *name);
+/* Receive offloads that merge frames, or take or filter VLAN tags. What the device lacks is fine.
+ */
+void netdev_receive_as_sent(const char *name);
+
+#endif
