@@ -272,3 +272,22 @@ def test_our_identifier_survives_naks_of_a_collision_but_not_a_reject(peer: Peer
     assert again[3] == data
     (without,) = peer.send(IPV6CP, REJ, data, again[2])
     assert without[1::2] == (REQ, b"")
+
+
+def test_a_missing_identifier_is_prompted_for_and_then_done_without(peer: Peer) -> None:
+    for _ in range(5):
+        nak = peer.send(IPV6CP, REQ)[-1]
+        assert (nak[1], nak[3][:2]) == (NAK, b"\x01\x0a")
+    peer.send(IPV6CP, REQ)
+    asked = peer.of(Install)[-1]
+    assert isinstance(asked, Install)
+    assert asked.peer_interface_id is None
+    assert peer.installed()[0][1::2] == (ACK, b"")
+
+
+def test_an_ncp_that_stops_does_not_touch_the_other() -> None:
+    peer = Peer().open_all()
+    peer.send(IPCP, CODEREJ, bytes.fromhex("01010004"))
+    assert peer.of(NetworkDown) == [NetworkDown(4)]
+    assert peer.link.ipv6cp is not None
+    assert peer.link.ipv6cp.state is State.OPENED
