@@ -17,6 +17,7 @@ from bng.pppoe.config import DiscoveryConfig
 from bng.pppoe.cookie import KEY_BYTES, CookieJar
 from bng.pppoe.holdoff import HoldOff, HoldOffs
 from bng.pppoe.ids import IDS, SessionIds
+from bng.pppoe.pace import Pace
 from bng.pppoe.packet import (
     HEADER_BYTES,
     MAX_PADI_BYTES,
@@ -50,6 +51,7 @@ COUNTERS: Final = (
     # dropped: not this client, not now
     *("held_off", "service_name_count", "service_not_offered", "cookie_missing", "cookie_bad"),
     *("limit_half_open", "limit_vlan", "limit_port", "limit_sessions", "limit_delayed_pado"),
+    "limit_setup_rate",
     *("session_ids_exhausted", "padt_unknown", "padt_wrong_client"),
     # taken all the same
     "line_info_malformed",
@@ -82,6 +84,7 @@ class Discovery:
         self._ids = SessionIds(int.from_bytes(entropy(4)) % IDS)
         self._holdoffs = HoldOffs()
         self._table = SessionTable()
+        self._pace = Pace(now)
         self._draining = False
         self._delayed: list[tuple[float, int, SendDiscovery]] = []  # heap
         self._sequence = 0
@@ -261,6 +264,9 @@ class Discovery:
         if not config.offers(names[0]):
             return self._drop("service_not_offered")  # §5.2: MUST NOT respond with a PADO
         offered = names if names[0] else [b"", *config.service_names]
+        due = self._pace.slot(config.setup_per_s, ask.now)
+        if due is None:
+            return self._drop("limit_setup_rate")
         cookie = self._fresh_jar(ask.now).bake(ask.client, config.cookie_lifetime_s, ask.now)
         tags = (
             b"".join([tag(TagType.SERVICE_NAME, name) for name in offered])
@@ -271,8 +277,9 @@ class Discovery:
         if len(tags) > MAX_TAGS_BYTES:
             return self._drop("reply_too_long")
         pado = SendDiscovery(ask.line, ask.src, build(Code.PADO, 0, tags))
-        if config.pado_delay_s > 0:
-            return self._delay(pado, ask.now + config.pado_delay_s)
+        due += config.pado_delay_s
+        if due > ask.now:
+            return self._delay(pado, due)
         self.counters["pado_sent"] += 1
         return [pado]
 
