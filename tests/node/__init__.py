@@ -1,0 +1,1 @@
+"""Frames into single nodes and through the whole graph, in embedded mode."""
