@@ -59,14 +59,14 @@ def test_terminate_by_the_operator_hangs_pppd_up_with_padt(lab: Lab, tmp_path: P
         uml.dial_in_background(lab.sub, "sub0", "alice", "wonder", _UNTIL_GONE) as guest,
     ):
         guest.wait_for("IS-UP")
-        [session] = lab.sessions()
-        lab.ctl("terminate", "user", "alice")
+        session = lab.ctl_json("show", "session", "alice")
+        lab.ctl("terminate", "--user", "alice")
         guest.wait_for("IS-GONE")
         guest.wait()
     lab.wait_for_sessions(0)
     mac = interface_mac(lab.bng, "acc0")
     padt = fields(capture.path, f"eth.src == {mac} && pppoe.code == 0xa7", "pppoe.session_id")
-    assert [int(row[0], 0) for row in padt] == [session["session_id"]]
+    assert [int(row[0], 0) for row in padt] == [session["pppoe_session_id"]]
 
 
 def test_terminate_request_of_pppd_ends_the_session_at_once(lab: Lab, tmp_path: Path) -> None:
