@@ -21,7 +21,8 @@ from bng.io import kernel
 from bng.io.executor import Executor
 from bng.io.journal import Journal
 from bng.io.leftovers import end_leftovers
-from bng.io.punt import PuntLoop
+from bng.io.loop import CoreLoop
+from bng.io.punt import Dispatcher
 from bng.pool.ipv4 import Ipv4Pools
 from bng.pppoe.discovery import Discovery
 from bng.session.manager import SessionManager
@@ -47,7 +48,8 @@ class Box:
     access: PppoeAccess
     executor: Executor
     journal: Journal
-    punts: PuntLoop
+    dispatcher: Dispatcher
+    loop: CoreLoop
     users: users.Users
     started_at: float
     draining: set[str | None]
@@ -82,7 +84,7 @@ class Box:
         old, self.config = self.config, config
         self._tell_gateways(settings.gateways(config), settings.gateways(old))
         self._tell_access_rules()
-        self.punts.settle()
+        self.loop.settle()
         structlog.get_logger("box").info(
             "reloaded", changes=[str(c) for c in changes], users=len(loaded)
         )
@@ -101,7 +103,7 @@ class Box:
         self.draining.add(port)
         sessions = [s for s in self.manager.table if index is None or s.line.port == index]
         self.manager.drain(sessions, time.monotonic())
-        self.punts.settle()
+        self.loop.settle()
         return len(sessions)
 
     def terminate(self, sessions: list[Session]) -> None:
@@ -109,7 +111,7 @@ class Box:
         now = time.monotonic()
         for session in sessions:
             self.manager.close(session, Cause.ADMIN_RESET, "bngctl", now)
-        self.punts.settle()
+        self.loop.settle()
 
     def _access_index(self, port: str) -> int:
         if port not in {p.name for p in self.config.access_ports}:
@@ -122,7 +124,7 @@ class Box:
         """End the sessions with PADT, unless they are kept, and let go of everything."""
         if not keep_sessions:
             await self._end_all()
-        self.punts.stop()
+        self.loop.stop()
         self.dataplane.flush()
         self.dataplane.close()
         self.journal.close()
@@ -134,7 +136,7 @@ class Box:
             now = time.monotonic()
             for session in sessions[at : at + STOP_BATCH]:
                 self.manager.end(session, Cause.ADMIN_REBOOT, "bngd stops", now)
-            self.punts.settle()
+            self.loop.settle()
             await asyncio.sleep(0)
         deadline = time.monotonic() + STOP_TIMEOUT_S
         while self.manager.table.count and time.monotonic() < deadline:  # noqa: ASYNC110
@@ -211,15 +213,15 @@ async def start(config_path: Path, config: Config, on_lost: Callable[[], None]) 
         entropy=os.urandom,
     )
     names = {index: name for name, index in ports.items()}
-    punts = PuntLoop(
+    dispatcher = Dispatcher(
         dataplane=dataplane,
         manager=manager,
         access=access,
         executor=executor,
         on_port=lambda port, up: log.warning("port-up" if up else "port-down", port=names[port]),
-        on_lost=on_lost,
     )
-    punts.counters["punt_stale"] += stale
+    dispatcher.counters["punt_stale"] += stale
+    loop = CoreLoop(dispatcher, on_lost)
     box = Box(
         config_path=config_path,
         config=config,
@@ -229,7 +231,8 @@ async def start(config_path: Path, config: Config, on_lost: Callable[[], None]) 
         access=access,
         executor=executor,
         journal=journal,
-        punts=punts,
+        dispatcher=dispatcher,
+        loop=loop,
         users=loaded,
         started_at=now,
         draining=set(),
@@ -237,7 +240,7 @@ async def start(config_path: Path, config: Config, on_lost: Callable[[], None]) 
     _forget_lost(box, log)
     box._tell_gateways(settings.gateways(config), set())
     box._tell_access_rules()
-    punts.start(fresh)
+    loop.start(fresh)
     return box
 
 

@@ -1,7 +1,7 @@
 """Error families: the peer's fault is counted and answered, ours is loud."""
 
 
-class MalformedPacket(Exception):  # noqa: N818 - the peer's fault, not an error of ours
+class MalformedPacket(Exception):
     """Bytes from the network do not form the packet they claim to be.
 
     The only exception a parser may raise on hostile input.

@@ -1,8 +1,5 @@
-"""From the dataplane's rings into the core, and back: the packet-in edge and the one timer."""
+"""From the dataplane's rings into the core, and back: the packet-in edge."""
 
-import asyncio
-import os
-import time
 from collections import Counter
 from collections.abc import Callable
 
@@ -17,16 +14,15 @@ from dataplane.binding import Completion, Dataplane, Event, EventType, Punt, Pun
 
 STALE_DISCOVERY_S = 4.0
 """A discovery packet that waited longer is dropped: the client has sent another by now."""
-RETRY_S = 0.002
-"""When a command ring was full: how soon to try again."""
-LATENESS_S = 0.0005
-"""Timers this close are run at once."""
+MAX_LINES = 65_536
+"""Access lines kept, so that frames of one line share one object."""
 
 
-class PuntLoop:
-    """Runs the core on an event loop: records in, actions out, one `call_at`.
+class Dispatcher:
+    """Takes records out of the rings, runs the core, pushes what it decided.
 
-    *on_port* is told of ports that go up and down, *on_lost* once when the dataplane is gone.
+    Has no clock and waits for nothing: `bng.io.loop` calls it, and so do tests. *on_port* is told
+    of ports that go up and down.
     """
 
     def __init__(
@@ -37,7 +33,6 @@ class PuntLoop:
         access: PppoeAccess,
         executor: Executor,
         on_port: Callable[[int, bool], None],
-        on_lost: Callable[[], None],
     ) -> None:
         self.dataplane = dataplane
         self.manager = manager
@@ -45,87 +40,41 @@ class PuntLoop:
         self.executor = executor
         self.counters: Counter[str] = Counter()
         self._on_port = on_port
-        self._on_lost = on_lost
-        self._loop = asyncio.get_running_loop()
-        self._timer: asyncio.TimerHandle | None = None
-        self._scheduled = False
         self._log = structlog.get_logger("punt")
         self._lines: dict[tuple[int, int, int, int, int], AccessLine] = {}
 
-    def start(self, fresh: list[Punt]) -> None:
-        """Begin to wait for records; *fresh* are punts from before the attach."""
-        for punt in fresh:
-            self._punt(punt, time.monotonic())
-        self._loop.add_reader(self.dataplane.event_fd, self._wake)
-        if self.dataplane.fileno() >= 0:
-            self._loop.add_reader(self.dataplane.fileno(), self._lease_lost)
-        self.settle()
-        self._schedule()
-
-    def stop(self) -> None:
-        """Wait for nothing any more."""
-        self._loop.remove_reader(self.dataplane.event_fd)
-        if self.dataplane.fileno() >= 0:
-            self._loop.remove_reader(self.dataplane.fileno())
-        if self._timer is not None:
-            self._timer.cancel()
-
-    def now(self) -> float:
-        """Return the time by which the core runs."""
-        return self._loop.time()
-
-    def settle(self) -> None:
-        """Carry out what the core decided, push it, set the timer. After every event."""
-        self.executor.run(self.manager.take())
-        flushed = self.dataplane.flush()
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        due = None if flushed else self._loop.time() + RETRY_S
-        for at in (self.manager.next_deadline(), self.access.next_deadline()):
-            if at is not None and (due is None or at < due):
-                due = at
-        if due is not None:
-            self._timer = self._loop.call_at(due, self._expire)
-
-    # The event loop's clock and time.monotonic() are the same clock.
-
-    def _expire(self) -> None:
-        now = self._loop.time() + LATENESS_S
-        self.manager.tick(now)
-        self.access.tick_discovery(now)
-        self.settle()
-
-    def _wake(self) -> None:
-        os.eventfd_read(self.dataplane.event_fd)
-        self._schedule()
-
-    def _schedule(self) -> None:
-        if not self._scheduled:
-            self._scheduled = True
-            self._loop.call_soon(self._process)
-
-    def _process(self) -> None:
-        """Take one batch from every ring, then wait, or come back for the next."""
-        self._scheduled = False
+    def process(self, now: float) -> bool:
+        """Take one batch from every ring; False when there was no packet."""
         dataplane = self.dataplane
-        dataplane.awake()
-        more = False
+        packets = False
         for group in range(dataplane.n_workers + 1):
-            now = time.monotonic()
             for completion in dataplane.completions(group):
                 self._complete(completion, now)
             for event in dataplane.events(group):
                 self._event(event, now)
             if group < dataplane.n_workers:
                 for punt in dataplane.punts(group):
-                    more = True
-                    self._punt(punt, now)
-        self.settle()
-        if more or not dataplane.sleep():
-            self._schedule()
+                    packets = True
+                    self.punt(punt, now)
+        return packets
 
-    def _punt(self, punt: Punt, now: float) -> None:
+    def tick(self, now: float) -> None:
+        """Run the timers that are due."""
+        self.manager.tick(now)
+        self.access.tick_discovery(now)
+
+    def settle(self) -> bool:
+        """Carry out what the core decided and push it; False: commands wait for room in a ring."""
+        self.executor.run(self.manager.take())
+        return self.dataplane.flush()
+
+    def next_deadline(self) -> float | None:
+        """Return when `tick` is due."""
+        deadlines = (self.manager.next_deadline(), self.access.next_deadline())
+        return min((at for at in deadlines if at is not None), default=None)
+
+    def punt(self, punt: Punt, now: float) -> None:
+        """Take one punted packet."""
         try:
             if punt.cause == PuntCause.DISCOVERY:
                 self._discovery(punt, now)
@@ -150,7 +99,7 @@ class PuntLoop:
         if line is None:
             tags = (VlanTag(key[1], key[2]), VlanTag(key[3], key[4]))
             line = AccessLine(punt.port, tuple(tag for tag in tags if tag.tpid))
-            if len(self._lines) >= 65_536:
+            if len(self._lines) >= MAX_LINES:
                 self._lines.clear()
             self._lines[key] = line
         return line
@@ -184,7 +133,3 @@ class PuntLoop:
             out_packets=session_out.packets,
             out_bytes=session_out.bytes,
         )
-
-    def _lease_lost(self) -> None:
-        self._loop.remove_reader(self.dataplane.fileno())
-        self._on_lost()

@@ -74,11 +74,11 @@ class Ncp(Automaton):
         self, event: Event, now: float, out: list[Action], identifier: int = 0, reply: bytes = b""
     ) -> None:
         """Take one transition; what ends the peer's request also ends the wait for its Ack."""
-        if event in _ENDS_REQUEST:
+        if self.held is not None and event in _ENDS_REQUEST:
             self.held = None
             self.install_request = 0
         super().event(event, now, out, identifier, reply)
-        if self.state < State.REQ_SENT:
+        if self.installed and self.state < State.REQ_SENT:
             self.installed = False
 
     def this_layer_up(self, out: list[Action]) -> None:

@@ -94,7 +94,7 @@ def show_counters(box: Box, args: Args) -> object:
         "edges": {f"{n} {to}": count for (n, to, why), count in edges.items() if not why},
         "discovery": dict(box.access.discovery.counters),
         "session": dict(manager.counters),
-        "punt": dict(box.punts.counters),
+        "punt": dict(box.dispatcher.counters),
         "tables": _tables(box),
         "rings": _rings(box),
         "workers": [_worker(box, index) for index in range(dataplane.n_workers)],
@@ -145,7 +145,7 @@ def _worker(box: Box, index: int) -> dict[str, int]:
 @command("show holdoffs", summary="Clients held off after wrong passwords.")
 def show_holdoffs(box: Box, args: Args) -> object:
     """Return one row for each client with failures."""
-    now = box.punts.now()
+    now = box.loop.now()
     return [
         {
             "port": port_name(box, entry.line.port),
