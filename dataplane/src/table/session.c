@@ -18,7 +18,7 @@ enum {
 	VID_MAX = 4094,
 	SESSION_ID_MAX = 0xfffe, /* RFC 2516 section 4: 0xffff is reserved */
 	IP4_MIN_MTU = 68,	 /* RFC 791 section 3.2 */
-	MAX_MTU = 2000,		 /* what a buffer takes with all headers */
+	MAX_MTU = 1912,		 /* what a buffer takes with all headers */
 };
 
 enum {
