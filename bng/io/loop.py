@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import time
 from collections.abc import Callable
 
 from bng.io.punt import Dispatcher
@@ -25,8 +26,8 @@ class CoreLoop:
         self._scheduled = False
 
     def now(self) -> float:
-        """Return the time by which the core runs: that of the event loop, CLOCK_MONOTONIC."""
-        return self._loop.time()
+        """Return the time by which the core runs: CLOCK_MONOTONIC, as punts are stamped."""
+        return time.monotonic()
 
     def start(self, fresh: list[Punt]) -> None:
         """Begin to wait for records; *fresh* are punts from before the attach."""

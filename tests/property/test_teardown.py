@@ -1,0 +1,77 @@
+"""However sessions come and go: when all have left, every table is empty once time has passed."""
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from bng.session.model import Cause
+from tests.support.memory_box import MemoryBox, memory_box
+
+CLIENTS = 6
+OPS = ("dial", "wrong", "padt", "terminate", "vanish", "close", "end", "echo", "idle", "wait")
+TABLE = {
+    **{f"user{i:05d}": {"password": "secret"} for i in range(3)},
+    "user00003": {"password": "secret", "ipv4_address": "203.0.113.3", "nat_profile": "none"},
+    "user00004": {
+        "password": "secret",
+        "routes": [{"prefix": "192.168.7.0/24"}],
+        "session_timeout_s": 60,
+    },
+}
+
+
+def act(box: MemoryBox, op: str, who: int, step: float) -> None:
+    client = box._by_mac[bytes.fromhex("02b0") + who.to_bytes(4, "big")]
+    sessions = list(box.manager.table)
+    session = sessions[who % len(sessions)] if sessions else None
+    match op:
+        case "dial" | "wrong":
+            client.password = "secret" if op == "dial" else "no"
+            client.start(box.now)
+        case "padt" | "terminate":
+            client.terminate(op, box.now)
+        case "vanish":
+            client.deadline = None
+            client._clear()
+        case "close" if session:
+            box.manager.close(session, Cause.ADMIN_RESET, "", box.now)
+        case "end" if session:
+            box.manager.end(session, Cause.NAS_REQUEST, "", box.now)
+        case "echo" if session:
+            box.manager.echo_lost(session.index, session.handle.generation, box.now)
+        case "idle" if session:
+            box.manager.idle(session.index, session.handle.generation, box.now)
+        case "wait":
+            step *= 100
+    box.run(step, step=max(0.01, step / 10))
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(OPS),
+            st.integers(0, CLIENTS - 1),
+            st.sampled_from([0.0, 0.02, 0.05, 0.3, 1.0]),
+        ),
+        max_size=25,
+    )
+)
+def test_after_all_have_left_and_time_has_passed_every_table_is_empty(
+    script: list[tuple[str, int, float]],
+) -> None:
+    with memory_box(user_table=TABLE) as box:
+        for who in range(CLIENTS):
+            box.subscriber(who, user=f"user{who % 5:05d}")
+        for op, who, step in script:
+            act(box, op, who, step)
+        for client in box._by_mac.values():
+            client.terminate("padt", box.now)
+            client.deadline = None
+        box._by_mac.clear()
+        box._dialer._by_mac.clear()
+        for session in list(box.manager.table):
+            box.manager.end(session, Cause.NAS_REQUEST, "", box.now)
+        box.run(2.0, step=0.1)
+        box.run(700.0, step=5.0)
+        assert {name: count for name, count in box.tables().items() if count} == {}
+        assert len(box.manager.deadlines) == 0

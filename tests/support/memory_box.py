@@ -1,0 +1,256 @@
+"""The whole box in this process: C dataplane embedded, the core, clients of ours; time is a number.
+
+Nothing is mocked: frames go through the graph, the rings, the dispatcher and back. Subscribers are
+the load client's, whose codec shares nothing with bng.
+"""
+
+import hashlib
+import itertools
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from bng import settings
+from bng.aaa import users
+from bng.aaa.local import LocalBackend
+from bng.access.domains import Domains
+from bng.access.pppoe import PppoeAccess
+from bng.config import Config, parse
+from bng.io.executor import Executor
+from bng.io.journal import Journal
+from bng.io.punt import Dispatcher
+from bng.pool.ipv4 import Ipv4Pools
+from bng.pppoe.discovery import Discovery
+from bng.session.manager import SessionManager
+from bng.session.nat import NatAddresses
+from bng.session.table import SessionTable
+from dataplane import binding
+from tests.node.harness import ACC, DEFAULT_ARGS, START_NS
+from tests.node.harness import Dataplane as Embedded
+from tests.support.client import wire
+from tests.support.client.dialer import Dialer
+from tests.support.client.layer import Phase, Profile
+from tests.support.client.subscriber import Subscriber
+from tests.support.toml import dump
+
+CONFIG: dict[str, Any] = {
+    "port": [
+        {
+            "name": "acc0",
+            "interface": "acc0",
+            "role": "access",
+            "mtu": 1508,
+            "access": [{"outer": "any", "inner": "any"}],
+        },
+        {"name": "wan0", "interface": "wan0", "role": "routed", "addresses": ["192.0.2.1/24"]},
+    ],
+    "pool": [
+        {
+            "name": "subscribers",
+            "ranges": ["100.64.0.10-100.64.15.254"],
+            "gateway": "100.64.0.1",
+            "dns": ["192.0.2.53"],
+            "hold_down_s": 1,
+            "sticky_s": 5,
+        }
+    ],
+    "nat": {"pool": [{"name": "public", "addresses": ["198.51.100.0/29"]}]},
+    "journal": {"enabled": False},
+}
+NAT_ARGS = tuple(f"--nat-address=198.51.100.{i}" for i in range(8))
+USERS: dict[str, Any] = {f"user{i:05d}": {"password": "secret"} for i in range(64)}
+
+
+class _Port:
+    """Stands where a raw socket stands: the dialer's frames go into the embedded dataplane."""
+
+    def __init__(self, receive: Callable[[bytes], None]) -> None:
+        self.send = receive
+
+
+class MemoryBox:
+    """A box with access port ``acc0`` and routed port ``wan0``; `log` collects log actions."""
+
+    def __init__(
+        self,
+        *,
+        config: Mapping[str, Any] | None = None,
+        user_table: Mapping[str, Any] | None = None,
+        args: tuple[str, ...] = (),
+    ) -> None:
+        self.embedded = Embedded(*DEFAULT_ARGS, *NAT_ARGS, *args)
+        self.now = START_NS * 1e-9
+        self.config = _config({**CONFIG, **(config or {})})
+        loaded = users.parse(
+            Path("users.toml"),
+            dump({"user": dict(user_table or USERS)}).encode(),
+            self.config.known_to_users(),
+        )
+        self.dataplane = binding.Dataplane(self.embedded._binding)
+        self._random = itertools.count()
+        ports = {name: i for i, name in enumerate(self.dataplane.port_names())}
+        table = SessionTable(
+            self.dataplane.max_sessions,
+            self.dataplane.n_workers,
+            lambda index: int(self.dataplane.session_in[index].generation),
+        )
+        self.manager = SessionManager(
+            settings=settings.session(self.config, ports),
+            backend=LocalBackend(loaded),
+            pools=Ipv4Pools(settings.pools(self.config)),
+            nat=NatAddresses(self.dataplane.nat_addresses(), self.dataplane.n_workers),
+            table=table,
+            prefix="00000001",
+            entropy=self.entropy,
+        )
+        header = self.dataplane.header
+        self.access = PppoeAccess(
+            core=self.manager,
+            discovery=Discovery(settings.discovery(self.config, ports), self.entropy, self.now),
+            domains=Domains(int(header.max_domains), int(header.max_domain_pages)),
+            link_config=settings.link(self.config),
+            entropy=self.entropy,
+        )
+        self.executor = Executor(self.dataplane, Journal(None), 20, 3)
+        self.dispatcher = Dispatcher(
+            dataplane=self.dataplane,
+            manager=self.manager,
+            access=self.access,
+            executor=self.executor,
+            on_port=lambda port, up: None,
+        )
+        self.events: list[tuple[str, str, str]] = []
+        self._outbox: list[bytes] = []
+        self._by_mac: dict[bytes, Subscriber] = {}
+        self._dialer = Dialer(_Port(self._outbox.append), lambda s, packet: None)  # type: ignore[arg-type]
+        for gateway in settings.gateways(self.config):
+            record = binding.route4_record(
+                binding.CommandType.GATEWAY4_ADD, gateway.packed, 32, quiet=True
+            )
+            self.dataplane.command(self.dataplane.control_group, record)
+        self.turn()
+
+    def entropy(self, size: int) -> bytes:
+        """Return unpredictable enough bytes that are the same in every run."""
+        return hashlib.shake_128(str(next(self._random)).encode()).digest(size)
+
+    def close(self) -> None:
+        """Free the dataplane."""
+        self.embedded.close()
+
+    # ---- clients ----
+
+    def subscriber(
+        self,
+        index: int,
+        *,
+        user: str | None = None,
+        password: str = "secret",
+        vlan: str | None = None,
+        mac: bytes | None = None,
+        profile: Profile | None = None,
+    ) -> Subscriber:
+        """Return a client; `dial` starts it."""
+        subscriber = Subscriber(
+            index,
+            mac or bytes.fromhex("02b0") + index.to_bytes(4, "big"),
+            user or f"user{index:05d}",
+            password,
+            profile=profile or Profile(auth=("chap",)),
+            send=self._outbox.append,
+            report=lambda s, name, detail: self.events.append((s.user.decode(), name, detail)),
+            tags=wire.vlan_bytes(vlan),
+        )
+        self._by_mac[subscriber.mac] = subscriber
+        self._dialer.add(subscriber)
+        return subscriber
+
+    def dial(self, *subscribers: Subscriber, seconds: float = 5.0) -> None:
+        """Dial, and run until all are up or the time is over."""
+        for subscriber in subscribers:
+            subscriber.start(self.now)
+        self.run(seconds, until=lambda: all(s.phase is Phase.UP for s in subscribers))
+
+    # ---- time ----
+
+    def run(
+        self, seconds: float, *, until: Callable[[], bool] = lambda: False, step: float = 0.01
+    ) -> None:
+        """Let time pass in steps, and everything happen that is due."""
+        end = self.now + seconds
+        self.turn()
+        while self.now < end and not until():
+            self.now = min(end, self.now + step)
+            self.embedded.set_time(round(self.now * 1e9))
+            for subscriber in self._by_mac.values():
+                if subscriber.deadline is not None and subscriber.deadline <= self.now:
+                    subscriber.tick(self.now)
+            self.dispatcher.tick(self.now)
+            self.turn()
+
+    def turn(self) -> None:
+        """Move frames and records until nothing moves."""
+        while True:
+            frames = self._outbox[:64]
+            del self._outbox[:64]
+            self.dispatcher.settle()
+            if frames:
+                self.embedded.receive(ACC, *frames)
+            else:
+                self.embedded.run()
+            moved = self.dispatcher.process(self.now)
+            self.dispatcher.settle()
+            self.embedded.run()
+            sent = self.embedded.sent(ACC)
+            self._dialer.now = self.now
+            for frame in sent:
+                self._dialer._handle(frame)
+            if not (frames or moved or sent or self._outbox) and not self._busy():
+                return
+
+    def _busy(self) -> bool:
+        groups = range(self.dataplane.n_workers + 1)
+        pending = binding.lib.binding_pending
+        return any(
+            pending(self.dataplane._binding, group, ring)
+            for group in groups
+            for ring in (binding.Ring.COMPLETION, binding.Ring.PUNT, binding.Ring.EVENT)
+        )
+
+    # ---- what is left ----
+
+    def tables(self) -> dict[str, int]:
+        """Return how full every table is; all zero when nobody is there and time has passed."""
+        manager, dataplane = self.manager, self.dataplane
+        stats = manager.pools.stats().values()
+        blocks = int(dataplane.nat_config[0].blocks_per_address) * len(manager.nat.addresses)
+        states = [int(dataplane.session_in[i].state) for i in range(dataplane.max_sessions)]
+        return {
+            "sessions": manager.table.count,
+            "arena_sessions": sum(state != 0 for state in states),
+            "users": len(manager._by_user),
+            "ending": len(manager._ending),
+            "pool_used": sum(row.used + row.held + row.sticky for row in stats),
+            "nat_sessions": sum(manager.nat.sessions),
+            "nat_blocks": sum(bool(dataplane.nat_block[i].session) for i in range(blocks)),
+            "control_records": sum(
+                dataplane.read_control(i) is not None for i in range(dataplane.max_sessions)
+            ),
+            "buffers": self.embedded.buffers_in_use(),
+            **self.access.stats(),
+        }
+
+
+def _config(table: Mapping[str, Any]) -> Config:
+    return parse(Path("bng.toml"), dump(dict(table)).encode())
+
+
+@contextmanager
+def memory_box(**kwargs: Any) -> Iterator[MemoryBox]:
+    """Yield a box and free it."""
+    box = MemoryBox(**kwargs)
+    try:
+        yield box
+    finally:
+        box.close()
