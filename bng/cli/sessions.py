@@ -1,0 +1,88 @@
+"""Sessions as bngctl shows them: which columns, in what order; the sections of a single one."""
+
+from collections.abc import Mapping, Sequence
+from typing import TextIO
+
+from bng.cli import render
+from bng.cli.values import order
+
+KEYS = (
+    "id",
+    "user",
+    "state",
+    "address",
+    "mac",
+    "port",
+    "vlan",
+    "method",
+    "uptime_s",
+    "in_packets",
+    "in_bytes",
+    "out_packets",
+    "out_bytes",
+)
+"""All that a row of ``show sessions`` has."""
+COLUMNS = ("user", "state", "address", "mac", "port", "vlan", "uptime_s", "in_bytes", "out_bytes")
+"""What is shown unless the operator says otherwise."""
+
+SECTIONS = {
+    "session": ("id", "user", "state", "method", "uptime_s", "session_timeout_in_s"),
+    "line": (
+        "port",
+        "vlan",
+        "mac",
+        "pppoe_session_id",
+        "service_name",
+        "circuit_id",
+        "remote_id",
+    ),
+    "ipv4": ("address", "gateway", "routes", "nat_address", "nat_mappings", "nat_refused"),
+    "ipv6": ("interface_id",),
+    "link": ("peer_mru", "mtu_in", "mtu_out", "mss", "echo"),
+    "traffic": (
+        "in_packets",
+        "in_bytes",
+        "in_drops",
+        "out_packets",
+        "out_bytes",
+        "out_drops",
+    ),
+    "dataplane": ("worker", "index", "generation", "features_in", "features_out"),
+}
+"""Keys of ``show session`` by section; what is in none of them is shown under ``other``."""
+
+
+def split_keys(text: str) -> list[str]:
+    """Return the keys of ``a,b,c``. Raises: ValueError for one that no session has."""
+    keys = [key.strip() for key in text.split(",")]
+    unknown = [key for key in keys if key.removeprefix("-") not in KEYS]
+    if unknown:
+        raise ValueError(f"no key {', '.join(map(repr, unknown))}: there are {', '.join(KEYS)}")
+    return keys
+
+
+def sort(rows: list[dict[str, object]], keys: Sequence[str]) -> None:
+    """Sort by several keys, the first one first; ``-key`` from high to low, none always last."""
+    for key in reversed(keys):
+        _sort(rows, key.removeprefix("-"), falling=key.startswith("-"))
+
+
+def _sort(rows: list[dict[str, object]], key: str, *, falling: bool) -> None:
+    present = [row for row in rows if row.get(key) not in (None, "")]
+    absent = [row for row in rows if row.get(key) in (None, "")]
+    present.sort(key=lambda row: order(row[key]), reverse=falling)
+    rows[:] = present + absent
+
+
+def show_one(data: Mapping[str, object], out: TextIO) -> None:
+    """Print everything about a session."""
+    rest = dict(data)
+    profile, not_enforced = rest.pop("profile", None), rest.pop("not_enforced", None)
+    for title, keys in SECTIONS.items():
+        render.section(title, {key: rest.pop(key) for key in keys if key in rest}, out)
+    render.section("other", rest, out)
+    if isinstance(profile, dict):
+        given = {key: value for key, value in profile.items() if value not in (None, [], {})}
+        render.section("profile", given, out)
+    if not_enforced:
+        render.section("granted, but not enforced", {"attributes": not_enforced}, out)
