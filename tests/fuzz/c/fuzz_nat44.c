@@ -1,0 +1,200 @@
+/*
+ * Both NAT44 nodes, packet after packet against the same table. Each step is a control byte, a
+ * length and an IPv4 packet; the control byte says which node takes it and what is put right in it
+ * first, so that the fuzzer gets behind addresses and checksums.
+ *
+ * After each step: no buffer is lost, lengths are as before, the node chose an edge of its own, and
+ * what it passed on has a right IPv4 checksum if it had one before.
+ */
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "embedded.h"
+#include "graph.h"
+#include "hdr/checksum.h"
+#include "hdr/ip4.h"
+#include "ring.h"
+#include "table/fib4.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+enum control {
+	STEP_IN = 1,	   /* to nat44_out2in, else nat44_in2out */
+	STEP_ADDRESS = 2,  /* outer address that the node looks at */
+	STEP_QUOTE = 4,	   /* the same of a quoted packet, and both its checksums */
+	STEP_PORT = 8,	   /* inbound: a port that was handed out before */
+	STEP_TIME = 16,	   /* the first byte of the packet, in tens of seconds, passes first */
+	STEP_CHECKSUM = 32 /* of the IPv4 header */
+};
+
+static struct embedded *e;
+static struct arena_header *arena;
+static uint64_t now_ns;
+static be32 inner, outer;
+static uint32_t pool_leaf;
+static be16 last_port;
+
+static void *section(enum arena_section_id id)
+{
+	return (uint8_t *)arena + arena->section[id].offset;
+}
+
+static void command(const struct command *c)
+{
+	struct ring *ring = (struct ring *)section(SECTION_RING) + RING_COMMAND;
+	uint8_t *bytes = (uint8_t *)arena + ring->offset;
+	void *room = ring_reserve(ring, bytes, sizeof(*c));
+	assert(room);
+	memcpy(room, c, sizeof(*c));
+	ring_publish(ring, bytes, sizeof(*c));
+	embedded_run(e);
+}
+
+static void find_pool(void)
+{
+	const struct adjacency *adjacency = section(SECTION_ADJACENCY);
+	for (uint32_t i = 0; i < arena->max_adjacencies; i++)
+		if (adjacency[i].kind == ADJ_NAT_POOL)
+			pool_leaf = leaf_make(LEAF_ADJACENCY, i);
+	assert(pool_leaf);
+}
+
+static void start(void)
+{
+	static const char *const options[] = {"fuzz", "--port",
+		"name=acc0,driver=gen,role=access,mtu=1508", "--port",
+		"name=wan0,driver=gen,role=routed,mtu=1500", "--access",
+		"port=acc0,outer=none,inner=none", "--sessions", "64", "--buffers", "512",
+		"--workers", "-", "--hugepages", "off", "--nat-address", "203.0.113.1",
+		"--nat-block-size", "64", "--nat-blocks", "2"};
+	enum { N = sizeof(options) / sizeof(options[0]) };
+	char *argv[N + 1] = {0};
+	for (int i = 0; i < N; i++)
+		argv[i] = strdup(options[i]); /* parsing cuts them */
+	e = embedded_create(N, argv);
+	for (int i = 0; i < N; i++)
+		free(argv[i]);
+	assert(e);
+	arena = embedded_arena(e);
+	inner = hton32(0x64400001);
+	outer = hton32(0xcb007101);
+	find_pool();
+	struct command c = {.type = CMD_SESSION_BIND, .generation = 1};
+	c.u.bind.session_id = 1;
+	c.u.bind.mac[0] = 2;
+	command(&c);
+	c = (struct command){.type = CMD_SESSION_UP, .generation = 1};
+	c.u.up = (struct session_up){
+		.ip4 = inner,
+		.nat_address = 1,
+		.features_in = 1 << FEATURE_IN_NAT44,
+		.mtu_in = 1500,
+		.mtu_out = 1492,
+	};
+	command(&c);
+	now_ns = UINT64_C(1000000000000);
+	assert(((struct session_in *)section(SECTION_SESSION_IN))->state == SESSION_LIVE);
+	assert(((struct session_in *)section(SECTION_SESSION_IN))->nat_block);
+}
+
+/* Makes the quote of an ICMP error be about the subscriber, and both checksums right. */
+static void mend_quote(uint8_t *icmp, uint16_t len, bool inbound)
+{
+	if (len >= ICMP4_LEN + IP4_LEN) {
+		struct ip4_hdr *ip = (struct ip4_hdr *)(icmp + ICMP4_LEN);
+		uint16_t header = ip4_header_len(ip);
+		if (inbound)
+			ip->source = outer;
+		else
+			ip->destination = inner;
+		if (header >= IP4_LEN && header + ICMP4_LEN <= len) {
+			ip->checksum = 0;
+			ip->checksum = checksum(ip, header);
+		}
+	}
+	memset(icmp + 2, 0, 2);
+	be16 sum = checksum(icmp, len);
+	memcpy(icmp + 2, &sum, 2);
+}
+
+static void mend(uint8_t *bytes, uint16_t len, uint8_t control)
+{
+	struct ip4_hdr *ip = (struct ip4_hdr *)bytes;
+	bool inbound = control & STEP_IN;
+	uint16_t header = len < IP4_LEN ? 0 : ip4_header_len(ip);
+	if (header < IP4_LEN || len < header + ICMP4_LEN)
+		return;
+	if (control & STEP_ADDRESS && !inbound)
+		ip->source = inner;
+	if (control & STEP_ADDRESS && inbound)
+		ip->destination = outer;
+	if (control & STEP_PORT && inbound)
+		memcpy(bytes + header + (ip->protocol == IPPROTO_ICMP4 ? 4 : 2), &last_port, 2);
+	if (control & STEP_QUOTE && ip->protocol == IPPROTO_ICMP4)
+		mend_quote(bytes + header, (uint16_t)(len - header), inbound);
+	if (control & STEP_CHECKSUM) {
+		ip->checksum = 0;
+		ip->checksum = checksum(ip, header);
+	}
+}
+
+static bool has_right_checksum(const uint8_t *bytes, uint16_t len)
+{
+	const struct ip4_hdr *ip = (const struct ip4_hdr *)bytes;
+	return len >= IP4_LEN && ip4_header_len(ip) >= IP4_LEN && ip4_header_len(ip) <= len &&
+	       !checksum(ip, ip4_header_len(ip));
+}
+
+static void remember_port(const struct embedded_frame *f)
+{
+	const struct ip4_hdr *ip = (const struct ip4_hdr *)f->bytes;
+	uint16_t header = ip4_header_len(ip);
+	if (ip->source == outer && f->len >= header + ICMP4_LEN)
+		memcpy(&last_port, f->bytes + header + (ip->protocol == IPPROTO_ICMP4 ? 4 : 0), 2);
+}
+
+static void run_step(uint8_t control, const uint8_t *data, uint16_t len)
+{
+	static struct embedded_frame f;
+	bool inbound = control & STEP_IN;
+	if (control & STEP_TIME && len) {
+		now_ns += (uint64_t)data[0] * UINT64_C(10000000000);
+		embedded_set_time(e, now_ns);
+	}
+	f.session = inbound ? NO_SESSION : 0;
+	f.leaf = pool_leaf;
+	f.skip = f.l3 = 0;
+	f.arc = 1 << FEATURE_IN_NAT44;
+	f.flags = 0;
+	f.len = len;
+	memcpy(f.bytes, data, len);
+	mend(f.bytes, len, control);
+	bool right = has_right_checksum(f.bytes, len);
+
+	int error = embedded_run_node(e, 0, inbound ? "nat44_out2in" : "nat44_in2out", &f, 1);
+	assert(!error && f.len == len && !embedded_buffers_in_use(e));
+	assert(f.edge < ARC_EDGES + 16);
+	if (f.edge != 0) /* only edge 0 of either node passes on */
+		return;
+	assert(!right || has_right_checksum(f.bytes, len));
+	if (inbound)
+		assert(f.session == 0 && ((struct ip4_hdr *)f.bytes)->destination == inner);
+	else
+		remember_port(&f);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	if (!e)
+		start();
+	while (size >= 2) {
+		uint16_t len = data[1];
+		if (len > size - 2)
+			len = (uint16_t)(size - 2);
+		run_step(data[0], data + 2, len);
+		data += 2 + len;
+		size -= 2 + len;
+	}
+	return 0;
+}
