@@ -12,6 +12,8 @@
 #include "driver.h"
 #include "worker.h"
 
+enum { RTPROT_BNG = 200 }; /* rtm_protocol of the routes that we export: not mirrored */
+
 struct mirror;
 
 /* Dumps the kernel's state, installs the NAT pool addresses of t. NULL with a line on stderr. With

@@ -1,0 +1,38 @@
+/* What the mirror's two halves share: mirror.c (commands, timers), mirror_kernel.c (messages). */
+#ifndef BNG_MIRROR_STATE_H
+#define BNG_MIRROR_STATE_H
+
+#include "mirror.h"
+#include "netlink.h"
+#include "table/adjacency.h"
+#include "table/fib4.h"
+#include "table/rib.h"
+
+enum { PRIORITY_GATEWAY = 1u << 30, PRIORITY_NAT_POOL }; /* after the kernel's own addresses */
+
+struct mirror {
+	const struct tables *t;
+	uint32_t n_ports;
+	struct fib4 *fib;
+	struct adjacencies *adjacencies;
+	struct rib *rib;
+	bool with_kernel;
+	struct netlink netlink;
+	uint32_t loopback;	/* ifindex */
+	bool usable[MAX_PORTS]; /* routed ports: the TAP twin is up and has a carrier */
+	bool resync;		/* at the next tick: dump all, sweep */
+	bool ask_now;		/* ... and resolve gateways that are not */
+	uint32_t ticks;
+	uint64_t epoch[MAX_WORKERS]; /* at the last reclaim */
+};
+
+/* Opens the sockets, dumps everything. Returns 0 or -errno. */
+int mirror_kernel_open(struct mirror *m);
+/* Dumps into a new generation and sweeps. Returns 0 or -errno: nothing was swept. */
+int mirror_kernel_dump(struct mirror *m);
+/* One message: a part of a dump, or an event. Any bytes are safe. */
+int mirror_kernel_message(const struct nlmsghdr *nlh, void *mirror);
+/* One line on stderr when an install fails. */
+void mirror_refused(const char *what, int status);
+
+#endif
