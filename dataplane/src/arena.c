@@ -219,7 +219,7 @@ static void make_rings(const struct arena *arena, struct arena_header *h)
 	}
 }
 
-static void fill(struct arena *arena, const struct options *o, struct arena_header *h)
+static int fill(struct arena *arena, const struct options *o, struct arena_header *h)
 {
 	struct timespec now;
 
@@ -240,8 +240,9 @@ static void fill(struct arena *arena, const struct options *o, struct arena_head
 		(struct nat_config *)(void *)(arena->base + h->section[SECTION_NAT_CONFIG].offset);
 	*nat = o->nat;
 	if (getrandom(nat->hash_key, sizeof(nat->hash_key), 0) != sizeof(nat->hash_key))
-		memcpy(nat->hash_key, &h->boot_wall_ns, sizeof(h->boot_wall_ns));
+		return -EIO; /* no NAT with ports that can be guessed */
 	__atomic_store_n(&h->magic, ARENA_MAGIC, __ATOMIC_RELEASE);
+	return 0;
 }
 
 int arena_create(struct arena *arena, const struct options *o, uint32_t n_nodes)
@@ -263,8 +264,10 @@ int arena_create(struct arena *arena, const struct options *o, uint32_t n_nodes)
 		return error;
 	}
 	arena->base = base;
-	fill(arena, o, &header);
-	return 0;
+	error = fill(arena, o, &header);
+	if (error)
+		arena_destroy(arena);
+	return error;
 }
 
 void arena_destroy(struct arena *arena)

@@ -1,0 +1,380 @@
+/*
+ * TSC clocks per packet through the graph, one worker, from ethernet_input to port_output: without
+ * the generator that fills the vectors and the sink that takes them. Sessions are installed by
+ * commands, as bngd does; each has one UDP flow; frames of 60 bytes, in shuffled order.
+ *
+ * Usage: bench-dataplane [--json] [--runs N] [--sessions N,N...] [--hugepages auto|on|off]
+ */
+#include "bench.h"
+
+#include <arpa/inet.h>
+#include <assert.h>
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <x86intrin.h>
+
+#include "hdr/checksum.h"
+#include "hdr/ethernet.h"
+#include "hdr/ip4.h"
+#include "hdr/pppoe.h"
+#include "io/gen.h"
+#include "ring.h"
+#include "table/fib4.h"
+
+enum {
+	FRAME_LEN = 60,
+	ACC = 0,
+	WAN = 1,
+	BLOCKS_USABLE = 252, /* of an address: 65536 / 256 less those under port 1024 */
+	MIN_PACKETS = 1 << 18,
+	MAX_RUNS = 64,
+	SERVER = 0xc6336401,   /* 198.51.100.1 */
+	CLIENTS = 0x64400000,  /* 100.64.0.0 */
+	NAT_POOL = 0xcb007101, /* 203.0.113.1 on */
+	SERVER_PORT = 53,
+	CLIENT_PORT = 40000,
+};
+
+struct bench {
+	struct dataplane *dp;
+	struct worker *w;
+	uint32_t sessions;
+	bool nat;
+	uint8_t (*frames)[64];
+	const uint8_t **order;
+	uint16_t *lens;
+};
+
+static uint64_t lcg = 1;
+
+static uint32_t random_below(uint32_t n)
+{
+	lcg = lcg * 6364136223846793005u + 1442695040888963407u;
+	return (uint32_t)((lcg >> 32) * n >> 32);
+}
+
+static void push(struct bench *b, uint32_t group, const struct command *c)
+{
+	struct ring *ring = &b->dp->tables.ring[group * RINGS_PER_GROUP + RING_COMMAND];
+	uint8_t *bytes = ring_bytes(&b->dp->tables, ring);
+	void *room = ring_reserve(ring, bytes, sizeof(*c));
+
+	assert(room);
+	memcpy(room, c, sizeof(*c));
+	ring_publish(ring, bytes, sizeof(*c));
+}
+
+static void mac_of(uint32_t session, uint8_t mac[6])
+{
+	be32 low = hton32(session);
+	mac[0] = 2;
+	mac[1] = 0;
+	memcpy(mac + 2, &low, 4);
+}
+
+static void install(struct bench *b, uint32_t i)
+{
+	struct command bind = {
+		.type = CMD_SESSION_BIND,
+		.flags = CMD_FLAG_QUIET,
+		.session = i,
+		.generation = 1,
+		.u.bind = {.domain_page = (i + 1) >> 8,
+			.session_id = (uint16_t)(i + 1),
+			.port = ACC},
+	};
+	mac_of(i, bind.u.bind.mac);
+	struct command up = {
+		.type = CMD_SESSION_UP,
+		.flags = CMD_FLAG_QUIET,
+		.session = i,
+		.generation = 1,
+		.u.up = {.ip4 = hton32(CLIENTS + i),
+			.nat_address = b->nat ? i / BLOCKS_USABLE + 1 : 0,
+			.features_in = (uint16_t)(1 << FEATURE_IN_ANTISPOOF4 |
+						  (b->nat ? 1 << FEATURE_IN_NAT44 : 0)),
+			.mtu_in = 1492,
+			.mtu_out = 1492},
+	};
+	struct command route = {
+		.type = CMD_ROUTE4_ADD,
+		.flags = CMD_FLAG_QUIET,
+		.session = i,
+		.generation = 1,
+		.u.route4 = {.prefix = hton32(CLIENTS + i), .length = 32},
+	};
+	push(b, 0, &bind);
+	push(b, 0, &up);
+	push(b, 1, &route);
+	if (i % 64 != 63 && i + 1 != b->sessions)
+		return;
+	worker_turn(b->w);
+	control_commands(b->dp);
+	assert(b->w->shared->command_errors == 0);
+}
+
+/* The server's /16 behind a neighbour on wan0, written as the mirror would. */
+static void add_neighbour(struct bench *b)
+{
+	struct tables *t = &b->dp->tables;
+	uint32_t index = b->dp->options.adjacencies - 1;
+	struct adjacency *a = &t->adjacency[index];
+
+	*a = (struct adjacency){
+		.kind = ADJ_NEIGHBOUR, .port = WAN, .rewrite_len = ETH_LEN, .mtu = 1500};
+	memcpy(a->rewrite, (uint8_t[]){2, 9, 9, 9, 9, 9}, 6);
+	memcpy(a->rewrite + 6, t->port[WAN].mac, 6);
+	a->rewrite[12] = ETHERTYPE_IP4 >> 8;
+	t->fib4_root[(uint32_t)SERVER >> 16] = leaf_make(LEAF_ADJACENCY, index) | 16u << 22;
+}
+
+static uint8_t *put_ethernet(uint8_t *at, const uint8_t *to, const uint8_t *from, uint16_t type)
+{
+	struct eth_hdr eth = {.type = hton16(type)};
+	memcpy(eth.destination, to, 6);
+	memcpy(eth.source, from, 6);
+	memcpy(at, &eth, sizeof(eth));
+	return at + sizeof(eth);
+}
+
+static void put_udp(
+	uint8_t *at, uint32_t from, uint32_t to, uint16_t from_port, uint16_t to_port, uint16_t len)
+{
+	struct ip4_hdr ip = {.version_ihl = 0x45,
+		.total_length = hton16(len),
+		.ttl = 64,
+		.protocol = IPPROTO_UDP4,
+		.source = hton32(from),
+		.destination = hton32(to)};
+	struct udp_hdr udp = {.source = hton16(from_port),
+		.destination = hton16(to_port),
+		.length = hton16((uint16_t)(len - IP4_LEN))};
+
+	ip.checksum = checksum(&ip, sizeof(ip));
+	udp.checksum = hton16(1); /* some checksum: it is updated, not verified */
+	memcpy(at, &ip, sizeof(ip));
+	memcpy(at + sizeof(ip), &udp, sizeof(udp));
+}
+
+static void make_upstream(struct bench *b)
+{
+	for (uint32_t i = 0; i < b->sessions; i++) {
+		uint8_t mac[6];
+		uint8_t *at = b->frames[i];
+		struct pppoe_hdr pppoe = {.ver_type = PPPOE_VER_TYPE,
+			.session_id = hton16((uint16_t)(i + 1)),
+			.length = hton16(FRAME_LEN - ETH_LEN - PPPOE_LEN)};
+		be16 protocol = hton16(PPP_IP4);
+		mac_of(i, mac);
+		at = put_ethernet(at, b->dp->tables.port[ACC].mac, mac, ETHERTYPE_PPPOE_SESSION);
+		memcpy(at, &pppoe, sizeof(pppoe));
+		memcpy(at + sizeof(pppoe), &protocol, sizeof(protocol));
+		put_udp(at + 8, CLIENTS + i, SERVER, CLIENT_PORT, SERVER_PORT,
+			FRAME_LEN - ETH_LEN - 8);
+	}
+}
+
+static void shuffle(struct bench *b)
+{
+	for (uint32_t i = 0; i < b->sessions; i++) {
+		b->order[i] = b->frames[i];
+		b->lens[i] = FRAME_LEN;
+	}
+	for (uint32_t i = b->sessions; i > 1; i--) {
+		uint32_t j = random_below(i);
+		const uint8_t *swap = b->order[i - 1];
+		b->order[i - 1] = b->order[j];
+		b->order[j] = swap;
+	}
+}
+
+/* Sends each upstream frame once and makes the answers from what leaves. */
+static void make_downstream(struct bench *b)
+{
+	static const uint8_t peer[6] = {2, 9, 9, 9, 9, 9};
+	uint8_t frame[128];
+
+	for (uint32_t i = 0; i < b->sessions; i++)
+		gen_receive(&b->dp->port[ACC], b->frames[i], FRAME_LEN);
+	while (gen_pending(&b->dp->port[ACC]))
+		worker_turn(b->w);
+	for (uint32_t i = 0; i < b->sessions; i++) {
+		struct ip4_hdr ip;
+		struct udp_hdr udp;
+		uint16_t len = gen_transmitted(&b->dp->port[WAN], frame, sizeof(frame));
+		assert(len == ETH_LEN + FRAME_LEN - ETH_LEN - 8);
+		memcpy(&ip, frame + ETH_LEN, sizeof(ip));
+		memcpy(&udp, frame + ETH_LEN + sizeof(ip), sizeof(udp));
+		uint8_t *at = put_ethernet(
+			b->frames[i], b->dp->tables.port[WAN].mac, peer, ETHERTYPE_IP4);
+		put_udp(at, SERVER, ntoh32(ip.source), SERVER_PORT, ntoh16(udp.source),
+			FRAME_LEN - ETH_LEN);
+	}
+}
+
+/* One pass of at least MIN_PACKETS packets; clocks in the graph per packet. */
+static double run_once(struct bench *b, uint8_t from, uint8_t to)
+{
+	struct worker *w = b->w;
+	struct port *port = &b->dp->port[from];
+	uint64_t clocks = 0;
+	uint64_t packets = 0;
+	uint64_t sent = b->dp->tables.port[to].tx_packets[0];
+	uint64_t total = b->sessions * 4 > MIN_PACKETS ? b->sessions * 4 : MIN_PACKETS;
+
+	while (packets < total) {
+		struct pkt *pkts[VECTOR_SIZE];
+		worker_clock(w, monotonic_ns());
+		uint16_t n = port->driver->rx(port, w, pkts, VECTOR_SIZE);
+		for (uint16_t i = 0; i < n; i++)
+			pkts[i]->rx_port = from;
+		graph_enter(w, w->engine->entry, pkts, n);
+		uint64_t start = __rdtsc();
+		graph_run(w);
+		clocks += __rdtsc() - start;
+		worker_flush(w);
+		packets += n;
+	}
+	/* Every one of them must have come out on the other side. */
+	if (b->dp->tables.port[to].tx_packets[0] - sent != packets) {
+		fprintf(stderr, "bench: %lu packets in, %lu out\n", packets,
+			b->dp->tables.port[to].tx_packets[0] - sent);
+		exit(1);
+	}
+	return (double)clocks / (double)packets;
+}
+
+static void measure_nodes(struct bench *b, struct result *r, uint8_t from, uint8_t to)
+{
+	const struct graph *g = b->dp->graph;
+
+	memset(b->w->runtime, 0, g->n_nodes * sizeof(struct node_runtime));
+	b->w->measure = true;
+	run_once(b, from, to);
+	b->w->measure = false;
+	for (uint16_t id = 0; id < g->n_nodes; id++) {
+		const struct node_runtime *n = &b->w->runtime[id];
+		if (!n->packets)
+			continue;
+		r->node[r->n_nodes] = g->node[id]->name;
+		r->node_clocks[r->n_nodes++] = (double)n->clocks / (double)n->packets;
+	}
+}
+
+static struct result measure(struct bench *b, const char *direction, uint32_t runs)
+{
+	bool up = direction[0] == 'u';
+	uint8_t from = up ? ACC : WAN;
+	uint8_t to = up ? WAN : ACC;
+	struct result r = {.direction = direction, .nat = b->nat, .sessions = b->sessions};
+	double clocks[MAX_RUNS];
+
+	shuffle(b);
+	gen_replay(&b->dp->port[from], b->order, b->lens, b->sessions);
+	gen_replay(&b->dp->port[to], b->order, b->lens, b->sessions); /* its sink frees */
+	run_once(b, from, to);					      /* warm */
+	for (uint32_t i = 0; i < runs; i++)
+		clocks[i] = run_once(b, from, to);
+	summarize(clocks, runs, &r.clocks);
+	measure_nodes(b, &r, from, to);
+	gen_replay(&b->dp->port[from], NULL, NULL, 0);
+	gen_replay(&b->dp->port[to], NULL, NULL, 0);
+	return r;
+}
+
+static void bench_one(const struct settings *s, uint32_t sessions, bool nat)
+{
+	struct bench b = {.sessions = sessions, .nat = nat};
+	struct options *o;
+
+	b.dp = aligned_alloc(64, (sizeof(*b.dp) + 63) / 64 * 64);
+	b.frames = aligned_alloc(64, (size_t)sessions * 64);
+	b.order = calloc(sessions, sizeof(*b.order));
+	b.lens = calloc(sessions, sizeof(*b.lens));
+	assert(b.dp && b.frames && b.order && b.lens);
+	memset(b.dp, 0, sizeof(*b.dp));
+	memset(b.frames, 0, (size_t)sessions * 64);
+	o = &b.dp->options;
+	char name[] = "bench";
+	char access[] = "--port=name=acc0,driver=gen,role=access,mtu=1508";
+	char routed[] = "--port=name=wan0,driver=gen,role=routed";
+	char *argv[] = {name, access, routed, NULL};
+	if (options_parse(o, 3, argv) != OPTIONS_RUN)
+		exit(2);
+	o->hugepages = s->hugepages;
+	o->sessions = 65536;
+	for (uint32_t i = 0; nat && i * BLOCKS_USABLE < sessions; i++)
+		o->nat_address[o->n_nat_addresses++] = hton32(NAT_POOL + i);
+	o->nat.n_addresses = o->n_nat_addresses;
+	if (dataplane_start(b.dp, false))
+		exit(1);
+	b.w = b.dp->worker[0];
+	worker_clock(b.w, monotonic_ns());
+	for (uint32_t i = 0; i < sessions; i++)
+		install(&b, i);
+	add_neighbour(&b);
+	make_upstream(&b);
+	struct result up = measure(&b, "up", s->runs);
+	print_result(s, &up, b.dp->arena.hugepages);
+	make_downstream(&b);
+	struct result down = measure(&b, "down", s->runs);
+	print_result(s, &down, b.dp->arena.hugepages);
+	dataplane_stop(b.dp);
+	free(b.dp);
+	free(b.frames);
+	free(b.order);
+	free(b.lens);
+}
+
+static int parse(struct settings *s, int argc, char **argv)
+{
+	static const struct option options[] = {{"json", no_argument, NULL, 'j'},
+		{"runs", required_argument, NULL, 'r'}, {"sessions", required_argument, NULL, 's'},
+		{"hugepages", required_argument, NULL, 'h'}, {NULL, 0, NULL, 0}};
+	int opt;
+
+	while ((opt = getopt_long(argc, argv, "", options, NULL)) >= 0) {
+		if (opt == 'j')
+			s->json = true;
+		else if (opt == 'r')
+			s->runs = (uint32_t)strtoul(optarg, NULL, 10);
+		else if (opt == 'h')
+			s->hugepages = !strcmp(optarg, "on")	? HUGEPAGES_ON
+				       : !strcmp(optarg, "off") ? HUGEPAGES_OFF
+								: HUGEPAGES_AUTO;
+		else if (opt == 's') {
+			s->n_sessions = 0;
+			for (char *item = strtok(optarg, ","); item && s->n_sessions < MAX_ROWS;
+				item = strtok(NULL, ","))
+				s->sessions[s->n_sessions++] = (uint32_t)strtoul(item, NULL, 10);
+		} else
+			return -1;
+	}
+	for (uint32_t i = 0; i < s->n_sessions; i++)
+		if (s->sessions[i] < 1 || s->sessions[i] > 60000)
+			return -1;
+	return s->runs >= 1 && s->runs <= MAX_RUNS ? 0 : -1;
+}
+
+int main(int argc, char **argv)
+{
+	struct settings s = {.runs = 9,
+		.hugepages = HUGEPAGES_AUTO,
+		.n_sessions = 4,
+		.sessions = {1, 1000, 10000, 60000}};
+
+	if (parse(&s, argc, argv)) {
+		fprintf(stderr, "usage: bench-dataplane [--json] [--runs N] [--sessions N,...] "
+				"[--hugepages auto|on|off]\n");
+		return 2;
+	}
+	print_head(&s);
+	calibrate(&s);
+	for (int nat = 1; nat >= 0; nat--)
+		for (uint32_t i = 0; i < s.n_sessions; i++)
+			bench_one(&s, s.sessions[i], nat);
+	print_tail(&s);
+	return 0;
+}
