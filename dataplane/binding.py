@@ -10,7 +10,6 @@ import os
 import socket
 import struct
 import zlib
-from collections import deque
 from collections.abc import Iterator
 from enum import IntEnum
 from ipaddress import IPv4Address
@@ -38,10 +37,15 @@ ACCESS_RANGE = struct.Struct("=HHHH")
 COMPLETION = struct.Struct("=QiHH")
 PUNT = struct.Struct("=QIIHHHH6s6sBBH")
 INJECT = struct.Struct("=BBHIIHHHH6sHI")
+INJECT_FRAMED = struct.Struct("=IIBBHIIHHHH6sHI")  # with RECORD_HEAD in front
 EVENT = struct.Struct("=IIII")
 RECORD_HEAD = struct.Struct("=II")
+COMMAND_HEAD = RECORD_HEAD.pack(COMMAND.size, 0)
+PADDING = tuple(bytes(-length & 7) for length in range(8))
 
 CMD_FLAG_QUIET = 1
+INJECT_DISCOVERY = 1
+INJECT_SESSION = 2
 
 
 class CommandType(IntEnum):
@@ -236,8 +240,10 @@ class Dataplane:
         self.control_group: int = self.n_workers
         self.max_sessions: int = self.header.max_sessions
         groups = self.n_workers + 1
-        self._commands: list[deque[bytes]] = [deque() for _ in range(groups)]
-        self._injects: list[deque[bytes]] = [deque() for _ in range(self.n_workers)]
+        # Framed as the rings' batches are: head, record, padding.
+        self._commands: list[list[bytes]] = [[] for _ in range(groups)]
+        self._injects: list[list[bytes]] = [[] for _ in range(self.n_workers)]
+        self._used = ffi.new("uint32_t *")
         self._dirty: set[int] = set()
         self._buffer = ffi.new("uint8_t[]", POP_BUFFER_BYTES)
         self._view = memoryview(ffi.buffer(self._buffer))
@@ -321,7 +327,11 @@ class Dataplane:
 
     def command(self, group: int, record: bytes) -> None:
         """Queue a command for a ring group: a worker, or :attr:`control_group`."""
-        self._commands[group].append(record)
+        if len(record) == COMMAND.size:
+            self._commands[group].append(COMMAND_HEAD + record)
+        else:
+            head = RECORD_HEAD.pack(len(record), 0)
+            self._commands[group].append(head + record + PADDING[len(record) & 7])
         self._dirty.add(group)
 
     def push_prepared(self, group: int, records: bytes, length: int) -> int:
@@ -347,16 +357,21 @@ class Dataplane:
         payload: bytes,
     ) -> None:
         """Queue a discovery packet: all after the EtherType; C adds Ethernet and tags."""
-        head = INJECT.pack(
-            lib.INJECT_DISCOVERY, port, 0, NO_SESSION, 0, *outer, *inner, destination, 0, 0
-        )
-        self._injects[worker].append(head + payload)
+        size = len(payload)
+        head = INJECT_FRAMED.pack(
+            INJECT.size + size, 0, INJECT_DISCOVERY, port, 0, NO_SESSION, 0, *outer, *inner,
+            destination, 0, 0,
+        )  # fmt: skip
+        self._injects[worker].append(head + payload + PADDING[size & 7])
         self._dirty.add(worker)
 
     def inject_session(self, worker: int, session: int, generation: int, frame: bytes) -> None:
         """Queue a PPP frame, from its protocol field on, into a session."""
-        head = INJECT.pack(lib.INJECT_SESSION, 0, 0, session, generation, 0, 0, 0, 0, b"", 0, 0)
-        self._injects[worker].append(head + frame)
+        size = len(frame)
+        head = INJECT_FRAMED.pack(
+            INJECT.size + size, 0, INJECT_SESSION, 0, 0, session, generation, 0, 0, 0, 0, b"", 0, 0
+        )
+        self._injects[worker].append(head + frame + PADDING[size & 7])
         self._dirty.add(worker)
 
     def flush(self) -> bool:
@@ -371,20 +386,21 @@ class Dataplane:
         return not waiting
 
     def _drain(self, group: int) -> bool:
-        push, binding = lib.binding_push, self._binding
         commands = self._commands[group]
-        while commands:
-            record = commands[0]
-            if not push(binding, group, Ring.COMMAND, record, len(record), 1):
+        if commands:
+            del commands[: self._push_framed(group, Ring.COMMAND, commands)]
+            if commands:
                 return False
-            commands.popleft()
-        if group < self.n_workers:
-            injects = self._injects[group]
-            while injects:
-                record = injects.popleft()
-                if not push(binding, group, Ring.INJECT, record, len(record), 1):
-                    self.inject_dropped += 1
+        if group < self.n_workers and (injects := self._injects[group]):
+            self.inject_dropped += len(injects) - self._push_framed(group, Ring.INJECT, injects)
+            injects.clear()
         return True
+
+    def _push_framed(self, group: int, ring: Ring, framed: list[bytes]) -> int:
+        batch = b"".join(framed)
+        return int(
+            lib.binding_push_framed(self._binding, group, ring, batch, len(batch), self._used)
+        )
 
     # ---- from the dataplane ----
 

@@ -114,6 +114,28 @@ uint32_t binding_push(struct binding *b, uint32_t group, uint32_t kind, const ui
 	return i;
 }
 
+uint32_t binding_push_framed(struct binding *b, uint32_t group, uint32_t kind,
+	const uint8_t *framed, uint32_t size, uint32_t *used)
+{
+	struct ring *ring = ring_of(b, group, kind);
+	uint8_t *bytes = b->base + ring->offset;
+	uint32_t n = 0;
+
+	for (*used = 0; size - *used >= 8; n++) {
+		uint32_t len;
+		memcpy(&len, framed + *used, sizeof(len));
+		uint32_t room = 8 + (len + 7) / 8 * 8;
+		void *record =
+			len <= size && room <= size - *used ? ring_reserve(ring, bytes, len) : NULL;
+		if (!record)
+			break;
+		memcpy(record, framed + *used + 8, len);
+		ring_publish(ring, bytes, len);
+		*used += room;
+	}
+	return n;
+}
+
 void binding_kick(struct binding *b, uint32_t group)
 {
 	const struct worker_shared *workers = binding_section(b, SECTION_WORKER);

@@ -32,6 +32,10 @@ void *binding_section(struct binding *b, uint32_t section);
  * room. */
 uint32_t binding_push(struct binding *b, uint32_t group, uint32_t kind, const uint8_t *records,
 	uint32_t len, uint32_t n);
+/* The same for records of any length, each as binding_pop gives them. Sets *used to the bytes of
+ * those that found room. */
+uint32_t binding_push_framed(struct binding *b, uint32_t group, uint32_t kind,
+	const uint8_t *framed, uint32_t size, uint32_t *used);
 /* Wakes a worker if it sleeps; the control thread always. */
 void binding_kick(struct binding *b, uint32_t group);
 

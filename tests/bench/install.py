@@ -30,7 +30,7 @@ from bng.session.actions import (
     UpSession,
 )
 from dataplane import binding
-from dataplane.binding import Dataplane
+from dataplane.binding import AttachError, Dataplane
 
 FEATURES_IN = 1 << 1 | 1 << 7 | 1 << 9
 FEATURES_OUT = 1 << 7
@@ -55,15 +55,23 @@ def attached(count: int) -> Iterator[Dataplane]:
         ]
         process = subprocess.Popen(argv, stderr=subprocess.DEVNULL)
         try:
-            deadline = time.monotonic() + 30
-            while not path.exists() and time.monotonic() < deadline:
-                time.sleep(0.01)
-            box = Dataplane.attach(str(path))
+            box = _attach(str(path))
             yield box
             box.close()
         finally:
             process.terminate()
             process.wait(10)
+
+
+def _attach(path: str) -> Dataplane:
+    deadline = time.monotonic() + 30
+    while True:
+        try:
+            return Dataplane.attach(path)
+        except AttachError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.01)
 
 
 def wait(box: Dataplane, count: int, group: int) -> None:
