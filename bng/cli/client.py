@@ -70,5 +70,5 @@ def _decode(path: str, line: bytes) -> dict[str, object]:
     except ValueError:
         answer = None
     if not isinstance(answer, dict):
-        raise UnreachableError(f"what answers on {path} is not bngd")
+        raise UnreachableError(f"what came from {path} is no answer of bngd")
     return cast(dict[str, object], answer)

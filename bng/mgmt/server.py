@@ -2,6 +2,9 @@
 
 Request: ``{"command": "show sessions", "args": {...}}``. Answer: ``{"ok": true, "data": ...}`` or
 ``{"ok": false, "error": "..."}``. Who may talk to it is a matter of the socket's owner and mode.
+
+A command that returns an iterator of rows is answered piece by piece: packets are served in
+between. Still the answer is one line; should it fail half way, that line is no JSON.
 """
 
 import asyncio
@@ -10,6 +13,9 @@ import json
 import os
 import pwd
 import socket
+import stat
+from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 
 import structlog
@@ -17,11 +23,15 @@ import structlog
 from bng.box import Box
 from bng.config.model import System
 from bng.errors import ConfigError
-from bng.mgmt.registry import CommandError, commands
+from bng.mgmt.registry import Args, CommandError, commands
 
 MAX_REQUEST_BYTES = 65_536
 MAX_CLIENTS = 32
 IDLE_TIMEOUT_S = 300.0
+"""For a request to come, and for its answer to be read."""
+PROBE_TIMEOUT_S = 1.0
+ROWS_AT_ONCE = 250
+"""Takes some 3 ms: what a packet may have to wait."""
 
 
 class ManagementError(Exception):
@@ -69,10 +79,8 @@ class ManagementServer:
             if self._clients > MAX_CLIENTS:
                 writer.write(_refusal("too many clients"))
                 return
-            async with asyncio.timeout(IDLE_TIMEOUT_S):
-                while line := await reader.readline():
-                    writer.write(self.answer(line))
-                    await writer.drain()
+            while await self._turn(reader, writer):
+                pass
         except ValueError:
             writer.write(_refusal(f"a request has at most {MAX_REQUEST_BYTES} bytes"))
         except (TimeoutError, ConnectionError):
@@ -81,29 +89,55 @@ class ManagementServer:
             self._clients -= 1
             writer.close()
 
-    def answer(self, line: bytes) -> bytes:
-        """Return the answer to a request; never raises."""
+    async def _turn(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
+        """Serve one request. False at the end of the connection."""
+        async with asyncio.timeout(IDLE_TIMEOUT_S):
+            line = await reader.readline()
+            for piece in self.answer(line) if line else ():
+                writer.write(piece)
+                await writer.drain()
+                await asyncio.sleep(0)
+        return bool(line)
+
+    def answer(self, line: bytes) -> Iterator[bytes]:
+        """Yield the answer to a request in pieces; never raises."""
         try:
             request = json.loads(line)
             name, args = request["command"], request.get("args", {})
             if not isinstance(name, str) or not isinstance(args, dict):
                 raise TypeError
         except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
-            return _refusal('a request is {"command": NAME, "args": {...}}')
-        found = self._commands.get(name)
-        if found is None:
-            return _refusal(f"no command {name!r}")
-        unknown = [key for key in args if key not in found.args]
-        if unknown:
-            return _refusal(f"{name}: no argument {', '.join(unknown)}")
+            yield _refusal('a request is {"command": NAME, "args": {...}}')
+            return
         try:
-            return json.dumps({"ok": True, "data": found.run(self._box, args)}).encode() + b"\n"
+            yield from _pieces(self._run(name, args))
         except (CommandError, ConfigError) as error:
-            return _refusal(str(error))
+            yield _refusal(str(error))
         except Exception:
             # The command-in edge: a defect of ours must cost one command, not the box.
             self._log.exception("command-error", command=name)
-            return _refusal("internal error, see the log of bngd")
+            yield _refusal("internal error, see the log of bngd")
+
+    def _run(self, name: str, args: Args) -> object:
+        found = self._commands.get(name)
+        if found is None:
+            raise CommandError(f"no command {name!r}")
+        unknown = [key for key in args if key not in found.args]
+        if unknown:
+            raise CommandError(f"{name}: no argument {', '.join(unknown)}")
+        return found.run(self._box, args)
+
+
+def _pieces(data: object) -> Iterator[bytes]:
+    if not isinstance(data, Iterator):
+        yield json.dumps({"ok": True, "data": data}).encode() + b"\n"
+        return
+    yield b'{"ok": true, "data": ['
+    separator = b""
+    while rows := list(islice(data, ROWS_AT_ONCE)):
+        yield separator + json.dumps(rows)[1:-1].encode()
+        separator = b", "
+    yield b"]}\n"
 
 
 def _refusal(text: str) -> bytes:
@@ -114,7 +148,10 @@ def _remove_dead(path: Path) -> None:
     """Remove a socket whose owner is gone. Raises: OSError when somebody answers."""
     if not path.exists():
         return
+    if not stat.S_ISSOCK(path.stat().st_mode):
+        raise OSError("there is a file that is no socket")
     with socket.socket(socket.AF_UNIX) as probe:
+        probe.settimeout(PROBE_TIMEOUT_S)
         try:
             probe.connect(str(path))
         except ConnectionRefusedError:

@@ -1,10 +1,14 @@
 """``show sessions``, ``show session``, ``terminate``."""
 
 import time
+from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import asdict
+from ipaddress import IPv4Address
 from typing import Any
 
 from bng.box import Box
+from bng.ethernet import Mac
 from bng.mgmt.registry import Args, CommandError, command
 from bng.mgmt.select import SELECTORS, port_name, select, text, vlans_of
 from bng.session.model import Session
@@ -12,9 +16,14 @@ from bng.session.model import Session
 
 @command("show sessions", *SELECTORS, summary="List sessions; selectors must all fit.")
 def show_sessions(box: Box, args: Args) -> object:
-    """Return one row for each session."""
+    """Return rows, one for each session; one that ends while they are read is left out."""
     now = time.monotonic()
-    return [_row(box, session, now) for session in select(box, args)]
+    table = box.manager.table
+    return (
+        _row(box, session, now)
+        for session in select(box, args)
+        if table.get(session.index, session.handle.generation) is session
+    )
 
 
 @command("show session", "session", summary="Everything about one session.")
@@ -79,10 +88,11 @@ def terminate(box: Box, args: Args) -> object:
 def _one(box: Box, wanted: str | None) -> Session:
     if wanted is None:
         raise CommandError("show session: say which: id, user, address or MAC")
+    names = {wanted, *_values(wanted)}
     found = [
         s
         for s in box.manager.table
-        if wanted in (s.acct_session_id, s.user_name, _str(s.ipv4_address), str(s.mac))
+        if not names.isdisjoint((s.acct_session_id, s.user_name, s.ipv4_address, s.mac))
     ]
     if not found:
         raise CommandError(f"no session {wanted!r}")
@@ -90,6 +100,13 @@ def _one(box: Box, wanted: str | None) -> Session:
         ids = ", ".join(s.acct_session_id for s in found)
         raise CommandError(f"{wanted!r} has several sessions: {ids}")
     return found[0]
+
+
+def _values(text: str) -> Iterator[IPv4Address | Mac]:
+    """Return what *text* is beside a name: an address, perhaps."""
+    for read in (IPv4Address, Mac.parse):
+        with suppress(ValueError):
+            yield read(text)
 
 
 def _row(box: Box, session: Session, now: float) -> dict[str, object]:
