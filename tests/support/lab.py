@@ -235,9 +235,10 @@ class Lab:
         self.wait("http", self._http_answers)
 
     def start_bng(self) -> None:
-        """Start the dataplane, then bngd, and wait until bngd answers bngctl."""
+        """Start the dataplane, then bngd, and wait until bngd and the routed port answer."""
         self.start_dataplane()
         self.start_bngd()
+        self.wait("bngd", self._neighbours_know_each_other)
 
     def start_dataplane(self) -> None:
         """Start bng-dataplane and wait for its socket."""
@@ -262,6 +263,11 @@ class Lab:
             if time.monotonic() > end:
                 raise LabError(f"{name} is not ready after {timeout_s} s\n{self.log(name)}")
             time.sleep(0.05)
+
+    def _neighbours_know_each_other(self) -> bool:
+        """Say whether ARP is done: the first packet to an unknown neighbour may be lost."""
+        ping = ("ping", "-c", "1", "-W", "1", "192.0.2.1")
+        return run(self.inet, *ping, check=False).returncode == 0
 
     def _is_listening(self, path: Path) -> bool:
         """Say whether the socket *path* is open, without connecting: it grants a lease."""

@@ -44,7 +44,10 @@ def _dialled(lab: Lab) -> str:
 def _through_nat(lab: Lab) -> None:
     """Ping the server, fetch its page, and see whom the server saw."""
     _title(f"alice pings {SERVER} on the internet side")
-    _show(run(lab.sub, "ping", "-c", "3", "-i", "0.2", SERVER).stdout)
+    replies = run(lab.sub, "ping", "-c", "3", "-i", "0.2", SERVER).stdout
+    _show(replies)
+    if " 0% packet loss" not in replies:
+        raise LabError("a ping was lost")
     _title(f"alice fetches http://{SERVER}/")
     page = run(lab.sub, "curl", "-fsS", "--max-time", "10", f"http://{SERVER}/").stdout
     _show(page)

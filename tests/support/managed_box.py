@@ -1,0 +1,100 @@
+"""A box in memory with everything that the management socket needs; and that socket, served."""
+
+import asyncio
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bng.aaa import users
+from bng.box import Box
+from bng.config import load
+from bng.io.journal import Journal
+from bng.io.loop import CoreLoop
+from bng.mgmt.server import ManagementServer
+from tests.support.memory_box import CONFIG, USERS, MemoryBox, memory_box
+from tests.support.toml import dump
+
+
+@dataclass(slots=True)
+class Managed:
+    """A box, its files in *directory*, the server that answers for it."""
+
+    directory: Path
+    memory: MemoryBox
+    box: Box
+    server: ManagementServer
+
+    @property
+    def socket(self) -> Path:
+        """Where it listens."""
+        return self.box.config.system.management_socket
+
+    def write(self, **tables: Any) -> None:
+        """Write bng.toml with *tables* in place of those of the box."""
+        _write(self.directory, tables)
+
+    def ask(self, command: str, **args: Any) -> dict[str, Any]:
+        """Return the answer to a command."""
+        return self.answer(json.dumps({"command": command, "args": args}).encode())
+
+    def answer(self, line: bytes) -> dict[str, Any]:
+        """Return the answer to a line; it must be one line of JSON."""
+        raw = b"".join(self.server.answer(line))
+        assert raw.index(b"\n") == len(raw) - 1
+        decoded: dict[str, Any] = json.loads(raw)
+        return decoded
+
+
+def _write(directory: Path, tables: dict[str, Any]) -> None:
+    system = {"run_dir": str(directory / "run")}
+    config = {**CONFIG, "system": system, **tables}
+    (directory / "bng.toml").write_text(dump(config))
+    (directory / "users.toml").write_text(dump({"user": USERS}))
+
+
+async def _managed(memory: MemoryBox, directory: Path) -> Managed:
+    _write(directory, {})
+    config = load(directory / "bng.toml")
+    box = Box(
+        config_path=directory / "bng.toml",
+        config=config,
+        dataplane=memory.dataplane,
+        ports={name: i for i, name in enumerate(memory.dataplane.port_names())},
+        manager=memory.manager,
+        access=memory.access,
+        executor=memory.executor,
+        journal=Journal(None),
+        dispatcher=memory.dispatcher,
+        loop=CoreLoop(memory.dispatcher, lambda: None),
+        users=users.load(config.aaa.users, config.known_to_users()),
+        started_at=memory.now,
+        draining=set(),
+    )
+    return Managed(directory, memory, box, ManagementServer(box))
+
+
+@contextmanager
+def managed_box(directory: Path) -> Iterator[tuple[asyncio.Runner, Managed]]:
+    """Yield a box that listens nowhere, and the runner whose loop is its own."""
+    with memory_box() as memory, asyncio.Runner() as runner:
+        yield runner, runner.run(_managed(memory, directory))
+
+
+@contextmanager
+def served_box(directory: Path) -> Iterator[Managed]:
+    """Yield a box whose management socket is served by a thread."""
+    with managed_box(directory) as (runner, managed):
+        loop = runner.get_loop()
+        runner.run(managed.server.start(managed.box.config.system))
+        thread = threading.Thread(target=loop.run_forever)
+        thread.start()
+        try:
+            yield managed
+        finally:
+            loop.call_soon_threadsafe(loop.stop)
+            thread.join()
+            runner.run(managed.server.stop())
