@@ -185,7 +185,8 @@ async def start(config_path: Path, config: Config, on_lost: Callable[[], None]) 
     executor = Executor(dataplane, journal, ppp.lcp_echo_interval_s, ppp.lcp_echo_failures)
     if ended := await end_leftovers(dataplane, executor):
         log.warning("leftover-sessions-ended", count=ended)
-    kernel.set_up_taps(settings.taps(config), [(r.prefix, r.via) for r in config.route])
+    routes = [(route.prefix, route.via) for route in config.route]
+    await asyncio.to_thread(kernel.set_up_taps, settings.taps(config), routes)
     fresh, stale = dataplane.discard_stale_punts(time.monotonic_ns())
 
     now = time.monotonic()

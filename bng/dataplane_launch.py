@@ -22,7 +22,7 @@ EXIT_CONFIG = 78
 def binary() -> Path:
     """Return where the C program is: next to its package, unless the environment says."""
     told = os.environ.get(BINARY_VARIABLE)
-    return Path(told) if told else Path(dataplane.__file__).parent / "bng-dataplane"
+    return Path(told) if told else dataplane.program()
 
 
 def command_line(arguments: Sequence[str]) -> list[str]:
@@ -42,6 +42,9 @@ def main() -> None:
     except ConfigError as error:
         print(error, file=sys.stderr)
         raise SystemExit(EXIT_CONFIG) from None
+    except FileNotFoundError as error:
+        print(error, file=sys.stderr)
+        raise SystemExit(os.EX_UNAVAILABLE) from None
     try:
         os.execv(command[0], command)  # noqa: S606 - no shell: that is the point
     except OSError as error:

@@ -44,7 +44,7 @@ def attached(count: int) -> Iterator[Dataplane]:
         path = Path(directory, "dataplane.sock")
         addresses = [f"--nat-address=198.51.{i // 256}.{i % 256}" for i in range(count // 120 + 1)]
         argv = [
-            str(Path(dataplane.__file__).parent / "bng-dataplane"),
+            str(dataplane.program()),
             f"--socket={path}",
             "--workers=0",
             f"--sessions={count}",
