@@ -42,7 +42,7 @@ static inline uint32_t packet_address(const struct tables *t, const struct pkt *
 
 static inline uint32_t block_of(const struct tables *t, uint32_t address, be16 port)
 {
-	return address << nat44_block_bits(t->nat) | ntoh16(port) >> t->nat->block_shift;
+	return address << nat44_block_bits(t->nat) | (uint32_t)ntoh16(port) >> t->nat->block_shift;
 }
 
 static inline void parse(struct worker *w, struct pkt *p, struct nat44_packet *out)
