@@ -1,0 +1,258 @@
+"""A router lab: bng-dataplane alone between two hosts, without bngd or subscribers.
+
+    namespace PREFIX-a           PREFIX-bng                        PREFIX-b
+    +---------------+   +----------------------------+   +---------------+
+    | e 10.9.0.2/24 |---| wan0   bng-dataplane  wan1 |---| e 10.8.0.2/24 |
+    +---------------+   | TAP bng-wan0   10.9.0.1/24 |   +---------------+
+                        | TAP bng-wan1   10.8.0.1/24 |
+                        +----------------------------+
+
+The kernel of the bng namespace has ip_forward=1, and the veth pairs keep all their offloads. The
+arena is read through the same binding as bngd's.
+"""
+
+import contextlib
+import json
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from ipaddress import IPv4Address
+from pathlib import Path
+from types import TracebackType
+from typing import Any, NamedTuple
+
+import dataplane
+from dataplane.binding import Dataplane, lib
+from tests.support.netns import command, processes, run
+
+PROGRAM = Path(dataplane.__file__).parent / "bng-dataplane"
+SIDES = ("a", "bng", "b")
+HOST_A, BOX_A = "10.9.0.2", "10.9.0.1"
+HOST_B, BOX_B = "10.8.0.2", "10.8.0.1"
+WAN0, TAP0, WAN1, TAP1 = range(4)
+
+ROUTED_PORTS = (
+    "--port=name=wan0,if=wan0,driver=af_packet,role=routed,mtu=1500,tap=bng-wan0",
+    "--port=name=wan1,if=wan1,driver=af_packet,role=routed,mtu=1500,tap=bng-wan1",
+)
+
+KINDS = {
+    0: "free",
+    1: "neighbour",
+    2: "glean",
+    3: "local",
+    4: "gateway",
+    5: "nat-pool",
+    6: "blackhole",
+    7: "unreachable",
+    8: "prohibit",
+}
+
+
+class Leaf(NamedTuple):
+    """What the FIB says of an address: adjacency kind, port, next hop, prefix length."""
+
+    kind: str
+    port: int
+    next_hop: str
+    length: int
+
+
+def until(condition: Callable[[], Any], what: str, timeout_s: float = 5.0) -> None:
+    """Wait for *condition*. Raises: AssertionError naming *what* when it does not come true."""
+    end = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < end, f"after {timeout_s} s still not: {what}"
+        time.sleep(0.02)
+
+
+class RouterLab:
+    """Three namespaces and one bng-dataplane; a context manager."""
+
+    def __init__(self, prefix: str, directory: Path, ports: tuple[str, ...] = ROUTED_PORTS) -> None:
+        self.prefix = prefix
+        self.ports = ports
+        self.log = directory / "dataplane.log"
+        self.socket = directory / "dataplane.socket"
+        self.process: subprocess.Popen[bytes] | None = None
+        self._arena: Dataplane | None = None
+
+    def __enter__(self) -> "RouterLab":
+        try:
+            self._build()
+        except BaseException:
+            self.down()
+            raise
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.down()
+        if self.log.exists():
+            print(f"--- {self.log.name}\n{self.log.read_text(errors='replace')}")
+
+    def netns(self, side: str) -> str:
+        """Return the name of a side's namespace."""
+        return f"{self.prefix}-{side}"
+
+    def run(self, side: str, *argv: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+        """Run a command on one side."""
+        return run(self.netns(side), *argv, check=check)
+
+    def ip(self, side: str, words: str) -> None:
+        """Run ``ip`` with *words* on one side."""
+        self.run(side, "ip", *words.split())
+
+    def _build(self) -> None:
+        for side in SIDES:
+            run(None, "ip", "netns", "add", self.netns(side))
+            self.ip(side, "link set lo up")
+        for port, side, host, box in (("wan0", "a", HOST_A, BOX_A), ("wan1", "b", HOST_B, BOX_B)):
+            peer = f"peer name e netns {self.netns(side)}"
+            self.ip("bng", f"link add {port} type veth {peer}")
+            self.ip(side, f"addr add {host}/24 dev e")
+            self.ip(side, "link set e up")
+            self.ip(side, f"route add default via {box}")
+        self.run("bng", "sh", "-c", "echo 1 >/proc/sys/net/ipv4/ip_forward")
+
+    # ---- the process ----
+
+    def start(self, *, addresses: bool = True) -> None:
+        """Start the dataplane, wait until it is ready, put the addresses on the TAPs."""
+        assert self.launch() is None, self.log.read_text()
+        if addresses:
+            self.ip("bng", f"addr replace {BOX_A}/24 dev bng-wan0")
+            self.ip("bng", f"addr replace {BOX_B}/24 dev bng-wan1")
+            until(lambda: self.leaf(BOX_A) and self.leaf(BOX_B), "own addresses mirrored")
+
+    def launch(self) -> int | None:
+        """Start the dataplane; return its exit status, None when it is ready and runs on."""
+        argv = [str(PROGRAM), f"--socket={self.socket}", "--workers=-", "--sessions=64"]
+        argv += ["--hugepages=off", *self.ports]
+        with self.log.open("wb") as log:
+            self.process = subprocess.Popen(
+                command(self.netns("bng"), argv), stdout=log, stderr=subprocess.STDOUT
+            )
+        process = self.process
+        until(
+            lambda: process.poll() is not None or b"event=ready" in self.log.read_bytes(),
+            "dataplane ready, or gone",
+            timeout_s=20,
+        )
+        return process.poll()
+
+    def stop(self, how: signal.Signals = signal.SIGTERM) -> int:
+        """End the dataplane; return its exit status."""
+        self.detach()
+        assert self.process is not None
+        self.process.send_signal(how)
+        status = self.process.wait(10)
+        self.process = None
+        return status
+
+    def down(self) -> None:
+        """Stop everything; safe to repeat."""
+        self.detach()
+        if self.process is not None and self.process.poll() is None:
+            self.process.kill()
+            self.process.wait(10)
+        for side in SIDES:
+            for pid in processes(self.netns(side)):
+                run(None, "kill", "-9", str(pid), check=False)
+            run(None, "ip", "netns", "del", self.netns(side), check=False)
+
+    # ---- the arena ----
+
+    @property
+    def arena(self) -> Dataplane:
+        """The attached arena."""
+        if self._arena is None:
+            self._arena = Dataplane.attach(str(self.socket))
+        return self._arena
+
+    def detach(self) -> None:
+        """Give the arena back."""
+        if self._arena is not None:
+            self._arena.close()
+            self._arena = None
+
+    def _raw_leaf(self, address: str) -> int:
+        root = self.arena._section("uint32_t *", lib.SECTION_FIB4_ROOT)
+        pages = self.arena._section("uint32_t *", lib.SECTION_FIB4_PAGE)
+        number = int(IPv4Address(address))
+        leaf = int(root[number >> 16])
+        for shift in (8, 0):
+            if leaf & 1 << 31:
+                leaf = int(pages[(leaf & 0x7FFFFFFF) << 8 | number >> shift & 0xFF])
+        return leaf
+
+    def leaf(self, address: str) -> Leaf | None:
+        """Look *address* up as a worker does; None: no route."""
+        leaf = self._raw_leaf(address)
+        if not leaf:
+            return None
+        adjacency = self._adjacency(leaf)
+        next_hop = IPv4Address(int(adjacency.address).to_bytes(4, "little"))
+        return Leaf(KINDS[adjacency.kind], adjacency.port, str(next_hop), leaf >> 22 & 63)
+
+    def rewrite(self, address: str) -> str:
+        """Return the destination MAC of what leaves for *address*."""
+        return bytes(self._adjacency(self._raw_leaf(address)).rewrite)[:6].hex(":")
+
+    def _adjacency(self, leaf: int) -> Any:
+        assert leaf >> 28 == 1, f"{leaf:#x} is no adjacency"
+        return self.arena._section("struct adjacency *", lib.SECTION_ADJACENCY)[leaf & 0x3FFFFF]
+
+    def waits_for(self, address: str, leaf: Leaf | None) -> None:
+        """Wait until the FIB says *leaf* of *address*."""
+        until(lambda: self.leaf(address) == leaf, f"{address}: {leaf}, is {self.leaf(address)}")
+
+    # ---- hosts ----
+
+    def mac(self, side: str, device: str) -> str:
+        """Return a device's MAC."""
+        return str(self.link(side, device)["address"])
+
+    def link(self, side: str, device: str) -> dict[str, Any]:
+        """Return what ``ip -json link show`` says of a device."""
+        found: list[dict[str, Any]] = json.loads(
+            self.run(side, "ip", "-json", "link", "show", device).stdout
+        )
+        return found[0]
+
+    def ping(self, side: str, address: str, *words: str) -> bool:
+        """Ping *address* once, or as *words* say; True when all were answered."""
+        argv = ("ping", "-n", "-q", "-W", "2", *(words or ("-c", "1")), address)
+        done = self.run(side, *argv, check=False)
+        return done.returncode == 0 and " 0% packet loss" in done.stdout
+
+    def kernel_counter(self, name: str) -> int:
+        """Return a counter of the kernel of the bng namespace, such as IpForwDatagrams."""
+        done = self.run("bng", "nstat", "-asz", "--json", name)
+        return int(json.loads(done.stdout)["kernel"][name])
+
+    @contextlib.contextmanager
+    def background(self, side: str, *argv: str, ready: str = "") -> Iterator[subprocess.Popen[str]]:
+        """Run a program while the block lasts; wait first for a line with *ready*."""
+        process = subprocess.Popen(
+            command(self.netns(side), argv),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        try:
+            if ready:
+                assert process.stdout is not None
+                line = next((text for text in process.stdout if ready in text), "")
+                assert line, f"{argv[0]} did not start"
+            yield process
+        finally:
+            process.kill()
+            process.wait(10)
+            assert process.stdout is not None
+            process.stdout.close()
