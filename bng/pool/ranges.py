@@ -1,0 +1,63 @@
+"""Ranges of IPv4 addresses, and what is left of them after exclusions."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv4Network
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Ipv4Range:
+    """The addresses from *first* to *last*, both included. Raises: ValueError when empty."""
+
+    first: IPv4Address
+    last: IPv4Address
+
+    def __post_init__(self) -> None:
+        if self.last < self.first:
+            raise ValueError(f"{self.first}-{self.last} ends before it starts")
+
+    @classmethod
+    def parse(cls, text: str) -> "Ipv4Range":
+        """Read ``192.0.2.0/24``, ``192.0.2.10-192.0.2.20`` or ``192.0.2.1``.
+
+        A prefix is all its addresses: on a PPP link none of them is special. Raises: ValueError.
+        """
+        if "-" in text:
+            first, _, last = text.partition("-")
+            return cls(IPv4Address(first.strip()), IPv4Address(last.strip()))
+        network = IPv4Network(text.strip())
+        return cls(network[0], network[-1])
+
+    def __str__(self) -> str:
+        return f"{self.first}-{self.last}"
+
+
+Segment = tuple[int, int]  # first and last address
+
+
+def segments(ranges: Iterable[Ipv4Range], exclude: Iterable[Ipv4Range]) -> list[Segment]:
+    """Return *ranges* without *exclude* as disjoint segments in ascending order."""
+    left: list[Segment] = []
+    holes = _merged(exclude)
+    for first, last in _merged(ranges):
+        start = first
+        for hole_first, hole_last in holes:
+            if hole_last < start or hole_first > last:
+                continue
+            if start < hole_first:
+                left.append((start, hole_first - 1))
+            start = hole_last + 1
+        if start <= last:
+            left.append((start, last))
+    return left
+
+
+def _merged(ranges: Iterable[Ipv4Range]) -> list[Segment]:
+    merged: list[Segment] = []
+    for item in sorted(ranges):
+        first, last = int(item.first), int(item.last)
+        if merged and first <= merged[-1][1] + 1:
+            merged[-1] = (merged[-1][0], max(last, merged[-1][1]))
+        else:
+            merged.append((first, last))
+    return merged
