@@ -181,14 +181,17 @@ static inline uint16_t dispatch(struct worker *w, struct pkt *p, struct nat44_pa
 
 static void process(struct worker *w, struct pkt **pkts, uint16_t n, uint16_t *next)
 {
-	struct nat44_packet packets[VECTOR_SIZE];
-	for (uint16_t i = 0; i < n; i++)
-		parse(w, pkts[i], &packets[i]);
-	for (uint16_t i = 0; i < n; i++)
-		if (packets[i].kind == NAT44_FLOW)
-			prefetch_session(w->t, pkts[i], packets[i].flow.port);
-	for (uint16_t i = 0; i < n; i++)
-		next[i] = dispatch(w, pkts[i], &packets[i]);
+	struct nat44_packet packets[NAT44_GROUP];
+	for (uint16_t done = 0; done < n; done = (uint16_t)(done + NAT44_GROUP)) {
+		uint16_t group = nat44_group(n, done);
+		for (uint16_t i = 0; i < group; i++)
+			parse(w, pkts[done + i], &packets[i]);
+		for (uint16_t i = 0; i < group; i++)
+			if (packets[i].kind == NAT44_FLOW)
+				prefetch_session(w->t, pkts[done + i], packets[i].flow.port);
+		for (uint16_t i = 0; i < group; i++)
+			next[done + i] = dispatch(w, pkts[done + i], &packets[i]);
+	}
 }
 
 NODE(nat44_out2in) = {

@@ -33,6 +33,15 @@ struct nat44_packet {
 	uint8_t kind; /* enum nat44_kind */
 };
 
+/* Packets parsed, and their lines prefetched, before the first of them is translated. */
+enum { NAT44_GROUP = 32 };
+
+/* How many of n packets are in the group that starts at `done`. */
+static inline uint16_t nat44_group(uint16_t n, uint16_t done)
+{
+	return (uint16_t)(n - done < NAT44_GROUP ? n - done : NAT44_GROUP);
+}
+
 enum {
 	ICMP4_TIMESTAMP = 13,
 	ICMP4_TIMESTAMP_REPLY = 14,
