@@ -169,7 +169,10 @@ class PoolMachine(RuleBasedStateMachine):
         for address in self.used:
             self.pools.release(address, self.now)
         for _ in range(4 * len(ADDRESSES)):  # each deadline must lead somewhere
-            self.pools.expire(self.pools.next_deadline() or self.now)
+            deadline = self.pools.next_deadline()
+            if deadline is None:
+                break
+            self.pools.expire(deadline)
         assert self.pools.next_deadline() is None
         assert all(stats.free == stats.size for stats in self.pools.stats().values())
         assert self.pools.used_outside() == 0

@@ -201,7 +201,10 @@ class DiscoveryMachine(RuleBasedStateMachine):
         for session in [*self.live.values(), *self.closing.values()]:
             self.core.release(session.line, session.session_id, self.now)
         for _ in range(1000):  # each deadline must lead somewhere
-            self.now = max(self.now, self.core.next_deadline() or 0.0)
+            deadline = self.core.next_deadline()
+            if deadline is None:
+                break
+            self.now = max(self.now, deadline)
             self.core.tick(self.now)
         assert self.core.next_deadline() is None
         assert not any(self.core.stats().values())
