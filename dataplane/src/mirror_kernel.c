@@ -93,10 +93,10 @@ static void tap_link(struct mirror *m, uint8_t tap, unsigned flags)
 	if (usable == m->usable[routed])
 		return;
 	m->usable[routed] = usable;
-	if (usable)
-		m->resync = true; /* routes that the kernel kept while there was no carrier */
-	else
+	if (!usable)
 		rib_del_port(m->rib, routed);
+	m->resync =
+		true; /* for routes that the kernel keeps: over this link, or another next hop */
 }
 
 static void link_message(struct mirror *m, const struct nlmsghdr *nlh)
