@@ -101,10 +101,8 @@ void arena_plan(const struct options *o, uint32_t n_nodes, struct arena_header *
 	h->size = round_up(sizeof(*h), ALIGN_SECTION);
 	section(h, SECTION_WORKER, sizeof(struct worker_shared), h->n_workers);
 	section(h, SECTION_NODE, sizeof(struct node_name), n_nodes);
-	section(h, SECTION_EDGE_COUNTER, (uint64_t)n_nodes * MAX_EDGES * sizeof(uint64_t),
-		h->n_workers);
-	section(h, SECTION_NODE_RUNTIME,
-		round_up((uint64_t)n_nodes * sizeof(struct node_runtime), 64), h->n_workers);
+	section(h, SECTION_EDGE_COUNTER, MAX_NODES * MAX_EDGES * sizeof(uint64_t), h->n_workers);
+	section(h, SECTION_NODE_RUNTIME, MAX_NODES * sizeof(struct node_runtime), h->n_workers);
 	section(h, SECTION_PORT, sizeof(struct port_shared), h->n_ports);
 	section(h, SECTION_ACCESS_RANGE, MAX_ACCESS_RANGES * sizeof(struct access_range),
 		h->n_ports);

@@ -1,0 +1,264 @@
+"""The process bng-dataplane by itself: start, stop, attach, wake-ups. No frame is sent.
+
+test process ---- unix socket, arena ---- bng-dataplane, ports in memory (a namespace of its own)
+"""
+
+import os
+import re
+import select
+import signal
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from dataplane import program
+from dataplane.binding import COMMAND, AttachError, CommandType, Dataplane, lib
+
+_TIMEOUT_S = 20.0
+_HOLDER = """
+import sys, time
+from dataplane.binding import Dataplane
+dp = Dataplane.attach(sys.argv[1])
+print("attached", flush=True)
+time.sleep(60)
+"""
+
+
+class Process:
+    """A bng-dataplane with two workers and one access port in memory."""
+
+    def __init__(self, directory: Path, *args: str) -> None:
+        self.socket = str(directory / "dataplane.sock")
+        self._log = directory / "dataplane.log"
+        with self._log.open("wb") as log:
+            self.process = subprocess.Popen(
+                ["unshare", "--net", str(program()), f"--socket={self.socket}", *args],
+                stderr=log,
+            )
+
+    @property
+    def log(self) -> str:
+        return self._log.read_text()
+
+    def wait_for(self, text: str) -> None:
+        end = time.monotonic() + _TIMEOUT_S
+        while text not in self.log:
+            assert self.process.poll() is None, self.log
+            assert time.monotonic() < end, f"no {text!r} in: {self.log}"
+            time.sleep(0.01)
+
+    def stop(self) -> int:
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(_TIMEOUT_S)
+
+    def cpu_s(self) -> float:
+        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rsplit(")", 1)[1].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+@pytest.fixture
+def process(tmp_path: Path) -> Iterator[Process]:
+    running = Process(
+        tmp_path,
+        "--hugepages=off",
+        "--sessions=64",
+        "--workers=-,-",
+        "--port=name=acc0,driver=gen,role=access",
+    )
+    running.wait_for("event=ready")
+    yield running
+    if running.process.poll() is None:
+        running.process.kill()
+        running.process.wait()
+
+
+def nop(cookie: int) -> bytes:
+    return COMMAND.pack(CommandType.NOP, 0, 0, 0, 0, cookie, b"")
+
+
+def wait_for_completion(dp: Dataplane, group: int) -> int:
+    """Return the cookie of the next completion, sleeping as bngd does."""
+    end = time.monotonic() + _TIMEOUT_S
+    while time.monotonic() < end:
+        if done := dp.completions(group):
+            dp.awake()
+            return done[0].cookie
+        if dp.sleep():
+            select.select([dp.event_fd], [], [], _TIMEOUT_S)
+            os.read(dp.event_fd, 8)
+    raise AssertionError("no completion")
+
+
+def test_sigterm_ends_it_cleanly(process: Process) -> None:
+    assert Path(process.socket).exists()
+    assert process.stop() == 0
+    assert "event=stopped" in process.log
+    assert not Path(process.socket).exists()
+
+
+def test_a_second_bngd_is_refused_and_told_who_holds_the_lease(process: Process) -> None:
+    first = Dataplane.attach(process.socket)
+    with pytest.raises(AttachError, match=rf"\(pid {os.getpid()}\) holds the lease"):
+        Dataplane.attach(process.socket)
+    assert first.header.lease_pid == os.getpid()
+    first.close()
+    Dataplane.attach(process.socket).close()
+
+
+def test_a_killed_bngd_loses_the_lease(process: Process) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", _HOLDER, process.socket], stdout=subprocess.PIPE
+    ) as holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == b"attached\n"
+        with pytest.raises(AttachError, match=rf"pid {holder.pid}"):
+            Dataplane.attach(process.socket)
+        holder.kill()
+        holder.wait()
+    after = Dataplane.attach(process.socket)
+    assert after.header.lease_pid == os.getpid()
+    after.close()
+
+
+def test_ring_positions_are_resumed_by_the_next_bngd(process: Process) -> None:
+    first = Dataplane.attach(process.socket)
+    for cookie in (1, 2, 3):
+        first.command(0, nop(cookie))
+    first.flush()
+    assert wait_for_completion(first, 0) == 1
+    first.command(0, nop(4))
+    first.flush()
+    first.close()
+    time.sleep(0.1)
+    second = Dataplane.attach(process.socket)
+    second.command(0, nop(5))
+    second.flush()
+    cookies: list[int] = []
+    end = time.monotonic() + _TIMEOUT_S
+    while (not cookies or cookies[-1] != 5) and time.monotonic() < end:
+        cookies += [c.cookie for c in second.completions(0)]
+    # What the first took in its last batch is gone with it; nothing comes twice or out of order.
+    assert cookies == list(range(cookies[0], 6))
+    assert 2 <= cookies[0] <= 4
+    second.close()
+
+
+@pytest.mark.parametrize("group", [0, 1, 2])
+def test_every_group_answers_a_command(process: Process, group: int) -> None:
+    dp = Dataplane.attach(process.socket)
+    dp.command(group, nop(77))
+    dp.flush()
+    assert wait_for_completion(dp, group) == 77
+    dp.close()
+
+
+def latency_s(dp: Dataplane, *, kick: bool) -> float:
+    time.sleep(0.005)  # asleep again: it spins for 50 us only
+    start = time.monotonic()
+    if kick:
+        dp.command(0, nop(1))
+        dp.flush()
+    else:
+        record = nop(1)
+
+        assert lib.binding_push(dp._binding, 0, 0, record, len(record), 1) == 1
+    wait_for_completion(dp, 0)
+    return time.monotonic() - start
+
+
+def test_a_command_wakes_a_sleeping_worker(process: Process) -> None:
+    dp = Dataplane.attach(process.socket)
+    woken = statistics.median(latency_s(dp, kick=True) for _ in range(51))
+    left_alone = statistics.median(latency_s(dp, kick=False) for _ in range(51))
+    print(f"command to completion: woken {woken * 1e6:.0f} us, left {left_alone * 1e6:.0f} us")
+    assert woken < left_alone / 2
+    dp.close()
+
+
+def test_no_wake_up_is_lost_in_a_thousand(process: Process) -> None:
+    dp = Dataplane.attach(process.socket)
+    for cookie in range(1000):
+        dp.command(cookie % 3, nop(cookie))
+        dp.flush()
+        assert wait_for_completion(dp, cookie % 3) == cookie
+    dp.close()
+
+
+def test_idle_workers_sleep_and_their_epochs_go_on(process: Process) -> None:
+    dp = Dataplane.attach(process.socket)
+    epochs = [dp.workers[w].epoch for w in range(2)]
+    before = process.cpu_s()
+    time.sleep(2)
+    assert (process.cpu_s() - before) / 2 <= 0.03
+    for worker in range(2):
+        assert dp.workers[worker].epoch > epochs[worker]
+    dp.close()
+
+
+def test_access_ranges_are_replaced_while_workers_run(process: Process) -> None:
+    dp = Dataplane.attach(process.socket)
+    ranges = b"".join(i.to_bytes(2, "little") * 2 + bytes(4) for i in range(1, 4))
+    head = COMMAND.pack(CommandType.ACCESS_SET, 0, 0, 0, 0, 9, bytes([0] * 4 + [3, 0, 0, 0]))
+    dp.command(2, head + ranges)
+    dp.flush()
+    assert wait_for_completion(dp, 2) == 9
+    assert dp.ports[0].n_access_ranges == 3
+    dp.close()
+
+
+def test_too_little_memory_is_an_error_at_start(tmp_path: Path) -> None:
+    small = tmp_path / "small"
+    small.mkdir()
+    script = f"mount -t tmpfs -o size=1m none {small} && exec {program()} "
+    script += f"--hugepages=off --arena-dir={small} --socket={tmp_path}/s"
+    done = subprocess.run(
+        ["unshare", "--net", "--mount", "sh", "-c", script],
+        capture_output=True, text=True, timeout=_TIMEOUT_S, check=False,
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert re.search(r"event=arena-failed bytes=\d{8,} .*No space left", done.stderr)
+
+
+def test_check_prints_the_sizes_and_allocates_nothing() -> None:
+    done = subprocess.run(
+        [program(), "--check", "--sessions=1000000"], capture_output=True, text=True, check=True
+    )
+    lines = dict(re.findall(r"^section=(\S+) .*bytes=(\d+)$", done.stdout, re.MULTILINE))
+    total = int(re.search(r"^total=(\d+)", done.stdout, re.MULTILINE)[1])  # type: ignore[index]
+    assert int(lines["session-in"]) == 64_000_000
+    assert sum(map(int, lines.values())) <= total <= sum(map(int, lines.values())) + 4096 * 30
+
+
+@pytest.mark.parametrize(
+    ("args", "text"),
+    [
+        (["--port=name=a,role=access,mtu=9x"], "--port mtu 9x: not a number in 68..1920"),
+        (["--port=name=a"], "--port a: needs name= and role="),
+        (["--port=name=a,role=core"], "--port role core: neither access nor routed"),
+        (["--port=name=a,role=access", "--port=name=a,role=access"], "--port a: name taken"),
+        (["--port=name=a,role=access,tap=b"], "--port tap b: only a routed port has a TAP"),
+        (["--port=name=a,role=access,worker=1"], "--port a: worker= names no worker"),
+        (["--access=port=x,outer=any"], "--access port x: no such port before it"),
+        (
+            ["--port=name=a,role=access", "--access=port=a,outer=9-8"],
+            "--access outer 9-8: VIDs are 1..4094, lowest first",
+        ),
+        (["--nat-address=203.0.113"], "--nat-address 203.0.113: not an IPv4 address"),
+        (["--nat-block-size=100"], "--nat-block-size 100: not a power of two"),
+        (["--nat-timeout=dns=5"], "--nat-timeout dns: not udp, tcp, tcp-trans or icmp"),
+        (["--workers=0,x"], "--workers x: not a number"),
+        (["--hugepages=maybe"], "--hugepages maybe: not auto, on or off"),
+        (["--sessions=-1"], "--sessions -1: not a number"),
+        (["stray"], "stray: no such argument"),
+        (["--no-such"], "unrecognized option"),
+    ],
+)
+def test_wrong_usage_names_the_option_and_its_value(args: list[str], text: str) -> None:
+    done = subprocess.run([program(), *args], capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert text in done.stderr
