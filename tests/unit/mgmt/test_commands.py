@@ -1,0 +1,211 @@
+"""What each command says and does, on a box with real sessions."""
+
+from typing import Any
+
+import pytest
+
+from bng.cli import sessions as cli_sessions
+from bng.mgmt import server as server_module
+from bng.session.model import Cause, State
+from tests.support.managed_box import Managed
+
+
+def users(answer: dict[str, Any]) -> list[str]:
+    assert answer["ok"] is True, answer
+    return [row["user"] for row in answer["data"]]
+
+
+BOTH = ["user00001", "user00002"]
+
+
+@pytest.mark.parametrize(
+    ("args", "expected"),
+    [
+        ({}, BOTH),
+        ({"user": "user00002"}, ["user00002"]),
+        ({"user": "USER00002"}, []),
+        ({"mac": "02:b0:00:00:00:01"}, ["user00001"]),
+        ({"mac": "02B0.0000.0001"}, ["user00001"]),
+        ({"vlan": "100.7"}, ["user00002"]),
+        ({"vlan": ""}, ["user00001"]),
+        ({"port": "acc0"}, BOTH),
+        ({"port": "wan0"}, []),
+        ({"state": "up"}, BOTH),
+        ({"state": "setup"}, []),
+        ({"id": "00000001-"}, []),
+        ({"user": "user00001", "vlan": "100.7"}, []),
+    ],
+    ids=str,
+)
+def test_selectors_must_all_fit(still: Managed, args: dict[str, str], expected: list[str]) -> None:
+    assert users(still.ask("show sessions", **args)) == expected
+
+
+def test_a_session_is_found_by_its_own_id_and_address(still: Managed) -> None:
+    for row in still.ask("show sessions")["data"]:
+        for key in ("id", "address"):
+            assert users(still.ask("show sessions", **{key: row[key]})) == [row["user"]]
+
+
+@pytest.mark.parametrize(
+    ("args", "error"),
+    [
+        ({"mac": "02:b0"}, "mac: not an Ethernet address: '02:b0'"),
+        ({"address": "100.64.0"}, "address: not an IPv4 address: '100.64.0'"),
+        ({"port": "acc7"}, "port: no port 'acc7'"),
+        ({"state": "dead"}, "state: one of setup, waiting, ready, up, paused, ending"),
+    ],
+)
+def test_a_value_that_no_session_can_have_is_refused(
+    still: Managed, args: dict[str, str], error: str
+) -> None:
+    assert still.ask("show sessions", **args) == {"ok": False, "error": error}
+
+
+def test_rows_have_the_keys_that_bngctl_sorts_by(still: Managed) -> None:
+    rows = still.ask("show sessions")["data"]
+    assert [tuple(row) for row in rows] == [cli_sessions.KEYS] * 2
+
+
+def test_a_session_that_ends_while_the_rows_are_read_is_left_out(
+    dialled: Managed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server_module, "ROWS_AT_ONCE", 1)
+    memory = dialled.memory
+    first, second = memory.manager.table
+    pieces = dialled.server.answer(b'{"command": "show sessions"}')
+    head = next(pieces) + next(pieces)
+    memory.manager.end(second, Cause.NAS_REQUEST, "", memory.now)
+    memory.run(0.1)
+    assert memory.manager.table.count == 1
+    assert first.acct_session_id.encode() in head
+    assert second.acct_session_id.encode() not in b"".join(pieces)
+
+
+@pytest.mark.parametrize("key", ["id", "user", "address", "mac"])
+def test_show_session_finds_it_by_any_of_its_names(still: Managed, key: str) -> None:
+    row = still.ask("show sessions", user="user00002")["data"][0]
+    data = still.ask("show session", session=row[key])["data"]
+    assert (data["user"], data["vlan"], data["gateway"]) == ("user00002", "100.7", "100.64.0.1")
+    assert data["pppoe_session_id"] > 0
+    assert data["nat_address"].startswith("198.51.100.")
+    assert data["routes"] == [f"{row['address']}/32"]
+
+
+def test_show_session_knows_every_section_of_bngctl(still: Managed) -> None:
+    data = still.ask("show session", session="user00001")["data"]
+    placed = {key for keys in cli_sessions.SECTIONS.values() for key in keys}
+    assert set(data) == placed | {"profile", "not_enforced"}
+
+
+@pytest.mark.parametrize(
+    ("args", "error"),
+    [
+        ({}, "show session: say which: id, user, address or MAC"),
+        ({"session": "nobody"}, "no session 'nobody'"),
+        ({"session": ""}, "no session ''"),
+    ],
+)
+def test_show_session_of_none_is_refused(still: Managed, args: dict[str, str], error: str) -> None:
+    assert still.ask("show session", **args) == {"ok": False, "error": error}
+
+
+def test_terminate_ends_whom_it_names_and_nobody_else(dialled: Managed) -> None:
+    assert dialled.ask("terminate", user="user00001")["data"] == {"terminated": 1}
+    dialled.memory.run(10.0)
+    assert users(dialled.ask("show sessions")) == ["user00002"]
+
+
+def test_terminate_all_ends_all(dialled: Managed) -> None:
+    assert dialled.ask("terminate", all=True)["data"] == {"terminated": 2}
+    dialled.memory.run(10.0)
+    assert users(dialled.ask("show sessions")) == []
+
+
+@pytest.mark.parametrize("args", [{}, {"all": False}, {"all": "yes"}], ids=str)
+def test_terminate_without_a_selector_wants_all(still: Managed, args: dict[str, Any]) -> None:
+    answer = still.ask("terminate", **args)
+    assert answer == {"ok": False, "error": "terminate: say which sessions, or --all"}
+
+
+def test_terminate_of_nobody_is_refused(still: Managed) -> None:
+    answer = still.ask("terminate", user="nobody")
+    assert answer == {"ok": False, "error": "terminate: no such session"}
+
+
+def test_drain_says_how_many_will_end_and_undrain_takes_it_back(dialled: Managed) -> None:
+    assert dialled.ask("drain", port="acc0")["data"] == {"ending": 2}
+    assert dialled.ask("show version")["data"]["draining"] == ["acc0"]
+    assert dialled.ask("undrain", port="acc0")["data"] == {}
+    assert dialled.ask("show version")["data"]["draining"] == []
+
+
+@pytest.mark.parametrize("port", ["wan0", "nix", ""])
+def test_only_access_ports_drain(still: Managed, port: str) -> None:
+    for name in ("drain", "undrain"):
+        answer = still.ask(name, port=port)
+        assert answer == {"ok": False, "error": f"drain: no access port {port!r}"}
+
+
+def test_reload_applies_what_is_live_and_names_what_is_not(dialled: Managed) -> None:
+    dialled.write(ppp={"max_failure": 7}, dataplane={"max_sessions": 2_000})
+    data = dialled.ask("reload")["data"]
+    assert data["applied"] == ["ppp.max_failure"]
+    assert data["not_applied"] == [{"key": "dataplane.max_sessions", "needs": "restart dataplane"}]
+    assert data["users"] == 64
+    assert users(dialled.ask("show sessions")) == BOTH
+
+
+def test_reload_of_a_wrong_file_changes_nothing_and_says_where(dialled: Managed) -> None:
+    before = dialled.box.config
+    dialled.write(ppp={"max_failure": 7, "bogus": 1})
+    answer = dialled.ask("reload")
+    assert answer["ok"] is False
+    assert "ppp.bogus" in answer["error"]
+    assert dialled.box.config is before
+
+
+def test_a_held_off_client_is_shown_and_cleared(dialled: Managed) -> None:
+    memory = dialled.memory
+    memory.subscriber(3, password="wrong").start(memory.now)
+    memory.run(1.0)
+    dialled.box.loop.now = lambda: memory.now  # type: ignore[method-assign]
+    (row,) = dialled.ask("show holdoffs")["data"]
+    assert (row["port"], row["mac"], row["failures"]) == ("acc0", "02:b0:00:00:00:03", 1)
+    assert dialled.ask("clear holdoffs", mac="02:b0:00:00:00:04")["data"] == {"cleared": 0}
+    assert dialled.ask("clear holdoffs", mac=row["mac"])["data"] == {"cleared": 1}
+    assert dialled.ask("show holdoffs")["data"] == []
+
+
+def test_show_counters_counts_the_sessions_and_what_they_hold(still: Managed) -> None:
+    tables = still.ask("show counters")["data"]["tables"]
+    expected = {"sessions": 2, "sessions_up": 2, "pool_used": 2, "nat_sessions": 2, "nat_blocks": 2}
+    assert {key: tables[key] for key in expected} == expected
+    assert set(tables) >= {f"sessions_{state.value}" for state in State}
+
+
+def test_show_ports_pools_and_nat_agree_with_the_table(still: Managed) -> None:
+    ports = {row["port"]: row for row in still.ask("show ports")["data"]}
+    assert (ports["acc0"]["sessions"], ports["acc0"]["role"], ports["acc0"]["up"]) == (
+        2,
+        "access",
+        True,
+    )
+    assert ports["acc0"]["rx_packets"] > 10 < ports["acc0"]["tx_packets"]
+    (pool,) = still.ask("show pools")["data"]
+    assert (pool["pool"], pool["used"]) == ("subscribers", 2)
+    assert pool["size"] == pool["used"] + pool["held"] + pool["sticky"] + pool["free"]
+    nat = still.ask("show nat")["data"]
+    assert sum(row["sessions"] for row in nat["addresses"]) == 2
+    assert sum(row["blocks_used"] for row in nat["addresses"]) == 2
+
+
+def test_hash_password_makes_what_the_user_file_reads(still: Managed) -> None:
+    data = still.ask("hash password", method="nt", password="secret")["data"]
+    assert data == {"stored": "{nt}878d8014606cda29677a44efa1353fc7"}
+
+
+@pytest.mark.parametrize("args", [{}, {"method": "nt"}, {"method": "md5", "password": "x"}])
+def test_hash_password_refuses_what_it_cannot_hash(still: Managed, args: dict[str, str]) -> None:
+    answer = still.ask("hash password", **args)
+    assert answer["error"].startswith("hash password: ")
