@@ -82,7 +82,7 @@ def show_one(data: Mapping[str, object], out: TextIO) -> None:
         render.section(title, {key: rest.pop(key) for key in keys if key in rest}, out)
     render.section("other", rest, out)
     if isinstance(profile, dict):
-        given = {key: value for key, value in profile.items() if value not in (None, [], {})}
+        given = {key: value for key, value in profile.items() if value not in (None, "", [], {})}
         render.section("profile", given, out)
     if not_enforced:
         render.section("granted, but not enforced", {"attributes": not_enforced}, out)

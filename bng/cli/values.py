@@ -12,16 +12,17 @@ NOTHING = "-"
 def shown(key: str, value: object) -> str:
     """Return the text for *value* of *key*; nothing in it can steer a terminal."""
     match value:
-        case None | "" | [] | {}:
+        case None | "":
             return NOTHING
         case bool():
             return "yes" if value else "no"
         case int() | float():
             return _number(key, value)
         case list():
-            return ", ".join(shown(key, item) for item in value)
+            return ", ".join(shown(key, item) for item in value) or NOTHING
         case dict():
-            return ", ".join(f"{name} {shown(str(name), item)}" for name, item in value.items())
+            items = (f"{name} {shown(str(name), item)}" for name, item in value.items())
+            return ", ".join(items) or NOTHING
         case _:
             return printable(str(value))
 
@@ -57,8 +58,10 @@ def size(count: float) -> str:
 
 def duration(seconds: float) -> str:
     """Return seconds as the two largest units: ``1d02h``, ``3h05m``, ``4m09s``, ``12s``."""
-    if seconds < 60:
+    if seconds < 10:
         return f"{seconds:.3g}s"
+    if seconds < 60:
+        return f"{int(seconds)}s"
     minutes, rest = divmod(int(seconds), 60)
     if minutes < 60:
         return f"{minutes}m{rest:02}s"
