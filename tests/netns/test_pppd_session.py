@@ -23,11 +23,9 @@ from tests.support.lab import NAT_POOL, PAGE, SERVER, Lab
 from tests.support.netns import run
 from tests.support.tshark import Capture, complaints, count, fields
 
-_COMMANDS = f"""
-ping -c 3 -i 0.2 {SERVER} && ping -c 1 -M do -s 1464 {SERVER} && echo PINGED &&
+_COMMANDS = f"""ping -c 3 -i 0.2 {SERVER} && ping -c 1 -M do -s 1464 {SERVER} && echo PINGED &&
 curl -fsS --max-time 10 http://{SERVER}/ && iperf3 -c {SERVER} -n 8M && echo UP-DONE &&
-iperf3 -c {SERVER} -n 8M -R && echo DOWN-DONE && ip -o addr show dev ppp0 && cat $PPPD_LOG
-"""
+iperf3 -c {SERVER} -n 8M -R && echo DOWN-DONE && ip -o addr show dev ppp0 && cat $PPPD_LOG"""
 
 
 @dataclass(frozen=True, slots=True)

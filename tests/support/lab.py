@@ -32,6 +32,8 @@ from tests.support.netns import command, exists, processes, run
 from tests.support.toml import dump
 
 ROOT = Path(__file__).parents[2]
+ACCESS_MTU = 1508
+"""PPPoE in two VLAN tags takes 4 bytes more than an Ethernet device of 1500 lets through."""
 SERVER = "192.0.2.2"
 NAT_POOL = "198.51.100.0/28"
 PUBLIC_ADDRESS = "203.0.113.7"
@@ -167,6 +169,8 @@ class Lab:
             run(None, "ip", *pair, "peer", "name", right, "netns", peer)
             run(None, "ip", "-n", netns, "link", "set", left, "up")
             run(None, "ip", "-n", peer, "link", "set", right, "up")
+        for netns, name in ((self.sub, "sub0"), (self.bng, "acc0")):
+            run(netns, "ip", "link", "set", name, "mtu", str(ACCESS_MTU))
         run(self.inet, "ip", "addr", "add", f"{SERVER}/24", "dev", "inet0")
         for prefix in (NAT_POOL, "203.0.113.0/24"):
             self.route_back(prefix)

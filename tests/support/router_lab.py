@@ -22,11 +22,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple
 
-import dataplane
+from bng.dataplane_launch import binary
 from dataplane.binding import Dataplane, lib
 from tests.support.netns import command, processes, run
 
-PROGRAM = Path(dataplane.__file__).parent / "bng-dataplane"
 SIDES = ("a", "bng", "b")
 HOST_A, BOX_A = "10.9.0.2", "10.9.0.1"
 HOST_B, BOX_B = "10.8.0.2", "10.8.0.1"
@@ -132,7 +131,7 @@ class RouterLab:
 
     def launch(self) -> int | None:
         """Start the dataplane; return its exit status, None when it is ready and runs on."""
-        argv = [str(PROGRAM), f"--socket={self.socket}", "--workers=-", "--sessions=64"]
+        argv = [str(binary()), f"--socket={self.socket}", "--workers=-", "--sessions=64"]
         argv += ["--hugepages=off", *self.ports]
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(

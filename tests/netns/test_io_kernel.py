@@ -1,0 +1,129 @@
+"""The kernel is kept out of a port, and reached through its TAP twin.
+
++--------+   +-----------------------+   +--------+
+| a    e |---| wan0  dataplane  wan1 |---| e    b |   ip_forward=1 in the middle
++--------+   | bng-wan0     bng-wan1 |   +--------+
+             +-----------------------+
+"""
+
+import os
+import re
+import signal
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.netns import inside
+from tests.support.router_lab import BOX_A, BOX_B, HOST_A, HOST_B, WAN0, RouterLab, until
+from tests.support.tshark import Capture, fields
+
+COUNT = 2000
+
+
+@pytest.fixture
+def lab(tmp_path: Path) -> Iterator[RouterLab]:
+    with RouterLab(f"iok{os.getpid()}", tmp_path) as lab:
+        yield lab
+
+
+def test_the_kernel_answers_ping_through_the_twin(lab: RouterLab) -> None:
+    lab.start()
+    assert lab.ping("a", BOX_A, "-c", "5", "-i", "0.1")
+    assert lab.ping("bng", HOST_A, "-c", "5", "-i", "0.1")
+    assert lab.ping("a", BOX_B)
+
+
+def send_numbers(lab: RouterLab, count: int) -> None:
+    with inside(lab.netns("a")):
+        sender = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    with sender:
+        for number in range(count):
+            sender.sendto(f"number {number:06}".encode(), (HOST_B, 9))
+
+
+def test_each_frame_is_forwarded_exactly_once_and_never_by_the_kernel(
+    lab: RouterLab, tmp_path: Path
+) -> None:
+    lab.start()
+    assert lab.ping("bng", HOST_B)
+    before = lab.kernel_counter("IpForwDatagrams"), lab.kernel_counter("IpInReceives")
+    with Capture(lab.netns("b"), "e", tmp_path / "b.pcap", "udp", "port", "9") as capture:
+        send_numbers(lab, COUNT)
+    seen = fields(capture.path, f"ip.dst == {HOST_B}", "data.data", "ip.ttl")
+    numbers = sorted(bytes.fromhex(data).decode() for data, _ in seen)
+    assert numbers == [f"number {n:06}" for n in range(COUNT)]
+    assert {ttl for _, ttl in seen} == {"63"}
+    after = lab.kernel_counter("IpForwDatagrams"), lab.kernel_counter("IpInReceives")
+    assert after == before
+
+
+def test_a_killed_dataplane_leaves_the_port_closed_to_the_kernel(lab: RouterLab) -> None:
+    lab.start()
+    assert lab.ping("bng", HOST_A) and lab.ping("bng", HOST_B)
+    lab.stop(signal.SIGKILL)
+    before = lab.kernel_counter("IpInReceives")
+    assert not lab.ping("a", HOST_B)
+    assert not lab.ping("a", BOX_A)
+    assert lab.kernel_counter("IpInReceives") == before
+    lab.start()
+    assert lab.ping("a", BOX_A)
+
+
+def test_a_clean_end_takes_the_ingress_drop_away(lab: RouterLab) -> None:
+    lab.start()
+    tables = lab.run("bng", "nft", "list", "tables").stdout.split("\n")
+    assert {"table netdev bng-wan0", "table netdev bng-wan1"} <= set(tables)
+    assert lab.stop() == 0
+    assert lab.run("bng", "nft", "list", "tables").stdout == ""
+
+
+def test_the_twin_keeps_addresses_and_routes_over_a_restart(lab: RouterLab) -> None:
+    lab.start()
+    assert lab.stop() == 0
+    lab.start(addresses=False)
+    assert lab.ping("a", BOX_A)
+
+
+def test_an_interface_with_addresses_is_refused_by_name(lab: RouterLab) -> None:
+    lab.ip("bng", "addr add 10.66.0.1/24 dev wan0")
+    assert lab.launch() not in (None, 0)
+    assert re.search(r"port wan0: wan0 has IP addresses", lab.log.read_text())
+    assert lab.ping("bng", "10.66.0.1"), "the interface was left as it was"
+
+
+def test_the_twin_has_the_ports_mac_and_mtu_and_the_port_is_prepared(lab: RouterLab) -> None:
+    lab.ip("bng", "link set wan0 mtu 1400")
+    lab.start()
+    port, twin = lab.link("bng", "wan0"), lab.link("bng", "bng-wan0")
+    assert twin["address"] == port["address"]
+    assert twin["mtu"] == 1500
+    assert port["mtu"] == 1500
+    assert {"UP", "NOARP"} <= set(port["flags"])
+    ipv6 = lab.run("bng", "cat", "/proc/sys/net/ipv6/conf/wan0/disable_ipv6").stdout
+    assert ipv6.strip() == "1"
+
+
+def test_frames_that_the_device_refuses_are_counted_and_do_not_stop_the_others(
+    lab: RouterLab,
+) -> None:
+    lab.start()
+    assert lab.ping("bng", HOST_B)
+    lab.ip("b", "link set e mtu 1000")
+    lab.ip("bng", "link set wan1 mtu 1000")
+    ports = lab.arena.ports
+    errors = int(ports[2].tx_errors[0])
+    assert not lab.ping("a", HOST_B, "-c", "1", "-s", "1400")
+    until(lambda: int(ports[2].tx_errors[0]) == errors + 1, "the refused frame is counted")
+    assert lab.ping("a", HOST_B)
+
+
+def test_the_round_trip_at_ten_packets_a_second_is_reported(lab: RouterLab) -> None:
+    lab.start()
+    assert lab.ping("bng", HOST_B)
+    done = lab.run("a", "ping", "-n", "-q", "-c", "20", "-i", "0.1", HOST_B)
+    found = re.search(r"= [\d.]+/([\d.]+)/([\d.]+)/", done.stdout)
+    assert found and " 0% packet loss" in done.stdout
+    print(f"round trip through the dataplane: mean {found[1]} ms, worst {found[2]} ms")
+    assert int(lab.arena.ports[WAN0].rx_errors) == 0
