@@ -541,6 +541,15 @@ def test_our_padt_carries_a_message_only_when_there_is_one() -> None:
     assert read(loud.payload) == (PADT, 7, [(GENERIC_ERROR, b"maintenance")])
 
 
+def test_a_session_that_is_being_closed_gets_no_pads_any_more() -> None:
+    node = Node()
+    session = opening(node.padr())
+    assert len(node.send(frame(PADT, session_id=session.session_id))) == 1
+    assert node.core.accepted(LINE, session.session_id, 0.0) == []
+    assert node.core.refuse(LINE, session.session_id, 0.0, "late") == []
+    assert node.core.stats()["closing"] == 0
+
+
 def test_a_released_id_rests_before_it_is_given_out_again() -> None:
     node = Node()
     session = node.dial()
@@ -632,6 +641,7 @@ def test_draining_one_port_leaves_the_others_alone() -> None:
 def test_a_pado_that_waits_is_not_sent_when_its_port_drains_or_is_gone() -> None:
     for stop, counter in [
         (lambda core: core.drain(None, True), "draining"),
+        (lambda core: core.drain(0, True), "draining"),
         (lambda core: core.reconfigure({}), "port_unknown"),
     ]:
         node = Node(replace(CONFIG, pado_delay_s=0.5))
