@@ -19,7 +19,7 @@ struct port {
 	struct port_shared *shared;
 	const struct driver *driver;
 	uint8_t index;
-	char options[128];	  /* driver's own, from the command line: file=..., count=... */
+	char options[512];	  /* driver's own, from the command line: file=..., count=... */
 	void *queue[MAX_WORKERS]; /* the driver's, per worker */
 	void *state;		  /* the driver's, per port */
 	int kick_fd[MAX_WORKERS];

@@ -15,7 +15,7 @@ struct port_options {
 	char name[PORT_NAME_LEN];
 	char interface[PORT_NAME_LEN];
 	char driver[PORT_NAME_LEN];
-	char extra[128]; /* the driver's own keys, verbatim */
+	char extra[512]; /* the driver's own keys, verbatim */
 	uint8_t role;
 	uint8_t pbit;
 	uint8_t worker;

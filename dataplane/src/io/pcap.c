@@ -75,7 +75,7 @@ static bool option(const struct port *port, const char *key, char *value, size_t
 
 static int open_in(struct port *port, struct pcap *p)
 {
-	char name[128];
+	char name[512];
 	struct file_header h;
 
 	if (!option(port, "in", name, sizeof(name)))
@@ -96,7 +96,7 @@ static int open_in(struct port *port, struct pcap *p)
 
 static int open_out(struct port *port, struct pcap *p)
 {
-	char name[128];
+	char name[512];
 	const struct file_header h = {.magic = magic_us,
 		.major = 2,
 		.minor = 4,

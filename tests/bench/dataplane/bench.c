@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <x86intrin.h>
 
 #include "hdr/checksum.h"
@@ -45,6 +46,7 @@ struct bench {
 	uint8_t (*frames)[64];
 	const uint8_t **order;
 	uint16_t *lens;
+	uint64_t preempted; /* turns left out */
 };
 
 static uint64_t lcg = 1;
@@ -214,12 +216,40 @@ static void make_downstream(struct bench *b)
 	}
 }
 
+static long preemptions(void)
+{
+	struct rusage usage;
+	getrusage(RUSAGE_THREAD, &usage);
+	return usage.ru_nivcsw;
+}
+
+/* Clocks of one turn of the graph over n packets; 0 when the kernel took the CPU away meanwhile. */
+static uint64_t turn(struct bench *b, struct pkt **pkts, uint16_t n)
+{
+	struct node_runtime before[MAX_NODES];
+	struct worker *w = b->w;
+	size_t size = b->dp->graph->n_nodes * sizeof(before[0]);
+
+	memcpy(before, w->runtime, size);
+	graph_enter(w, w->engine->entry, pkts, n);
+	long switches = preemptions();
+	uint64_t start = __rdtsc();
+	graph_run(w);
+	uint64_t clocks = __rdtsc() - start;
+	if (preemptions() == switches)
+		return clocks;
+	memcpy(w->runtime, before, size);
+	b->preempted++;
+	return 0;
+}
+
 /* One pass of at least MIN_PACKETS packets; clocks in the graph per packet. */
 static double run_once(struct bench *b, uint8_t from, uint8_t to)
 {
 	struct worker *w = b->w;
 	struct port *port = &b->dp->port[from];
 	uint64_t clocks = 0;
+	uint64_t counted = 0;
 	uint64_t packets = 0;
 	uint64_t sent = b->dp->tables.port[to].tx_packets[0];
 	uint64_t total = b->sessions * 4 > MIN_PACKETS ? b->sessions * 4 : MIN_PACKETS;
@@ -230,36 +260,44 @@ static double run_once(struct bench *b, uint8_t from, uint8_t to)
 		uint16_t n = port->driver->rx(port, w, pkts, VECTOR_SIZE);
 		for (uint16_t i = 0; i < n; i++)
 			pkts[i]->rx_port = from;
-		graph_enter(w, w->engine->entry, pkts, n);
-		uint64_t start = __rdtsc();
-		graph_run(w);
-		clocks += __rdtsc() - start;
+		uint64_t taken = turn(b, pkts, n);
+		clocks += taken;
+		counted += taken ? n : 0;
 		worker_flush(w);
 		packets += n;
 	}
 	/* Every one of them must have come out on the other side. */
-	if (b->dp->tables.port[to].tx_packets[0] - sent != packets) {
+	if (!counted || b->dp->tables.port[to].tx_packets[0] - sent != packets) {
 		fprintf(stderr, "bench: %lu packets in, %lu out\n", packets,
 			b->dp->tables.port[to].tx_packets[0] - sent);
 		exit(1);
 	}
-	return (double)clocks / (double)packets;
+	return (double)clocks / (double)counted;
 }
 
-static void measure_nodes(struct bench *b, struct result *r, uint8_t from, uint8_t to)
+static void measure_nodes(
+	struct bench *b, struct result *r, uint8_t from, uint8_t to, uint32_t runs)
 {
 	const struct graph *g = b->dp->graph;
+	double clocks[MAX_NODES][MAX_RUNS];
+	struct summary sum;
 
-	memset(b->w->runtime, 0, g->n_nodes * sizeof(struct node_runtime));
 	b->w->measure = true;
-	run_once(b, from, to);
+	for (uint32_t run = 0; run < runs; run++) {
+		memset(b->w->runtime, 0, g->n_nodes * sizeof(struct node_runtime));
+		run_once(b, from, to);
+		for (uint16_t id = 0; id < g->n_nodes; id++) {
+			const struct node_runtime *n = &b->w->runtime[id];
+			clocks[id][run] = n->packets ? (double)n->clocks / (double)n->packets : 0;
+		}
+	}
 	b->w->measure = false;
 	for (uint16_t id = 0; id < g->n_nodes; id++) {
-		const struct node_runtime *n = &b->w->runtime[id];
-		if (!n->packets)
+		summarize(clocks[id], runs, &sum);
+		if (sum.max == 0)
 			continue;
 		r->node[r->n_nodes] = g->node[id]->name;
-		r->node_clocks[r->n_nodes++] = (double)n->clocks / (double)n->packets;
+		r->node_clocks[r->n_nodes++] = sum.median;
 	}
 }
 
@@ -278,7 +316,9 @@ static struct result measure(struct bench *b, const char *direction, uint32_t ru
 	for (uint32_t i = 0; i < runs; i++)
 		clocks[i] = run_once(b, from, to);
 	summarize(clocks, runs, &r.clocks);
-	measure_nodes(b, &r, from, to);
+	measure_nodes(b, &r, from, to, runs);
+	r.preempted = b->preempted;
+	b->preempted = 0;
 	gen_replay(&b->dp->port[from], NULL, NULL, 0);
 	gen_replay(&b->dp->port[to], NULL, NULL, 0);
 	return r;
@@ -370,6 +410,8 @@ int main(int argc, char **argv)
 				"[--hugepages auto|on|off]\n");
 		return 2;
 	}
+	if (s.hugepages != HUGEPAGES_OFF)
+		reserve_hugepages();
 	print_head(&s);
 	calibrate(&s);
 	for (int nat = 1; nat >= 0; nat--)

@@ -27,6 +27,7 @@ struct result {
 	bool nat;
 	uint32_t sessions;
 	struct summary clocks;
+	uint64_t preempted; /* turns left out: the kernel took the CPU away */
 	uint32_t n_nodes;
 	const char *node[MAX_NODES];
 	double node_clocks[MAX_NODES];
@@ -37,6 +38,7 @@ void summarize(double *values, uint32_t n, struct summary *s);
 void print_head(struct settings *s);
 void print_result(const struct settings *s, const struct result *r, bool hugepages);
 void print_tail(const struct settings *s);
+void reserve_hugepages(void);
 /* What the machine itself costs: dependent loads, copies. */
 void calibrate(struct settings *s);
 

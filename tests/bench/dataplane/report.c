@@ -38,9 +38,9 @@ void print_tail(const struct settings *s)
 static void print_json_row(const struct result *r, bool hugepages)
 {
 	printf(",\n{\"name\": \"%s\", \"nat\": %s, \"sessions\": %u, \"hugepages\": %s, "
-	       "\"median\": %.1f, \"min\": %.1f, \"max\": %.1f, \"nodes\": {",
+	       "\"median\": %.1f, \"min\": %.1f, \"max\": %.1f, \"preempted\": %lu, \"nodes\": {",
 		r->direction, r->nat ? "true" : "false", r->sessions, hugepages ? "true" : "false",
-		r->clocks.median, r->clocks.min, r->clocks.max);
+		r->clocks.median, r->clocks.min, r->clocks.max, r->preempted);
 	for (uint32_t i = 0; i < r->n_nodes; i++)
 		printf("%s\"%s\": %.1f", i ? ", " : "", r->node[i], r->node_clocks[i]);
 	printf("}}");
