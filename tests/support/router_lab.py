@@ -230,6 +230,12 @@ class RouterLab:
         done = self.run(side, *argv, check=False)
         return done.returncode == 0 and " 0% packet loss" in done.stdout
 
+    def meet(self) -> None:
+        """Have both hosts' neighbour entries in the FIB: no first packet is lost."""
+        for port, host in ((WAN0, HOST_A), (WAN1, HOST_B)):
+            assert self.ping("bng", host)
+            self.waits_for(host, Leaf("neighbour", port, host, 32))
+
     def kernel_counter(self, name: str) -> int:
         """Return a counter of the kernel of the bng namespace, such as IpForwDatagrams."""
         done = self.run("bng", "nstat", "-asz", "--json", name)
