@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 from scapy.layers.inet import ICMP, IP, TCP, UDP
+from scapy.layers.l2 import Ether
 from scapy.layers.ppp import PPPoE
 from scapy.packet import Packet
 
@@ -14,7 +15,6 @@ from .lab import (
     SERVER,
     WAN_IP,
     adjacency,
-    decoded_frame,
     furnish,
     routed_frame,
     session_frame,
@@ -44,13 +44,13 @@ def upstream(dp: Dataplane, packet: Packet, session_id: int = 1) -> None:
 def to_server(dp: Dataplane) -> Packet:
     """Return the one packet that left for the server."""
     (frame,) = dp.sent(WAN)
-    return judge(bytes(decoded_frame(frame)[IP]))
+    return judge(bytes(Ether(frame)[IP]))
 
 
 def to_client(dp: Dataplane, session_id: int = 1) -> Packet:
     """Return the one packet that left into this session."""
     (frame,) = dp.sent(ACC)
-    decoded = decoded_frame(frame)
+    decoded = Ether(frame)
     assert decoded[PPPoE].sessionid == session_id
     return judge(bytes(decoded[IP]))
 

@@ -48,6 +48,15 @@ def test_udp_lives_300_seconds_after_the_last_outbound_packet(box: Nat) -> None:
     assert box.back(udp_back(external)).edge_name == "drop: no-mapping"
 
 
+def test_an_expired_mapping_met_by_its_own_port_is_made_anew(box: Nat) -> None:
+    box.port_of(5000)
+    box.at(300)
+    external = box.port_of(5000)
+    assert box.port_of(5000) == external
+    assert box.dp.session_cold(0).nat_mappings == 1
+    box.got(udp_back(external))
+
+
 def test_an_icmp_query_lives_60_seconds(box: Nat) -> None:
     echo = IP(src=INNER[0], dst=REMOTE) / ICMP(type=8, id=77)
     external = box.sent(echo)[ICMP].id

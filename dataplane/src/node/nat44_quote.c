@@ -35,13 +35,9 @@ enum nat44_kind nat44_quote_parse(
 		return NAT44_BAD_CHECKSUM;
 	if (ip->fragment & hton16(IP4_OFFSET_MASK))
 		return NAT44_FRAGMENT;
-	/* padding and RFC 4884 extensions may follow a short packet */
-	uint16_t total = ntoh16(ip->total_length);
-	if (total < header_len + QUOTE_TRANSPORT_LEN)
-		return NAT44_TRUNCATED;
 	quote->ip = ip;
 	quote->l4 = icmp + ICMP4_LEN + header_len;
-	quote->room = (uint16_t)((total < len ? total : len) - header_len);
+	quote->room = (uint16_t)(len - header_len);
 	enum nat44_kind kind = quote_plane(ip, quote->l4, &quote->flow.plane);
 	if (kind == NAT44_ICMP_ERROR) {
 		quote->local = local_is_source ? ip->destination : ip->source;
