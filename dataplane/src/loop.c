@@ -101,15 +101,27 @@ static uint32_t receive_handoff(struct worker *w)
 	return sum;
 }
 
-/* Records of bngd become packets whose bytes are the record. */
-static uint32_t receive_inject(struct worker *w)
+static struct ring *ring_of(const struct worker *w, enum ring_kind kind)
 {
-	struct ring *ring = &w->t->ring[w->id * RINGS_PER_GROUP + RING_INJECT];
+	return &w->t->ring[w->id * RINGS_PER_GROUP + kind];
+}
+
+static bool ring_has(const struct worker *w, enum ring_kind kind)
+{
+	const struct ring *ring = ring_of(w, kind);
+	return __atomic_load_n(&ring->head, __ATOMIC_ACQUIRE) !=
+	       __atomic_load_n(&ring->tail, __ATOMIC_RELAXED);
+}
+
+/* Records of bngd, up to position `end`, become packets whose bytes are the record. */
+static uint32_t receive_inject(struct worker *w, uint64_t end)
+{
+	struct ring *ring = ring_of(w, RING_INJECT);
 	const uint8_t *bytes = ring_bytes(w->t, ring);
 	uint16_t room = budget(w);
 	uint32_t taken = 0;
 
-	for (; taken < room; taken++) {
+	for (; taken < room && ring->tail < end; taken++) {
 		uint32_t len;
 		const void *record = ring_peek(ring, bytes, &len);
 		if (!record) {
@@ -148,11 +160,14 @@ static void tick(struct worker *w)
 uint32_t worker_turn(struct worker *w)
 {
 	struct engine *e = w->engine;
+	/* A frame never overtakes the commands that bngd pushed before it. */
+	uint64_t injected = __atomic_load_n(&ring_of(w, RING_INJECT)->head, __ATOMIC_ACQUIRE);
 	uint32_t taken = command_run(w);
 
 	worker_collect(w);
 	tick(w);
-	taken += receive_inject(w);
+	if (!ring_has(w, RING_COMMAND))
+		taken += receive_inject(w, injected);
 	taken += receive_handoff(w);
 	for (uint16_t i = 0; i < e->n_rx; i++)
 		taken += receive_port(w, e->rx[i]);
@@ -188,13 +203,6 @@ int worker_prepare_sleep(struct worker *w)
 			return -errno;
 	}
 	return 0;
-}
-
-static bool ring_has(const struct worker *w, enum ring_kind kind)
-{
-	const struct ring *ring = &w->t->ring[w->id * RINGS_PER_GROUP + kind];
-	return __atomic_load_n(&ring->head, __ATOMIC_ACQUIRE) !=
-	       __atomic_load_n(&ring->tail, __ATOMIC_RELAXED);
 }
 
 static bool has_work(const struct worker *w)
