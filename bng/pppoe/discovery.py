@@ -15,6 +15,7 @@ from bng.ethernet import MAC_BROADCAST, AccessLine, Mac
 from bng.pppoe.actions import Action, CloseReason, CloseSession, OpenSession, SendDiscovery
 from bng.pppoe.config import DiscoveryConfig
 from bng.pppoe.cookie import KEY_BYTES, CookieJar
+from bng.pppoe.counters import COUNTERS
 from bng.pppoe.holdoff import HoldOff, HoldOffs
 from bng.pppoe.ids import IDS, SessionIds
 from bng.pppoe.pace import Pace
@@ -41,21 +42,6 @@ KEY_ROTATION_S: Final = 3600.0
 MAX_DELAYED_PADO: Final = 16_384
 _REPLY_BYTES: Final = MAX_TAGS_BYTES - 4  # leaves room for an error tag
 RELAY_TAG_BYTES: Final = 16  # RFC 2516 Appendix A: a relay's tag may come on top of 1484 bytes
-
-COUNTERS: Final = (
-    # received, sent
-    *("padi", "padr", "padt", "pado_sent", "pads_sent", "pads_error_sent", "padr_repeated"),
-    # dropped: no packet, or not for us
-    *("malformed", "source_not_unicast", "destination_wrong", "port_unknown", "draining"),
-    *("code_not_for_ac", "session_id_not_zero", "too_long", "reply_too_long"),
-    # dropped: not this client, not now
-    *("held_off", "service_name_count", "service_not_offered", "cookie_missing", "cookie_bad"),
-    *("limit_half_open", "limit_vlan", "limit_port", "limit_sessions", "limit_delayed_pado"),
-    "limit_setup_rate",
-    *("session_ids_exhausted", "padt_unknown", "padt_wrong_client"),
-    # taken all the same
-    "line_info_malformed",
-)
 
 
 @dataclass(slots=True)
