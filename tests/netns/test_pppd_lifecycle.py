@@ -20,6 +20,7 @@ LAB_OPTIONS = {
     "config": {"ppp": {"lcp_echo_interval_s": 1, "lcp_echo_failures": 3}},
 }
 _MAC = "02:00:5e:00:53:01"
+_LOG_ECHOES = "debug"  # a second time: pppd logs echoes of an open link only at level 2
 _UNTIL_GONE = (
     "echo IS-UP; for _ in $(seq 300); do [ -e /sys/class/net/ppp0 ] || break; sleep 0.1; done;"
     " cat $PPPD_LOG; echo IS-GONE"
@@ -33,7 +34,7 @@ def test_lcp_echo_of_pppd_is_answered(lab: Lab) -> None:
         "alice",
         "wonder",
         "sleep 3.5; cat $PPPD_LOG; ip addr show ppp0",
-        pppd_options="lcp-echo-interval 1 lcp-echo-failure 2",
+        pppd_options=f"lcp-echo-interval 1 lcp-echo-failure 2 {_LOG_ECHOES}",
     )
     assert done.status == 0, done.output
     assert done.output.count("rcvd [LCP EchoRep") >= 3, done.output
@@ -46,7 +47,7 @@ def test_a_silent_pppd_is_asked_for_an_echo_and_stays(lab: Lab) -> None:
         "alice",
         "wonder",
         "sleep 5; cat $PPPD_LOG; ping -c 1 192.0.2.2",
-        pppd_options="lcp-echo-interval 0",
+        pppd_options=f"lcp-echo-interval 0 {_LOG_ECHOES}",
     )
     assert done.status == 0, done.output
     assert done.output.count("rcvd [LCP EchoReq") >= 3, done.output
@@ -65,7 +66,8 @@ def test_terminate_by_the_operator_hangs_pppd_up_with_padt(lab: Lab, tmp_path: P
         guest.wait()
     lab.wait_for_sessions(0)
     mac = interface_mac(lab.bng, "acc0")
-    padt = fields(capture.path, f"eth.src == {mac} && pppoe.code == 0xa7", "pppoe.session_id")
+    ours = f"eth.src == {mac} && eth.dst == {session['mac']}"
+    padt = fields(capture.path, f"{ours} && pppoe.code == 0xa7", "pppoe.session_id")
     assert [int(row[0], 0) for row in padt] == [session["pppoe_session_id"]]
 
 
