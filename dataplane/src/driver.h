@@ -35,7 +35,8 @@ struct driver {
 	void (*close)(struct port *port);
 	/* Up to max frames, from the Ethernet header on, tags in place; returns how many. */
 	uint16_t (*rx)(struct port *port, struct worker *w, struct pkt **pkts, uint16_t max);
-	/* Takes all n buffers over, frees them when sent; returns how many it had to drop. */
+	/* Takes all n buffers over, frees them when sent; returns how many it had to drop, the last
+	 * ones. The caller counts packets, bytes and drops, in both directions. */
 	uint16_t (*tx)(struct port *port, struct worker *w, struct pkt **pkts, uint16_t n);
 	/* Descriptor to sleep on for rx, or -1: then the port must be polled. */
 	int (*rx_fd)(struct port *port, struct worker *w);

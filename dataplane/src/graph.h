@@ -34,7 +34,8 @@ struct node {
 	/* Optional. Once per worker before it runs; makes w->node_state[id]. Returns 0 or -errno.
 	 */
 	int (*init)(struct worker *w);
-	/* Optional. Once per coarse millisecond, loaded or idle: bounded work (timers, scans). */
+	/* Optional. At most once per coarse millisecond, and at least every 20 ms while idle:
+	 * bounded work (timers, scans), by how much now_ms has moved. */
 	void (*tick)(struct worker *w);
 	struct edge edges[MAX_EDGES];
 	enum arc arc;
