@@ -309,7 +309,7 @@ class SessionManager:
         if session in mine:  # it authenticates again and keeps what it has
             self._grant(session, answer, now)
             return
-        others = sorted(mine, key=lambda other: other.created_at)
+        others = sorted(mine, key=lambda other: (other.created_at, other.acct_session_id))
         allowed = answer.profile.simultaneous_use or 1
         surplus = len(others) + 1 - allowed
         victims: list[Session] = []
