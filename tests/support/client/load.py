@@ -110,6 +110,7 @@ class LoadClient:
         self._started_at = self._last_open_at = 0.0
         self._up = 0
         self._pending = count
+        self._first_dial_at: dict[int, float] = {}
         self._open_s: dict[int, float] = {}
         self._failures: collections.Counter[str] = collections.Counter()
         self._lost: collections.Counter[str] = collections.Counter()
@@ -150,6 +151,7 @@ class LoadClient:
             for subscriber in self.subscribers[self._dialled : min(due, self._dialled + 64)]:
                 subscriber.start(now)
                 self.dialer.arm(subscriber)
+                self._first_dial_at[subscriber.index] = now
                 self._dialled += 1
             self._redial(now)
             if until(self) if until else self._pending == 0:
@@ -212,7 +214,7 @@ class LoadClient:
             self._last_open_at = subscriber.opened_at
             self._up += 1
             if index not in self._open_s:
-                self._open_s[index] = subscriber.opened_at - subscriber.started_at
+                self._open_s[index] = subscriber.opened_at - self._first_dial_at[index]
                 self._pending -= 1
         elif name == "failed":
             self._failures[detail] += 1
