@@ -1,9 +1,11 @@
 """What each command says and does, on a box with real sessions."""
 
+import asyncio
 from typing import Any
 
 import pytest
 
+from bng import box as box_module
 from bng.cli import sessions as cli_sessions
 from bng.mgmt import server as server_module
 from bng.session.model import Cause, State
@@ -120,6 +122,22 @@ def test_terminate_all_ends_all(dialled: Managed) -> None:
     assert dialled.ask("terminate", all=True)["data"] == {"terminated": 2}
     dialled.memory.run(10.0)
     assert users(dialled.ask("show sessions")) == []
+
+
+def test_terminate_of_many_lets_the_loop_serve_others_in_between(
+    bed: tuple[asyncio.Runner, Managed], dialled: Managed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(box_module, "TERMINATE_BATCH", 1)
+    closed: list[int] = []
+
+    async def terminate() -> None:
+        assert dialled.ask("terminate", all=True)["data"] == {"terminated": 2}
+        for _ in range(2):
+            closed.append(sum(s.cause is not None for s in dialled.memory.manager.table))
+            await asyncio.sleep(0)
+
+    bed[0].run(terminate())
+    assert closed == [1, 2]
 
 
 @pytest.mark.parametrize("args", [{}, {"all": False}, {"all": "yes"}], ids=str)
