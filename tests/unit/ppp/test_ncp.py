@@ -291,3 +291,12 @@ def test_an_ncp_that_stops_does_not_touch_the_other() -> None:
     assert peer.of(NetworkDown) == [NetworkDown(4)]
     assert peer.link.ipv6cp is not None
     assert peer.link.ipv6cp.state is State.OPENED
+
+
+def test_an_ack_begins_the_count_of_naks_anew(peer: Peer) -> None:
+    for _ in range(4):
+        peer.send(IPCP, REQ, ADDRESS_ZERO)
+    peer.send(IPCP, REQ, ADDRESS)
+    peer.installed()
+    codes = [peer.send(IPCP, REQ, ADDRESS_ZERO)[-1][1] for _ in range(6)]
+    assert codes == [NAK] * 5 + [REJ]
