@@ -225,8 +225,12 @@ def _nat(config: Config) -> Iterator[Problem]:
         for address in sorted(own):
             if address in part:
                 yield key, f"holds {address}, an address of this box"
-    if sum(len(part) for part, _ in parts) > MAX_NAT_ADDRESSES:
+    count = sum(len(part) for part, _ in parts)
+    if count > MAX_NAT_ADDRESSES:
         yield ("nat", "pool"), f"more than {MAX_NAT_ADDRESSES} public addresses"
+    workers = len(config.dataplane.workers)
+    if parts and count < workers:
+        yield ("nat", "pool"), f"{count} public addresses for {workers} workers: one each at least"
 
 
 def _whole(prefix: IPv4Network) -> IPv4Range:

@@ -5,10 +5,8 @@ Access methods (see `bng.session.access`) do the talking to clients; AAA, pools 
 through `answered` and `completed`. What comes late for a session that is gone is ignored.
 """
 
-import json
 from collections import Counter
 from collections.abc import Callable
-from ipaddress import IPv4Address, IPv4Network
 from typing import assert_never
 
 from bng.aaa.model import AccessAccept, AccessAnswer, AccessReject, AccessRequest, Backend, Pending
@@ -16,6 +14,7 @@ from bng.ethernet import AccessLine, Mac
 from bng.pool.ipv4 import Ipv4Pools
 from bng.ppp.config import Ipv4Params, Ipv6Params
 from bng.ppp.credentials import Credentials
+from bng.session import install, logs
 from bng.session.access import AccessMethod
 from bng.session.actions import (
     Action,
@@ -26,11 +25,9 @@ from bng.session.actions import (
     DeleteRoute,
     EchoSession,
     Forget,
-    Log,
     PauseSession,
     Record,
     ReleaseSession,
-    UpSession,
     read_cookie,
 )
 from bng.session.deadlines import Deadlines
@@ -39,12 +36,6 @@ from bng.session.nat import NatAddresses
 from bng.session.settings import Settings
 from bng.session.table import SessionTable
 
-FEATURE_IN_ANTISPOOF4 = 1 << 1
-FEATURE_IN_MSS_CLAMP = 1 << 7
-FEATURE_IN_NAT44 = 1 << 9
-FEATURE_OUT_MSS_CLAMP = 1 << 7
-"""Bits of `enum session_in_feature` and `enum session_out_feature`."""
-TCP_IP_HEADERS = 40
 IPV4, IPV6 = 1, 2
 ENOSPC = 28
 DRAIN_TICK_S = 0.02
@@ -247,7 +238,13 @@ class SessionManager:
             session.method.installed(session, request_id, now)
             return
         session.install_request = request_id
-        self._record(session)
+        if session.nat_address is None and install.translated(self.settings, session):
+            session.nat_address = self.nat.take(session.handle.worker)
+            if session.nat_address is None:
+                self.counters["install_failed"] += 1
+                self.end(session, Cause.NAS_ERROR, "install: no NAT address", now)
+                return
+        self.emit(Record(session.handle, session.acct_session_id, install.record(session)))
         self._up(session)
 
     def network_up(self, session: Session, family: int, now: float) -> None:
@@ -258,7 +255,8 @@ class SessionManager:
         if first:
             session.up_at = now
             self._start_timers(session, now)
-            self._log_start(session, now)
+            self.counters["started"] += 1
+            self.emit(logs.started(session, now))
 
     def network_down(self, session: Session, family: int, now: float) -> None:
         """The client closed *family*: the others go on."""
@@ -291,10 +289,7 @@ class SessionManager:
     def _reject(
         self, session: Session, user: str, message: str, reason: str, detail: str, now: float
     ) -> None:
-        fields: dict[str, object] = {"user": user, "reason": reason, "mac": str(session.mac)}
-        if detail:
-            fields["detail"] = detail
-        self.emit(Log("access-reject", session.acct_session_id, fields, warning=True))
+        self.emit(logs.rejected(session, user, reason, detail))
         session.cause = session.cause or Cause.USER_ERROR
         session.detail = reason
         session.method.reject(session, message, now, wrong=reason.startswith(("wrong", "unknown")))
@@ -359,8 +354,7 @@ class SessionManager:
         if session.state is not State.UP:
             session.state = State.READY
         if unserved := profile.unserved():
-            fields: dict[str, object] = {"user": profile.user_name, "attributes": unserved}
-            self.emit(Log("attributes-not-enforced", session.acct_session_id, fields, warning=True))
+            self.emit(logs.not_enforced(session, profile.user_name, unserved))
         ipv4 = Ipv4Params(
             local=pool.gateway,
             peer=session.ipv4_address,
@@ -401,49 +395,13 @@ class SessionManager:
 
     def _up(self, session: Session) -> None:
         """Send what makes the dataplane forward for the session."""
-        profile, address = session.profile, session.ipv4_address
-        assert profile is not None and address is not None  # noqa: S101 - granted before IPCP
-        features_in = FEATURE_IN_ANTISPOOF4
-        if self.settings.translates(profile, address):
-            if session.nat_address is None:
-                session.nat_address = self.nat.take(session.handle.worker)
-            if session.nat_address is not None:
-                features_in |= FEATURE_IN_NAT44
-        limit = self.settings.mru.get(session.line.port, session.peer_mru)
-        mtu_out = min(session.peer_mru, limit, profile.mtu or limit)
-        mtu_in = min(limit, profile.mtu or limit)
-        features_out = mss = 0
-        clamp = profile.mss_clamp
-        if self.settings.mss_clamp if clamp is None else clamp:
-            features_in |= FEATURE_IN_MSS_CLAMP
-            features_out |= FEATURE_OUT_MSS_CLAMP
-            mss = min(mtu_in, mtu_out) - TCP_IP_HEADERS
-        self.emit(
-            UpSession(
-                session.handle,
-                address,
-                session.nat_address,
-                features_in,
-                features_out,
-                mtu_in,
-                mtu_out,
-                mss,
-                profile.idle_timeout_s or 0,
-            )
-        )
+        self.emit(install.up(self.settings, session))
         session.install_pending = 1
         if not session.routes:
-            session.routes = self._routes_of(session)
+            session.routes = install.routes(session)
             for prefix in session.routes:
                 self.emit(AddRoute(session.handle, prefix, answered=True))
             session.install_pending += len(session.routes)
-
-    @staticmethod
-    def _routes_of(session: Session) -> tuple[IPv4Network, ...]:
-        """Return what leads to the session: its address and its framed routes."""
-        profile, address = session.profile, session.ipv4_address
-        assert profile is not None and address is not None  # noqa: S101 - granted before IPCP
-        return (IPv4Network(address), *(route.prefix for route in profile.routes))
 
     def _installing(self, session: Session, status: int, now: float) -> None:
         """One of the commands of an installation is done."""
@@ -464,11 +422,11 @@ class SessionManager:
         """After an address that has no block left; False when all were tried."""
         if session.nat_address is None:
             return False
-        self.nat.give_back(session.nat_address)
-        session.nat_address = None
         session.nat_tried += 1
         if session.nat_tried >= self.nat.of_worker(session.handle.worker):
             return False
+        self.nat.give_back(session.nat_address)
+        session.nat_address = self.nat.take(session.handle.worker)
         pending = session.install_pending
         self._up(session)
         session.install_pending += pending
@@ -485,36 +443,6 @@ class SessionManager:
         profile = session.profile
         if profile is not None and profile.session_timeout_s:
             session.timeout_at = now + profile.session_timeout_s
-
-    def _record(self, session: Session) -> None:
-        """Write down what adopting the session takes, before it goes live."""
-        fields = {
-            "id": session.acct_session_id,
-            "user": session.user_name,
-            "ip4": str(session.ipv4_address),
-            "gw": str(session.gateway),
-            "routes": [str(route) for route in self._routes_of(session)],
-            "nat": session.nat_address,
-            "mru": session.peer_mru,
-            "magic": session.magics,
-            "line": [session.line.port, *session.line.tags],
-            "mac": str(session.mac),
-            "method": session.method.name,
-            **session.method.record(session),
-        }
-        data = json.dumps(fields, separators=(",", ":")).encode()
-        self.emit(Record(session.handle, session.acct_session_id, data))
-
-    def _log_start(self, session: Session, now: float) -> None:
-        fields: dict[str, object] = {
-            "user": session.user_name,
-            "address": str(session.ipv4_address),
-            "mac": str(session.mac),
-            "line": str(session.line),
-            "setup_ms": round((now - session.created_at) * 1000),
-        }
-        self.counters["started"] += 1
-        self.emit(Log("session-start", session.acct_session_id, fields))
 
     # ---- the end: one path ----
 
@@ -545,21 +473,7 @@ class SessionManager:
         """Counters are frozen: say what it carried, then let the entry go."""
         if session.up_at is not None:
             self.counters["stopped"] += 1
-        self.emit(
-            Log(
-                "session-stop" if session.up_at is not None else "setup-failed",
-                session.acct_session_id,
-                {
-                    "user": session.user_name,
-                    "address": str(session.ipv4_address or ""),
-                    "mac": str(session.mac),
-                    "cause": session.cause.word if session.cause else "",
-                    "detail": session.detail,
-                    "in_bytes": counters.in_bytes,
-                    "out_bytes": counters.out_bytes,
-                },
-            )
-        )
+        self.emit(logs.ended(session, counters))
         self.emit(Forget(session.handle, session.acct_session_id))
         self.emit(ReleaseSession(session.handle))
 
@@ -598,11 +512,3 @@ class SessionManager:
         for _ in range(min(batch, len(self._to_drain))):
             self.end(self._to_drain.pop(), Cause.ADMIN_REBOOT, "drained", now)
         self._drain_at = now + batch / self.settings.drain_per_s
-
-    def by_user(self, name: str) -> list[Session]:
-        """Return the authenticated sessions of a user."""
-        return list(self._by_user.get(name, ()))
-
-    def by_address(self, address: IPv4Address) -> list[Session]:
-        """Return the session that has *address*, if any."""
-        return [s for s in self.table if s.ipv4_address == address]

@@ -306,9 +306,14 @@ def test_the_launcher_becomes_the_binary_with_the_arguments(
     assert launch(monkeypatch, "--check", "--config", str(CONF / "bng.toml"))[-1] == "--check"
 
 
-def test_the_binary_is_looked_for_next_to_its_package(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_binary_is_looked_for_wherever_its_package_is_installed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.delenv("BNG_DATAPLANE_BIN", raising=False)
-    assert dataplane_launch.binary() == CONF.parent / "dataplane" / "bng-dataplane"
+    installed = tmp_path / "bng-dataplane"
+    installed.touch()
+    monkeypatch.setattr("dataplane.__path__", [str(tmp_path / "source"), str(tmp_path)])
+    assert dataplane_launch.binary() == installed
 
 
 def test_the_launcher_says_on_stderr_what_is_wrong_with_the_file(

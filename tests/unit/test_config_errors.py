@@ -383,6 +383,13 @@ def test_routed_ports_count_twice_towards_the_limit_of_ports() -> None:
     assert refusal(text) == [f"conf/bng.toml:{line_of(text, '[[port]]')}: {message}"]
 
 
+def test_workers_without_a_public_address_of_their_own_are_refused() -> None:
+    text = BASE.replace("workers = [0]", "workers = [0, 1]")
+    text = text.replace('["198.51.100.0/28"]', '["198.51.100.7/32"]')
+    message = "nat.pool: 1 public addresses for 2 workers: one each at least"
+    assert refusal(text) == [f"conf/bng.toml:{line_of(text, '[[nat.pool]]')}: {message}"]
+
+
 def test_a_syntax_error_names_the_line() -> None:
     assert refusal("[system]\nname = \n") == ["conf/bng.toml:2: Invalid value (column 8)"]
 

@@ -1,0 +1,79 @@
+"""What a session's profile means to the dataplane, and what adopting it takes."""
+
+import json
+from ipaddress import IPv4Address, IPv4Network
+
+from bng.aaa.model import SubscriberProfile
+from bng.session.actions import UpSession
+from bng.session.model import Session
+from bng.session.settings import Settings
+
+# Bits of `enum session_in_feature` and `enum session_out_feature`.
+IN_ANTISPOOF4 = 1 << 1
+IN_MSS_CLAMP = 1 << 7
+IN_NAT44 = 1 << 9
+OUT_MSS_CLAMP = 1 << 7
+TCP_IP_HEADERS_BYTES = 40
+
+
+def _granted(session: Session) -> tuple[SubscriberProfile, IPv4Address]:
+    """Return profile and address, which a session has before its NCPs begin."""
+    profile, address = session.profile, session.ipv4_address
+    assert profile is not None and address is not None  # noqa: S101 - granted
+    return profile, address
+
+
+def routes(session: Session) -> tuple[IPv4Network, ...]:
+    """Return what leads to the session: its address and its framed routes."""
+    profile, address = _granted(session)
+    return (IPv4Network(address), *(route.prefix for route in profile.routes))
+
+
+def translated(settings: Settings, session: Session) -> bool:
+    """Say whether the session's packets are translated."""
+    return settings.translates(*_granted(session))
+
+
+def up(settings: Settings, session: Session) -> UpSession:
+    """Return the command that makes the dataplane forward for the session."""
+    profile, address = _granted(session)
+    features_in = IN_ANTISPOOF4
+    if session.nat_address is not None:
+        features_in |= IN_NAT44
+    limit = settings.mru.get(session.line.port, session.peer_mru)
+    mtu_out = min(session.peer_mru, limit, profile.mtu or limit)
+    mtu_in = min(limit, profile.mtu or limit)
+    features_out = mss = 0
+    if settings.mss_clamp if profile.mss_clamp is None else profile.mss_clamp:
+        features_in |= IN_MSS_CLAMP
+        features_out |= OUT_MSS_CLAMP
+        mss = min(mtu_in, mtu_out) - TCP_IP_HEADERS_BYTES
+    return UpSession(
+        session.handle,
+        address,
+        session.nat_address,
+        features_in,
+        features_out,
+        mtu_in,
+        mtu_out,
+        mss,
+        profile.idle_timeout_s or 0,
+    )
+
+
+def record(session: Session) -> bytes:
+    """Return what is written down of a session before it goes live, as JSON."""
+    fields = {
+        "id": session.acct_session_id,
+        "user": session.user_name,
+        "ip4": str(session.ipv4_address),
+        "gw": str(session.gateway),
+        "routes": [str(route) for route in routes(session)],
+        "mru": session.peer_mru,
+        "magic": session.magics,
+        "line": [session.line.port, *session.line.tags],
+        "mac": str(session.mac),
+        "method": session.method.name,
+        **session.method.record(session),
+    }
+    return json.dumps(fields, separators=(",", ":")).encode()

@@ -1,0 +1,53 @@
+"""What is logged of a session: every event by one function, so that its fields are in one place."""
+
+from bng.session.actions import Log
+from bng.session.model import Counters, Session
+
+
+def started(session: Session, now: float) -> Log:
+    """Return the line for a session whose first network protocol is up."""
+    fields: dict[str, object] = {
+        "user": session.user_name,
+        "address": str(session.ipv4_address),
+        "mac": str(session.mac),
+        "line": str(session.line),
+        "setup_ms": round((now - session.created_at) * 1000),
+    }
+    return Log("session-start", session.acct_session_id, fields)
+
+
+def ended(session: Session, counters: Counters) -> Log:
+    """Return the line for a session that is closed, or for one that never came up."""
+    event = "session-stop" if session.up_at is not None else "setup-failed"
+    fields: dict[str, object] = {
+        "user": session.user_name,
+        "address": str(session.ipv4_address or ""),
+        "mac": str(session.mac),
+        "line": str(session.line),
+        "cause": session.cause.word if session.cause else "",
+        "detail": session.detail,
+        "in_packets": counters.in_packets,
+        "in_bytes": counters.in_bytes,
+        "out_packets": counters.out_packets,
+        "out_bytes": counters.out_bytes,
+    }
+    return Log(event, session.acct_session_id, fields)
+
+
+def rejected(session: Session, user: str, reason: str, detail: str) -> Log:
+    """Return the line for a client that is refused."""
+    fields: dict[str, object] = {
+        "user": user,
+        "reason": reason,
+        "mac": str(session.mac),
+        "line": str(session.line),
+    }
+    if detail:
+        fields["detail"] = detail
+    return Log("access-reject", session.acct_session_id, fields, warning=True)
+
+
+def not_enforced(session: Session, user: str, attributes: list[str]) -> Log:
+    """Return the line that says which attributes of a profile this version does not enforce."""
+    fields: dict[str, object] = {"user": user, "attributes": attributes}
+    return Log("attributes-not-enforced", session.acct_session_id, fields, warning=True)
