@@ -102,7 +102,7 @@ def test_scapy_and_the_input_nodes_see_the_same_header(
     destination=st.ip_addresses(v=4),
     body=st.sampled_from([UDP() / b"data", TCP(), b"\x01" * 8, b"\x01" * 700]),
     cut=st.integers(0, 5),
-    flip=st.integers(0, 200),
+    flip=st.integers(4, 200),  # any bit but those of IHL: scapy trips over short options
 )
 def test_the_node_takes_exactly_what_scapy_says_is_right(
     dp: Dataplane, source: object, destination: object, body: object, cut: int, flip: int
