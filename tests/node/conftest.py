@@ -3,8 +3,11 @@
 from collections.abc import Iterator
 
 import pytest
+from scapy.config import conf
 
 from .harness import DEFAULT_ARGS, Dataplane, dataplane
+
+conf.max_list_count = 4096  # as judge, scapy takes as many IP options as fit in a header
 
 
 @pytest.fixture
