@@ -8,6 +8,7 @@ from bng.ppp.actions import (
     LinkDown,
     NetworkDown,
 )
+from bng.ppp.config import AuthMethod
 from bng.ppp.link import Phase
 from bng.ppp.table import State
 from tests.unit.ppp.peer import (
@@ -23,11 +24,13 @@ from tests.unit.ppp.peer import (
     LCP,
     MAGIC,
     MRU_1492,
+    NAK,
     PROTREJ,
     REQ,
     TACK,
     TREQ,
     Peer,
+    config,
     packet,
 )
 
@@ -276,3 +279,14 @@ def test_an_unsolicited_terminate_ack_in_opened_renegotiates() -> None:
     (again,) = peer.send(LCP, TACK)
     assert again[:2] == (LCP, REQ)
     assert peer.of(LcpLeftOpened) == [LcpLeftOpened()]
+
+
+def test_a_renegotiation_begins_with_our_preferred_method_and_mru_again() -> None:
+    peer = Peer(config(AuthMethod.CHAP_MD5, AuthMethod.PAP))
+    peer.wait(0.1)
+    first = peer.last(LCP, REQ)
+    peer.send(LCP, NAK, bytes.fromhex("010404b0 0304c023"), first[2])
+    peer.open_lcp()
+    assert peer.last(LCP, REQ)[3][:8] == bytes.fromhex("010404b0 0304c023")
+    peer.send(LCP, REQ, MAGIC)
+    assert peer.last(LCP, REQ)[3][:9] == first[3][:9]
