@@ -11,14 +11,15 @@
 #include "hdr/byteorder.h"
 
 enum {
-	USED_LATELY_MS = 10000,	  /* a next hop that carried traffic is kept resolved */
-	GATEWAY_EVERY_TICKS = 10, /* unresolved gateways are asked for once a second */
-	EPOCHS_TO_PASS = 2,	  /* the first vector may have been under way */
+	USED_LATELY_MS = 10000, /* a next hop that carried traffic is kept resolved */
+	TICKS_OF_A_SECOND = 10,
+	EPOCHS_TO_PASS = 2, /* the first vector may have been under way */
 };
 
-void mirror_refused(const char *what, int status)
+void mirror_refused(struct mirror *m, int status)
 {
-	fprintf(stderr, "bng-dataplane: mirror: %s not installed: %s\n", what, strerror(-status));
+	m->refused++;
+	m->refused_status = status;
 }
 
 /* ---- life ---- */
@@ -194,12 +195,17 @@ static void keep_resolved(struct mirror *m, uint64_t now_ms, bool gateways)
 
 void mirror_tick(struct mirror *m, uint64_t now_ms)
 {
-	m->ticks++;
+	bool second = ++m->ticks % TICKS_OF_A_SECOND == 0;
 	reclaim(m);
 	if (!m->with_kernel)
 		return;
 	if (m->resync && mirror_kernel_dump(m))
 		m->resync = true;
-	keep_resolved(m, now_ms, m->ask_now || m->ticks % GATEWAY_EVERY_TICKS == 0);
+	keep_resolved(m, now_ms, m->ask_now || second);
 	m->ask_now = false;
+	if (m->refused && second) {
+		fprintf(stderr, "event=routes-refused count=%u error=\"%s\"\n", m->refused,
+			strerror(-m->refused_status));
+		m->refused = 0;
+	}
 }

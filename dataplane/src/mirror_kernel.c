@@ -64,7 +64,7 @@ static void add(struct mirror *m, const struct rib_key *key, const struct target
 {
 	int status = rib_add(m->rib, key, get_adjacency(m, to), true);
 	if (status)
-		mirror_refused("route of the kernel", status);
+		mirror_refused(m, status);
 }
 
 /* False: it was not there. */
@@ -165,14 +165,14 @@ static void neighbour_known(
 	struct rib_key key = host_key(address, FIB_NEIGHBOUR, 0);
 	uint32_t id = get_adjacency(m, &to);
 	if (id == ADJACENCY_NONE) {
-		mirror_refused("neighbour", -ENOMEM);
+		mirror_refused(m, -ENOMEM);
 		return;
 	}
 	adjacency_resolve(m->adjacencies, id, mac, m->t->port[port].mac);
 	m->t->adjacency[id].flags = state & NUD_STALE ? ADJACENCY_STALE : 0;
 	int status = rib_add(m->rib, &key, id, true);
 	if (status)
-		mirror_refused("neighbour", status);
+		mirror_refused(m, status);
 }
 
 static void neighbour_message(struct mirror *m, const struct nlmsghdr *nlh)

@@ -24,6 +24,8 @@ struct mirror {
 	bool ask_now;		/* ... and resolve gateways that are not */
 	uint32_t ticks;
 	uint64_t epoch[MAX_WORKERS]; /* at the last reclaim */
+	uint32_t refused;	     /* installs that failed, not yet told */
+	int refused_status;
 };
 
 /* Opens the sockets, dumps everything. Returns 0 or -errno. */
@@ -32,7 +34,7 @@ int mirror_kernel_open(struct mirror *m);
 int mirror_kernel_dump(struct mirror *m);
 /* One message: a part of a dump, or an event. Any bytes are safe. */
 int mirror_kernel_message(const struct nlmsghdr *nlh, void *mirror);
-/* One line on stderr when an install fails. */
-void mirror_refused(const char *what, int status);
+/* An install failed; told on stderr once a second, however many they are. */
+void mirror_refused(struct mirror *m, int status);
 
 #endif

@@ -124,6 +124,13 @@ int netlink_receive(struct netlink *n, mnl_cb_t callback, void *context)
 	}
 }
 
+/* Its answer is not read: what comes of it is seen as an event. */
+static void order(struct netlink *n, const struct nlmsghdr *nlh)
+{
+	if (n->orders)
+		(void)mnl_socket_sendto(n->orders, nlh, nlh->nlmsg_len);
+}
+
 void netlink_resolve(struct netlink *n, uint32_t ifindex, uint32_t address)
 {
 	char request[REQUEST_SIZE];
@@ -135,7 +142,7 @@ void netlink_resolve(struct netlink *n, uint32_t ifindex, uint32_t address)
 	nd->ndm_ifindex = (int)ifindex;
 	nd->ndm_flags = NTF_USE;
 	mnl_attr_put_u32(nlh, NDA_DST, address);
-	(void)mnl_socket_sendto(n->orders, nlh, nlh->nlmsg_len);
+	order(n, nlh);
 }
 
 void netlink_set_carrier(struct netlink *n, uint32_t ifindex, uint8_t carrier)
@@ -147,7 +154,7 @@ void netlink_set_carrier(struct netlink *n, uint32_t ifindex, uint8_t carrier)
 	struct ifinfomsg *ifi = mnl_nlmsg_put_extra_header(nlh, sizeof(*ifi));
 	ifi->ifi_index = (int)ifindex;
 	mnl_attr_put_u8(nlh, IFLA_CARRIER, carrier);
-	(void)mnl_socket_sendto(n->orders, nlh, nlh->nlmsg_len);
+	order(n, nlh);
 }
 
 void netlink_attributes(

@@ -72,44 +72,46 @@ static int raise_mtu(const struct port *port)
 	return netdev_raise_mtu(shared->interface, shared->mtu);
 }
 
-static int take_from_kernel(const struct port *port)
+/* Everything after the ingress drop: no ARP, no IPv6, no merged frames, the MTU. */
+static int prepare(struct port *port)
 {
-	const char *device = port->shared->interface;
-	if (netdev_has_addresses(device))
-		return failed(port, "has IP addresses: flush them or choose another interface",
-			-EADDRINUSE);
-	int status = ingress_drop_install(device);
-	if (status)
-		return failed(port, "ingress drop (nf_tables, family netdev)", status);
-	status = netdev_disable_ipv6(device);
+	struct port_shared *shared = port->shared;
+	const char *device = shared->interface;
+	int status = netdev_disable_ipv6(device);
 	if (status)
 		return failed(port, "disable_ipv6", status);
 	status = netdev_change_flags(device, IFF_NOARP | IFF_UP, 0);
 	if (status)
 		return failed(port, "up, ARP off", status);
 	netdev_receive_as_sent(device);
+	status = raise_mtu(port);
+	if (status)
+		return failed(port, "refuses this port's MTU", status);
+	status = netdev_mac(device, shared->mac);
+	int flags = netdev_flags(device);
+	if (status || flags < 0)
+		return failed(port, "interface", status ? status : flags);
+	shared->flags = flags & IFF_RUNNING ? PORT_UP : 0;
 	return 0;
 }
 
 static int af_packet_open(struct port *port)
 {
-	struct port_shared *shared = port->shared;
-	int index = netdev_index(shared->interface);
+	const char *device = port->shared->interface;
+	int index = netdev_index(device);
 	if (index < 0)
 		return failed(port, "interface", index);
-	int status = take_from_kernel(port);
+	port->shared->ifindex = (uint32_t)index;
+	if (netdev_has_addresses(device))
+		return failed(port, "has IP addresses: flush them or choose another interface",
+			-EADDRINUSE);
+	int status = ingress_drop_install(device);
 	if (status)
-		return status;
-	status = raise_mtu(port);
+		return failed(port, "ingress drop (nf_tables, family netdev)", status);
+	status = prepare(port);
 	if (status)
-		return failed(port, "refuses this port's MTU", status);
-	status = netdev_mac(shared->interface, shared->mac);
-	int flags = netdev_flags(shared->interface);
-	if (status || flags < 0)
-		return failed(port, "interface", status ? status : flags);
-	shared->ifindex = (uint32_t)index;
-	shared->flags = flags & IFF_RUNNING ? PORT_UP : 0;
-	return 0;
+		(void)ingress_drop_remove(device);
+	return status;
 }
 
 /* ---- sockets ---- */

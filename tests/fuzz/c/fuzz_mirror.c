@@ -1,0 +1,67 @@
+/*
+ * rtnetlink messages of any content, through a mirror with one routed port, its TAP twin and no
+ * sockets. Input: messages with their length fields put right. At the end the links go down and a
+ * sweep follows: only the box's own state may be left.
+ */
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <linux/rtnetlink.h>
+
+#include "mirror_state.h"
+
+enum { MAX_PAGES = 64, MAX_ADJACENCIES = 64, PORT_IFINDEX = 2, TAP_IFINDEX = 3 };
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static struct arena_header arena = {
+	.max_fib4_pages = MAX_PAGES, .max_adjacencies = MAX_ADJACENCIES};
+static struct port_shared ports[2] = {
+	{.role = PORT_ROUTED, .twin = 1, .mtu = 1500, .ifindex = PORT_IFINDEX},
+	{.role = PORT_TAP_TWIN, .twin = 0, .mtu = 1500, .ifindex = TAP_IFINDEX}};
+static uint32_t root[65536], pages[MAX_PAGES * 256];
+static struct adjacency adjacencies[MAX_ADJACENCIES];
+static struct tables tables = {.arena = &arena,
+	.port = ports,
+	.fib4_root = root,
+	.fib4_page = pages,
+	.adjacency = adjacencies};
+
+/* The first bytes are a struct nlmsghdr whose type is folded into what the mirror handles. */
+static size_t message(struct mirror *m, const uint8_t *data, size_t size)
+{
+	struct nlmsghdr header;
+	memcpy(&header, data, sizeof(header));
+	header.nlmsg_type = (uint16_t)(RTM_BASE + header.nlmsg_type % 16);
+	header.nlmsg_len = (uint32_t)sizeof(header) + header.nlmsg_len % 128;
+	if (header.nlmsg_len > size)
+		header.nlmsg_len = (uint32_t)size;
+	uint8_t *exact = calloc(1, (header.nlmsg_len + 3u) & ~3u); /* padded, as in a socket */
+	memcpy(exact, data, header.nlmsg_len);
+	memcpy(exact, &header, sizeof(header));
+	mirror_kernel_message((const struct nlmsghdr *)(const void *)exact, m);
+	free(exact);
+	return header.nlmsg_len;
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	static struct mirror *m;
+	if (!m)
+		m = mirror_create(&tables, NULL, 2, false);
+	m->usable[0] = true;
+	while (size >= sizeof(struct nlmsghdr)) {
+		size_t used = message(m, data, size);
+		data += used;
+		size -= used;
+	}
+	rib_begin(m->rib);
+	rib_sweep(m->rib);
+	assert(fib4_routes(m->fib) == 0);
+	assert(adjacency_in_use(m->adjacencies) == 0);
+	mirror_tick(m, 0);
+	mirror_tick(m, 0);
+	assert(fib4_pages_free(m->fib) == MAX_PAGES);
+	return 0;
+}
