@@ -7,9 +7,9 @@
  * checksums are unfinished and how to segment. The kernel takes the outer VLAN tag out of every
  * frame; it is put back.
  *
- * Send: one socket per worker, sendmmsg: on a veth 1.3 us a frame, where a TX ring takes 1.5, for its
- * pages are copied for the peer. The queueing discipline is not bypassed: that saves nothing and
- * would hide our frames from tcpdump. What the device refuses is dropped and counted.
+ * Send: one socket per worker, sendmmsg: on a veth 1.3 us a frame, where a TX ring takes 1.5, for
+ * its pages are copied for the peer. The queueing discipline is not bypassed: that saves nothing
+ * and would hide our frames from tcpdump. What the device refuses is dropped and counted.
  *
  * Open takes the device away from the kernel: no addresses, no ARP, no IPv6, and an ingress drop
  * that stays when the process dies.
