@@ -5,7 +5,7 @@ from scapy.layers.l2 import Dot1AD, Dot1Q, Ether
 from scapy.layers.ppp import PPPoED
 
 from . import lab
-from .harness import ACC, CLIENT_MAC, NO_SESSION, TWIN, WAN, Dataplane, Frame
+from .harness import ACC, CLIENT_MAC, NO_SESSION, TWIN, WAN, Dataplane, Frame, lib
 
 PADI = bytes.fromhex("110900000004") + bytes.fromhex("01010000")
 ACCESS_TAGS = [
@@ -79,7 +79,7 @@ def test_a_priority_tag_is_kept_so_that_answers_carry_it(dp: Dataplane) -> None:
 def test_discovery_is_taken_inside_the_access_ranges_only(
     dp: Dataplane, outer: int, inner: int, *, served: bool
 ) -> None:
-    ranges = dp.section(lab.lib.SECTION_ACCESS_RANGE, "struct access_range")
+    ranges = dp.section(lib.SECTION_ACCESS_RANGE, "struct access_range")
     ranges[0].outer_low, ranges[0].outer_high = 10, 20
     ranges[0].inner_low, ranges[0].inner_high = 5, 9
     out = one(dp, lab.ethernet(PADI, 0x8863, tags=((0x88A8, outer), (0x8100, inner))))
@@ -87,7 +87,7 @@ def test_discovery_is_taken_inside_the_access_ranges_only(
 
 
 def test_the_second_access_range_counts_too(dp: Dataplane) -> None:
-    ranges = dp.section(lab.lib.SECTION_ACCESS_RANGE, "struct access_range")
+    ranges = dp.section(lib.SECTION_ACCESS_RANGE, "struct access_range")
     for number, vid in enumerate((10, 20)):
         ranges[number].outer_low = ranges[number].outer_high = vid
         ranges[number].inner_low = ranges[number].inner_high = 0

@@ -1,5 +1,7 @@
 """ip4_input, ip4_lookup, ip4_rewrite, ip4_local: routing (RFC 1812), echo (RFC 792)."""
 
+from typing import Any
+
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -66,7 +68,7 @@ def test_the_checksum_after_the_ttl_is_scapys(
     dp: Dataplane, ttl: int, tos: int, ident: int
 ) -> None:
     lab.furnish_once(dp)
-    fields = {"src": lab.SERVER, "dst": lab.SERVER, "tos": tos, "id": ident}
+    fields: dict[str, Any] = {"src": lab.SERVER, "dst": lab.SERVER, "tos": tos, "id": ident}
     packet = bytes(IP(ttl=ttl, **fields) / b"data")
     leaf = lab.leaf_of(dp, "192.0")
     (out,) = dp.node("ip4_rewrite", [lab.at_ip(packet, leaf=leaf)])

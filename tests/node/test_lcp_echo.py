@@ -5,7 +5,7 @@ import pytest
 from dataplane.binding import EventType
 
 from . import lab
-from .harness import ACC, CLIENT_MAC, WAN, Dataplane
+from .harness import ACC, CLIENT_MAC, WAN, Dataplane, lib
 
 OURS, PEERS = 0x11111111, 0x22222222
 
@@ -76,7 +76,7 @@ def test_our_own_magic_is_a_loop_told_once(dp: Dataplane) -> None:
     assert [(e.type, e.session, e.generation) for e in dp.events()] == [
         (EventType.LOOP, 0, generation)
     ]
-    assert dp.session_cold(0).flags == lab.lib.SESSION_FLAG_LOOP
+    assert dp.session_cold(0).flags == lib.SESSION_FLAG_LOOP
 
 
 def test_without_magic_numbers_nothing_is_a_loop(dp: Dataplane) -> None:
@@ -98,7 +98,7 @@ def test_a_dead_client_is_asked_and_then_told_lost_once(dp: Dataplane) -> None:
     assert [(e.type, e.session, e.generation) for e in dp.events()] == [
         (EventType.ECHO_LOST, 0, generation)
     ]
-    assert dp.session_cold(0).flags == lab.lib.SESSION_FLAG_ECHO_LOST
+    assert dp.session_cold(0).flags == lib.SESSION_FLAG_ECHO_LOST
     assert dp.session_cold(0).echo_tx == 3
 
 
@@ -150,7 +150,7 @@ def test_misses_freeze_while_the_port_is_down(dp: Dataplane) -> None:
     lab.start_echo(dp, lab.furnish(dp), interval_ms=5000, failures=2)
     dp.port(ACC).flags = 0
     dp.advance(60, step=0.5)
-    dp.port(ACC).flags = lab.lib.PORT_UP
+    dp.port(ACC).flags = lib.PORT_UP
     dp.advance(4, step=0.5)
     assert (requests_sent(dp), dp.session_cold(0).echo_missed) == ([], 0)
     dp.advance(3, step=0.5)
@@ -165,7 +165,7 @@ def test_a_session_without_data_is_idle_once_and_echo_does_not_help(dp: Dataplan
         dp.receive(ACC, from_client(lab.echo(9, PEERS)))
         dp.advance(1, step=0.5)
     assert [(e.type, e.generation) for e in dp.events()] == [(EventType.IDLE, generation)]
-    assert dp.session_cold(0).flags == lab.lib.SESSION_FLAG_IDLE
+    assert dp.session_cold(0).flags == lib.SESSION_FLAG_IDLE
 
 
 def test_data_from_the_client_puts_idle_off(dp: Dataplane) -> None:

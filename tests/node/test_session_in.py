@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from scapy.layers.inet import IP, TCP
 
 from . import lab
-from .harness import ACC, FEATURE_IN_MSS_CLAMP, FEATURE_OUT_MSS_CLAMP, WAN, Dataplane
+from .harness import ACC, FEATURE_IN_MSS_CLAMP, FEATURE_OUT_MSS_CLAMP, WAN, Dataplane, lib
 
 CLAMP = {"features_in": FEATURE_IN_MSS_CLAMP, "features_out": FEATURE_OUT_MSS_CLAMP, "mss": 1400}
 
@@ -38,7 +38,7 @@ def test_a_source_is_the_sessions_own_or_routed_to_it(
 
 def test_a_prefix_routed_to_another_session_is_spoofed(dp: Dataplane) -> None:
     lab.furnish(dp)
-    lab.route16(dp, "198.18", lab.lib.LEAF_SESSION, 1)
+    lab.route16(dp, "198.18", lib.LEAF_SESSION, 1)
     dp.receive(ACC, lab.session_frame(lab.udp(lab.FRAMED, lab.SERVER)))
     assert dp.sent(WAN) == []
     assert dp.counters()["antispoof4/drop: source-spoofed"] == 1

@@ -146,7 +146,7 @@ def test_scapy_puts_the_fragments_together_again(
         assert piece.ttl == 63
         assert piece.flags == ("MF" if piece is not pieces[-1] else 0)
         assert piece is pieces[-1] or len(piece.payload) % 8 == 0
-    (whole,) = defragment(pieces)
+    (whole,) = defragment(pieces)  # type: ignore[no-untyped-call]
     assert (whole.id, bytes(whole.payload)) == (ident, packet[20:])
 
 
