@@ -143,6 +143,8 @@ void worker_destroy(struct worker *w)
 	if (e->epoll_fd >= 0)
 		close(e->epoll_fd);
 	free(e->queue_memory);
+	for (uint32_t id = 0; id < MAX_NODES; id++)
+		free(w->node_state[id]);
 	free(e);
 	free(w);
 }
