@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <linux/rtnetlink.h>
+
 #include "hdr/byteorder.h"
 
 enum {
@@ -23,6 +25,38 @@ void mirror_refused(struct mirror *m, int status)
 }
 
 /* ---- life ---- */
+
+/* Dumps into a new generation and sweeps. Returns 0 or -errno: nothing was swept. */
+static int dump_all(struct mirror *m)
+{
+	static const struct {
+		uint16_t type;
+		uint8_t family;
+	} dumps[] = {{RTM_GETLINK, AF_UNSPEC}, {RTM_GETADDR, AF_INET}, {RTM_GETROUTE, AF_INET},
+		{RTM_GETNEIGH, AF_INET}};
+	m->resync = false;
+	rib_begin(m->rib);
+	for (size_t i = 0; i < sizeof(dumps) / sizeof(*dumps); i++) {
+		int status = netlink_dump(
+			&m->netlink, dumps[i].type, dumps[i].family, mirror_kernel_message, m);
+		if (status)
+			return status;
+		if (dumps[i].type == RTM_GETLINK)
+			m->resync = false; /* links that came up: the dumps that follow see all */
+	}
+	rib_sweep(m->rib);
+	return 0;
+}
+
+static int open_kernel(struct mirror *m)
+{
+	int status = netlink_open(&m->netlink);
+	if (status)
+		return status;
+	status = dump_all(m);
+	m->resync |= status == -EINTR; /* too much changes just now */
+	return status == -EINTR ? 0 : status;
+}
 
 static int install_nat_pool(struct mirror *m)
 {
@@ -58,7 +92,7 @@ struct mirror *mirror_create(
 		m->rib = rib_create(m->fib, m->adjacencies, t->adjacency);
 	int status = m->rib ? install_nat_pool(m) : -ENOMEM;
 	if (!status && with_kernel)
-		status = mirror_kernel_open(m);
+		status = open_kernel(m);
 	if (!status)
 		return m;
 	fprintf(stderr, "bng-dataplane: mirror: %s\n", strerror(-status));
@@ -199,7 +233,7 @@ void mirror_tick(struct mirror *m, uint64_t now_ms)
 	reclaim(m);
 	if (!m->with_kernel)
 		return;
-	if (m->resync && mirror_kernel_dump(m))
+	if (m->resync && dump_all(m))
 		m->resync = true;
 	keep_resolved(m, now_ms, m->ask_now || second);
 	m->ask_now = false;

@@ -7,7 +7,6 @@
 
 #include <errno.h>
 #include <net/if.h>
-#include <stdio.h>
 #include <string.h>
 
 #include <linux/if_addr.h>
@@ -24,6 +23,22 @@ struct target {
 	uint8_t port;
 	be32 address;
 };
+
+/* Attributes of a message by type, those above `max` left out. Fills table[max + 1]. */
+static void get_attributes(
+	const struct nlmsghdr *nlh, uint32_t header, const struct nlattr **table, uint16_t max)
+{
+	memset(table, 0, (max + 1u) * sizeof(*table));
+	if (mnl_nlmsg_get_payload_len(nlh) < header)
+		return;
+	const char *end = mnl_nlmsg_get_payload_tail(nlh);
+	const struct nlattr *attr = mnl_nlmsg_get_payload_offset(nlh, header);
+	for (; mnl_attr_ok(attr, (int)(end - (const char *)attr)); attr = mnl_attr_next(attr)) {
+		uint16_t type = mnl_attr_get_type(attr);
+		if (type <= max)
+			table[type] = attr;
+	}
+}
 
 static uint32_t get_u32(const struct nlattr *attr)
 {
@@ -127,7 +142,7 @@ static void address_message(struct mirror *m, const struct nlmsghdr *nlh)
 {
 	const struct ifaddrmsg *ifa = mnl_nlmsg_get_payload(nlh);
 	const struct nlattr *attr[IFA_LOCAL + 1];
-	netlink_attributes(nlh, sizeof(*ifa), attr, IFA_LOCAL);
+	get_attributes(nlh, sizeof(*ifa), attr, IFA_LOCAL);
 	be32 address = get_u32(attr[IFA_LOCAL]);
 	if (mnl_nlmsg_get_payload_len(nlh) < sizeof(*ifa) || ifa->ifa_family != AF_INET || !address)
 		return;
@@ -179,7 +194,7 @@ static void neighbour_message(struct mirror *m, const struct nlmsghdr *nlh)
 {
 	const struct ndmsg *nd = mnl_nlmsg_get_payload(nlh);
 	const struct nlattr *attr[NDA_LLADDR + 1];
-	netlink_attributes(nlh, sizeof(*nd), attr, NDA_LLADDR);
+	get_attributes(nlh, sizeof(*nd), attr, NDA_LLADDR);
 	be32 address = get_u32(attr[NDA_DST]);
 	if (mnl_nlmsg_get_payload_len(nlh) < sizeof(*nd) || nd->ndm_family != AF_INET || !address)
 		return;
@@ -277,7 +292,7 @@ static void route_message(struct mirror *m, const struct nlmsghdr *nlh)
 {
 	const struct rtmsg *rtm = mnl_nlmsg_get_payload(nlh);
 	const struct nlattr *attr[RTA_VIA + 1];
-	netlink_attributes(nlh, sizeof(*rtm), attr, RTA_VIA);
+	get_attributes(nlh, sizeof(*rtm), attr, RTA_VIA);
 	if (mnl_nlmsg_get_payload_len(nlh) < sizeof(*rtm) || !is_ours_to_see(rtm, attr))
 		return;
 	bool deleted = nlh->nlmsg_type == RTM_DELROUTE;
@@ -301,7 +316,7 @@ static void route_message(struct mirror *m, const struct nlmsghdr *nlh)
 	m->ask_now |= to.kind == ADJ_GLEAN && to.address;
 }
 
-/* ---- all of it ---- */
+/* ---- any of them ---- */
 
 int mirror_kernel_message(const struct nlmsghdr *nlh, void *mirror)
 {
@@ -327,31 +342,4 @@ int mirror_kernel_message(const struct nlmsghdr *nlh, void *mirror)
 		break;
 	}
 	return MNL_CB_OK;
-}
-
-int mirror_kernel_dump(struct mirror *m)
-{
-	static const struct {
-		uint16_t type;
-		uint8_t family;
-	} dumps[] = {{RTM_GETLINK, AF_UNSPEC}, {RTM_GETADDR, AF_INET}, {RTM_GETROUTE, AF_INET},
-		{RTM_GETNEIGH, AF_INET}};
-	m->resync = false;
-	rib_begin(m->rib);
-	for (size_t i = 0; i < sizeof(dumps) / sizeof(*dumps); i++) {
-		int status = netlink_dump(
-			&m->netlink, dumps[i].type, dumps[i].family, mirror_kernel_message, m);
-		if (status)
-			return status;
-		if (dumps[i].type == RTM_GETLINK)
-			m->resync = false; /* links that came up: the dumps that follow see all */
-	}
-	rib_sweep(m->rib);
-	return 0;
-}
-
-int mirror_kernel_open(struct mirror *m)
-{
-	int status = netlink_open(&m->netlink);
-	return status ? status : mirror_kernel_dump(m);
 }

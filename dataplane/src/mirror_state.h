@@ -28,10 +28,6 @@ struct mirror {
 	int refused_status;
 };
 
-/* Opens the sockets, dumps everything. Returns 0 or -errno. */
-int mirror_kernel_open(struct mirror *m);
-/* Dumps into a new generation and sweeps. Returns 0 or -errno: nothing was swept. */
-int mirror_kernel_dump(struct mirror *m);
 /* One message: a part of a dump, or an event. Any bytes are safe. */
 int mirror_kernel_message(const struct nlmsghdr *nlh, void *mirror);
 /* An install failed; told on stderr once a second, however many they are. */

@@ -156,18 +156,3 @@ void netlink_set_carrier(struct netlink *n, uint32_t ifindex, uint8_t carrier)
 	mnl_attr_put_u8(nlh, IFLA_CARRIER, carrier);
 	order(n, nlh);
 }
-
-void netlink_attributes(
-	const struct nlmsghdr *nlh, uint32_t header, const struct nlattr **table, uint16_t max)
-{
-	memset(table, 0, (max + 1u) * sizeof(*table));
-	if (mnl_nlmsg_get_payload_len(nlh) < header)
-		return;
-	const char *end = mnl_nlmsg_get_payload_tail(nlh);
-	const struct nlattr *attr = mnl_nlmsg_get_payload_offset(nlh, header);
-	for (; mnl_attr_ok(attr, (int)(end - (const char *)attr)); attr = mnl_attr_next(attr)) {
-		uint16_t type = mnl_attr_get_type(attr);
-		if (type <= max)
-			table[type] = attr;
-	}
-}

@@ -25,8 +25,5 @@ int netlink_receive(struct netlink *n, mnl_cb_t callback, void *context);
 /* Has the kernel use, and so resolve, a neighbour (address in network order). */
 void netlink_resolve(struct netlink *n, uint32_t ifindex, uint32_t address);
 void netlink_set_carrier(struct netlink *n, uint32_t ifindex, uint8_t carrier);
-/* Attributes of a message by type, those above `max` left out. Fills table[max + 1]. */
-void netlink_attributes(
-	const struct nlmsghdr *nlh, uint32_t header, const struct nlattr **table, uint16_t max);
 
 #endif
