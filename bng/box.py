@@ -22,6 +22,7 @@ from bng.io.executor import Executor
 from bng.io.journal import Journal
 from bng.io.leftovers import end_leftovers
 from bng.io.loop import CoreLoop
+from bng.io.natlog import NatLog
 from bng.io.punt import Dispatcher
 from bng.pool.ipv4 import Ipv4Pools
 from bng.pppoe.discovery import Discovery
@@ -50,6 +51,7 @@ class Box:
     access: PppoeAccess
     executor: Executor
     journal: Journal
+    nat_log: NatLog
     dispatcher: Dispatcher
     loop: CoreLoop
     users: users.Users
@@ -80,6 +82,7 @@ class Box:
         self.manager.backend = LocalBackend(loaded)
         self.manager.settings = session
         self.access.discovery.reconfigure(discovery)
+        self.access.discovery.setup_per_s = config.session.setup_per_s
         self.access.reconfigure(settings.link(config))
         self.executor.echo_interval_ms = config.ppp.lcp_echo_interval_s * 1000
         self.executor.echo_failures = config.ppp.lcp_echo_failures
@@ -130,6 +133,7 @@ class Box:
             await self._end_all()
         self.loop.stop()
         self.dataplane.flush()
+        await self.nat_log.flush_later()
         self.dataplane.close()
         self.journal.close()
 
@@ -178,7 +182,7 @@ def _check_ports(config: Config, dataplane: Dataplane) -> dict[str, int]:
 async def start(config_path: Path, config: Config, on_lost: Callable[[], None]) -> Box:
     """Attach to the dataplane and build everything; *on_lost* is called when it goes away.
 
-    Raises: ConfigError, AttachError, JournalError, KernelError, LeftoversError.
+    Raises: ConfigError, AttachError, JournalError, KernelError, LeftoversError, NatLogError.
     """
     log = structlog.get_logger("box")
     loaded = users.load(config.aaa.users, config.known_to_users())
@@ -208,7 +212,9 @@ async def start(config_path: Path, config: Config, on_lost: Callable[[], None]) 
         prefix=f"{int(time.time()):08x}",
         entropy=os.urandom,
     )
-    discovery = Discovery(settings.discovery(config, ports), os.urandom, now)
+    discovery = Discovery(
+        settings.discovery(config, ports), os.urandom, now, config.session.setup_per_s
+    )
     header = dataplane.header
     access = PppoeAccess(
         core=manager,
@@ -236,6 +242,7 @@ async def start(config_path: Path, config: Config, on_lost: Callable[[], None]) 
         access=access,
         executor=executor,
         journal=journal,
+        nat_log=NatLog(dataplane, config.nat_log_path),
         dispatcher=dispatcher,
         loop=loop,
         users=loaded,

@@ -19,11 +19,21 @@ from bng.errors import ConfigError
 from bng.io.journal import JournalError
 from bng.io.kernel import KernelError
 from bng.io.leftovers import LeftoversError
+from bng.io.natlog import NatLogError
 from bng.mgmt.server import ManagementError, ManagementServer
 from dataplane.binding import AttachError
 
 EXIT_FAILURE = 1
 EXIT_CONFIG = 2
+FAILURES = (
+    AttachError,
+    JournalError,
+    KernelError,
+    LeftoversError,
+    ManagementError,
+    NatLogError,
+)
+"""What keeps bngd from starting, with a text for the operator."""
 
 
 def set_up_logging(system: System) -> None:
@@ -68,7 +78,7 @@ class Daemon:
         loop.add_signal_handler(signal.SIGHUP, self._reload, box)
         self._log.info("ready", version=version("bng"), users=len(box.users))
         async with asyncio.TaskGroup() as group:
-            flusher = group.create_task(self._flush_journal(box))
+            flusher = group.create_task(self._flush(box))
             await self._ended.wait()
             flusher.cancel()
         await server.stop()
@@ -93,10 +103,11 @@ class Daemon:
             self._log.error("reload-failed", error=str(error))
 
     @staticmethod
-    async def _flush_journal(box: Box) -> None:
+    async def _flush(box: Box) -> None:
         while True:
             await asyncio.sleep(box.config.journal.flush_interval_s)
             await box.journal.flush_later()
+            await box.nat_log.flush_later()
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -127,7 +138,7 @@ def main(argv: list[str] | None = None) -> int:
     except ConfigError as error:
         print(f"bngd: {error}", file=sys.stderr)
         return EXIT_CONFIG
-    except (AttachError, JournalError, KernelError, LeftoversError, ManagementError) as error:
+    except FAILURES as error:
         print(f"bngd: {error}", file=sys.stderr)
         return EXIT_FAILURE
 

@@ -70,7 +70,6 @@ def _discovery(config: Config, port: AccessPort) -> DiscoveryConfig:
         accept_empty_service=pppoe.accept_empty_service,
         max_payload=min(pppoe.max_payload, port.mtu - PPPOE_OVERHEAD),
         pado_delay_s=port.pado_delay_ms / 1000,
-        setup_per_s=config.session.setup_per_s,
         cookie_lifetime_s=pppoe.cookie_lifetime_s,
         max_sessions_per_mac=pppoe.max_sessions_per_mac,
         max_sessions_per_vlan=pppoe.max_sessions_per_vlan,

@@ -39,6 +39,7 @@ PUNT = struct.Struct("=QIIHHHH6s6sBBH")
 INJECT = struct.Struct("=BBHIIHHHH6sHI")
 INJECT_FRAMED = struct.Struct("=IIBBHIIHHHH6sHI")  # with RECORD_HEAD in front
 EVENT = struct.Struct("=IIII")
+NAT_LOG = struct.Struct("=QQIII4s4sHH")
 RECORD_HEAD = struct.Struct("=II")
 COMMAND_HEAD = RECORD_HEAD.pack(COMMAND.size, 0)
 PADDING = tuple(bytes(-length & 7) for length in range(8))
@@ -131,6 +132,27 @@ class Event(NamedTuple):
     session: int
     generation: int
     arg: int
+
+
+class NatLogType(IntEnum):
+    """``enum nat_log_type`` of dataplane.h."""
+
+    BLOCK_ALLOCATED = 1
+    BLOCK_RELEASED = 2
+
+
+class NatLogRecord(NamedTuple):
+    """A NAT port block that was given to a session, or taken back; addresses are packed."""
+
+    sequence: int
+    wall_ns: int
+    type: int
+    session: int
+    generation: int
+    inner: bytes
+    outer: bytes
+    port_first: int
+    port_last: int
 
 
 class AttachError(Exception):
@@ -439,6 +461,27 @@ class Dataplane:
             for at, length in self._pop(group, Ring.EVENT)
             if length == EVENT.size
         ]
+
+    def peek_nat_log(self, worker: int) -> tuple[list[NatLogRecord], int]:
+        """Return NAT log records that wait, and the position to consume them by once safe.
+
+        May run in a thread of its own: nobody else reads this ring.
+        """
+        buffer = ffi.new("uint8_t[]", POP_BUFFER_BYTES)
+        position = ffi.new("uint64_t *")
+        used = lib.binding_peek(
+            self._binding, worker, Ring.NAT_LOG, buffer, POP_BUFFER_BYTES, position
+        )
+        view = memoryview(ffi.buffer(buffer))
+        records = [
+            NatLogRecord(*NAT_LOG.unpack_from(view, at))
+            for at in range(RECORD_HEAD.size, used, RECORD_HEAD.size + NAT_LOG.size)
+        ]
+        return records, int(position[0])
+
+    def consume_nat_log(self, worker: int, position: int) -> None:
+        """Let the dataplane reuse the room of records that are safe now."""
+        lib.binding_consume(self._binding, worker, Ring.NAT_LOG, position)
 
     def discard_stale_punts(self, now_ns: int) -> tuple[list[Punt], int]:
         """At attach: return the punts young enough to answer, and how many were too old."""

@@ -232,6 +232,7 @@ class Nat(Table):
     tcp_established_timeout_s: int = Field(default=7_440, ge=7_440, le=86_400)
     tcp_transitory_timeout_s: int = Field(default=240, ge=240, le=86_400)
     icmp_timeout_s: int = Field(default=60, ge=60, le=86_400)
+    log: AbsolutePath | None = None
 
     @property
     def addresses(self) -> list[IPv4Address]:
@@ -288,6 +289,11 @@ class Config(Table):
     def journal_path(self) -> Path:
         """The journal's SQLite file."""
         return self.journal.path or self.system.state_dir / "journal.sqlite"
+
+    @property
+    def nat_log_path(self) -> Path:
+        """The file that says who had which public ports."""
+        return self.nat.log or self.system.state_dir / "nat.log"
 
     @property
     def default_pool(self) -> str:

@@ -44,6 +44,7 @@ NEEDS = {
     "session": Needs.LIVE,
     "pool": Needs.LIVE,
     "nat": Needs.RESTART_DATAPLANE,
+    "nat.log": Needs.RESTART_BNGD,
     "nat.inside": Needs.LIVE,
     "nat.profile": Needs.LIVE,
     "aaa.method": Needs.RESTART_BNGD,

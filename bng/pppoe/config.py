@@ -23,7 +23,6 @@ class DiscoveryConfig:
     accept_empty_service: bool = True  # zero TAG_LENGTH: any service will do
     max_payload: int = DEFAULT_MRU  # RFC 4638: what the port's MTU leaves for PPP
     pado_delay_s: float = 0.0
-    setup_per_s: int = 100_000  # PADOs a second, box-wide
     cookie_lifetime_s: float = 30.0
     max_sessions_per_mac: int = 1
     max_sessions_per_vlan: int = 65_534
@@ -41,8 +40,6 @@ class DiscoveryConfig:
             raise ValueError("the empty service is accept_empty_service's business")
         if sum(4 + len(name) for name in self.service_names) > 512:
             raise ValueError("service_names do not fit into a PADO")
-        if self.setup_per_s < 1:
-            raise ValueError("setup_per_s must be at least 1")
         if self.cookie_lifetime_s <= 0:
             raise ValueError("cookie_lifetime_s must be more than 0")
         if self.max_sessions_per_mac < 1:

@@ -11,7 +11,7 @@ COUNTERS: Final = (
     # dropped: not this client, not now
     *("held_off", "service_name_count", "service_not_offered", "cookie_missing", "cookie_bad"),
     *("limit_half_open", "limit_vlan", "limit_port", "limit_sessions", "limit_delayed_pado"),
-    "limit_setup_rate",
+    "limit_waiting_padi",
     *("session_ids_exhausted", "padt_unknown", "padt_wrong_client"),
     # taken all the same
     "line_info_malformed",

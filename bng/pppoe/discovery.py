@@ -13,12 +13,12 @@ from typing import Final
 from bng.errors import MalformedPacket
 from bng.ethernet import MAC_BROADCAST, AccessLine, Mac
 from bng.pppoe.actions import Action, CloseReason, CloseSession, OpenSession, SendDiscovery
+from bng.pppoe.admission import Admission, Waiting
 from bng.pppoe.config import DiscoveryConfig
 from bng.pppoe.cookie import KEY_BYTES, CookieJar
 from bng.pppoe.counters import COUNTERS
 from bng.pppoe.holdoff import HoldOff, HoldOffs
 from bng.pppoe.ids import IDS, SessionIds
-from bng.pppoe.pace import Pace
 from bng.pppoe.packet import (
     HEADER_BYTES,
     MAX_PADI_BYTES,
@@ -34,7 +34,7 @@ from bng.pppoe.packet import (
     parse_request,
     tag,
 )
-from bng.pppoe.place import client_of, domain_of
+from bng.pppoe.place import client_of, domain_of, vlan_of
 from bng.pppoe.table import Port, Session, SessionTable
 
 PADR_REPEAT_S: Final = 10.0  # an equal PADR within this time is a retransmission
@@ -58,11 +58,19 @@ class _Arrival:
 
 
 class Discovery:
-    """Discovery on all access ports; *configs* by port index, *entropy* returns n random bytes."""
+    """Discovery on all access ports; *configs* by port index, *entropy* returns n random bytes.
+
+    *setup_per_s* is the pace of admission, box-wide; it may be set anew at any time.
+    """
 
     def __init__(
-        self, configs: Mapping[int, DiscoveryConfig], entropy: Callable[[int], bytes], now: float
+        self,
+        configs: Mapping[int, DiscoveryConfig],
+        entropy: Callable[[int], bytes],
+        now: float,
+        setup_per_s: int = 100_000,
     ) -> None:
+        self.setup_per_s = setup_per_s
         self.counters: dict[str, int] = dict.fromkeys(COUNTERS, 0)
         self._entropy = entropy
         self._jar = CookieJar(entropy(KEY_BYTES))
@@ -70,7 +78,7 @@ class Discovery:
         self._ids = SessionIds(int.from_bytes(entropy(4)) % IDS)
         self._holdoffs = HoldOffs()
         self._table = SessionTable()
-        self._pace = Pace(now)
+        self._admission = Admission(now)
         self._draining = False
         self._delayed: list[tuple[float, int, SendDiscovery]] = []  # heap
         self._sequence = 0
@@ -106,10 +114,10 @@ class Discovery:
             return self._drop("malformed")
 
     def tick(self, now: float) -> list[Action]:
-        """Return the PADOs whose delay is over; let ids and hold-offs expire."""
+        """Return the PADOs whose time has come; let ids and hold-offs expire."""
         self._ids.expire(now)
         self._holdoffs.expire(now)
-        due: list[Action] = []
+        due = self._admit(now)
         while self._delayed and self._delayed[0][0] <= now:
             pado = heapq.heappop(self._delayed)[2]
             port = self._table.ports.get(pado.line.port)
@@ -125,7 +133,12 @@ class Discovery:
     def next_deadline(self) -> float | None:
         """Return when `tick` is due."""
         pado = self._delayed[0][0] if self._delayed else None
-        deadlines = (pado, self._ids.next_deadline(), self._holdoffs.next_deadline())
+        deadlines = (
+            pado,
+            self._admission.next_deadline(),
+            self._ids.next_deadline(),
+            self._holdoffs.next_deadline(),
+        )
         return min((at for at in deadlines if at is not None), default=None)
 
     # -- what the operator says
@@ -156,6 +169,7 @@ class Discovery:
             **self._table.stats(),
             "id_domains": len(self._ids),
             "ids_resting": self._ids.resting(),
+            "padi_waiting": len(self._admission),
             "pado_delayed": len(self._delayed),
             "holdoffs": len(self._holdoffs.entries()),
         }
@@ -249,11 +263,29 @@ class Discovery:
         config = ask.port.config
         if not config.offers(names[0]):
             return self._drop("service_not_offered")  # §5.2: MUST NOT respond with a PADO
+        padi = Waiting(ask.port, ask.client, ask.line, ask.src, request, ask.now)
+        if not self._admission.offer(vlan_of(ask.line), padi):
+            return self._drop("limit_waiting_padi")
+        return self._admit(ask.now)
+
+    def _admit(self, now: float) -> list[Action]:
+        """Answer the PADIs whose turn it is."""
+        actions: list[Action] = []
+        for padi in self._admission.due(self.setup_per_s, now):
+            actions += self._offer(padi, now)
+        return actions
+
+    def _offer(self, padi: Waiting, now: float) -> list[Action]:
+        """Send a PADO, unless things have changed since its PADI came."""
+        port, request = padi.port, padi.request
+        config = port.config
+        if not port.served or not config.offers(request.service_names[0]):
+            return self._drop("service_not_offered")
+        if self._draining or port.draining:
+            return self._drop("draining")
+        names = request.service_names
         offered = names if names[0] else [b"", *config.service_names]
-        due = self._pace.slot(config.setup_per_s, ask.now)
-        if due is None:
-            return self._drop("limit_setup_rate")
-        cookie = self._fresh_jar(ask.now).bake(ask.client, config.cookie_lifetime_s, ask.now)
+        cookie = self._fresh_jar(now).bake(padi.client, config.cookie_lifetime_s, now)
         tags = (
             b"".join([tag(TagType.SERVICE_NAME, name) for name in offered])
             + tag(TagType.AC_NAME, config.ac_name)
@@ -262,10 +294,9 @@ class Discovery:
         )
         if len(tags) > MAX_TAGS_BYTES:
             return self._drop("reply_too_long")
-        pado = SendDiscovery(ask.line, ask.src, build(Code.PADO, 0, tags))
-        due += config.pado_delay_s
-        if due > ask.now:
-            return self._delay(pado, due)
+        pado = SendDiscovery(padi.line, padi.src, build(Code.PADO, 0, tags))
+        if config.pado_delay_s > 0:
+            return self._delay(pado, now + config.pado_delay_s)
         self.counters["pado_sent"] += 1
         return [pado]
 

@@ -252,6 +252,8 @@ class SessionManager:
         first = session.up_at is None
         session.families |= IPV4 if family == 4 else IPV6
         session.state = State.UP
+        if family == 4 and session.paused:  # the same outcome as before: nothing was installed
+            self._up(session)
         if first:
             session.up_at = now
             self._start_timers(session, now)
@@ -396,6 +398,7 @@ class SessionManager:
     def _up(self, session: Session) -> None:
         """Send what makes the dataplane forward for the session."""
         self.emit(install.up(self.settings, session))
+        session.paused = False
         session.install_pending = 1
         if not session.routes:
             session.routes = install.routes(session)
@@ -435,7 +438,8 @@ class SessionManager:
     def _pause(self, session: Session) -> None:
         if session.state is State.UP:
             session.state = State.PAUSED
-        if session.up_at is not None or session.install_request is not None:
+        if session.routes and not session.paused:
+            session.paused = True
             self.emit(PauseSession(session.handle))
         session.install_request = None
 

@@ -85,7 +85,8 @@ class Session:
     nat_tried: int = 0
     install_request: int | None = None
     install_pending: int = 0  # completions to come before it is installed
-    routes: tuple[IPv4Network, ...] = ()
+    routes: tuple[IPv4Network, ...] = ()  # installed, with the first installation
+    paused: bool = False  # in the dataplane
     peer_mru: int = 1500
     interface_id: int | None = None
     magics: tuple[int, int] | None = None

@@ -148,27 +148,47 @@ void binding_kick(struct binding *b, uint32_t group)
 		return; /* full counter: it is awake */
 }
 
-uint32_t binding_pop(struct binding *b, uint32_t group, uint32_t kind, uint8_t *out, uint32_t size)
+/* Copies records from a reader's own view of the ring, whose tail moves on. */
+static uint32_t copy_records(struct ring *view, const uint8_t *bytes, uint8_t *out, uint32_t size)
 {
-	struct ring *ring = ring_of(b, group, kind);
-	const uint8_t *bytes = b->base + ring->offset;
 	uint32_t used = 0;
 
 	for (;;) {
 		uint32_t len;
-		const void *record = ring_peek(ring, bytes, &len);
+		const void *record = ring_peek(view, bytes, &len);
 		if (!record)
-			break;
+			return used;
 		uint32_t room = 8 + (len + 7) / 8 * 8;
 		if (len > size || room > size - used)
-			break;
+			return used;
 		uint32_t head[2] = {len, 0};
 		memcpy(out + used, head, sizeof(head));
 		memcpy(out + used + 8, record, len);
 		used += room;
-		ring_consume(ring, len);
+		ring_consume(view, len);
 	}
+}
+
+uint32_t binding_pop(struct binding *b, uint32_t group, uint32_t kind, uint8_t *out, uint32_t size)
+{
+	struct ring *ring = ring_of(b, group, kind);
+	return copy_records(ring, b->base + ring->offset, out, size);
+}
+
+uint32_t binding_peek(struct binding *b, uint32_t group, uint32_t kind, uint8_t *out, uint32_t size,
+	uint64_t *position)
+{
+	struct ring *ring = ring_of(b, group, kind);
+	struct ring view = *ring;
+	view.head = __atomic_load_n(&ring->head, __ATOMIC_ACQUIRE);
+	uint32_t used = copy_records(&view, b->base + ring->offset, out, size);
+	*position = view.tail;
 	return used;
+}
+
+void binding_consume(struct binding *b, uint32_t group, uint32_t kind, uint64_t position)
+{
+	__atomic_store_n(&ring_of(b, group, kind)->tail, position, __ATOMIC_RELEASE);
 }
 
 uint64_t binding_pending(struct binding *b, uint32_t group, uint32_t kind)

@@ -42,6 +42,11 @@ void binding_kick(struct binding *b, uint32_t group);
 /* Moves records to out as uint32_t length, uint32_t 0, bytes, padding to 8; returns the bytes used.
  */
 uint32_t binding_pop(struct binding *b, uint32_t group, uint32_t kind, uint8_t *out, uint32_t size);
+/* The same, but the records stay; *position is where the ring is read on from once they are safe.
+ */
+uint32_t binding_peek(struct binding *b, uint32_t group, uint32_t kind, uint8_t *out, uint32_t size,
+	uint64_t *position);
+void binding_consume(struct binding *b, uint32_t group, uint32_t kind, uint64_t position);
 /* Bytes waiting in a ring. */
 uint64_t binding_pending(struct binding *b, uint32_t group, uint32_t kind);
 /* Says that bngd is about to wait on its eventfd; 0: it may, else records came in meanwhile. */

@@ -14,6 +14,7 @@ from bng.box import Box
 from bng.config import load
 from bng.io.journal import Journal
 from bng.io.loop import CoreLoop
+from bng.io.natlog import NatLog
 from bng.mgmt.server import ManagementServer
 from tests.support.memory_box import CONFIG, USERS, MemoryBox, memory_box
 from tests.support.toml import dump
@@ -68,6 +69,7 @@ async def _managed(memory: MemoryBox, directory: Path) -> Managed:
         access=memory.access,
         executor=memory.executor,
         journal=Journal(None),
+        nat_log=NatLog(memory.dataplane, directory / "nat.log"),
         dispatcher=memory.dispatcher,
         loop=CoreLoop(memory.dispatcher, lambda: None),
         users=users.load(config.aaa.users, config.known_to_users()),

@@ -58,7 +58,7 @@ CONFIG: dict[str, Any] = {
     "nat": {"pool": [{"name": "public", "addresses": ["198.51.100.0/29"]}]},
     "journal": {"enabled": False},
 }
-NAT_ARGS = tuple(f"--nat-address=198.51.100.{i}" for i in range(8))
+NAT_ARGS = (*(f"--nat-address=198.51.100.{i}" for i in range(8)), "--nat-block-size=512")
 USERS: dict[str, Any] = {f"user{i:05d}": {"password": "secret"} for i in range(64)}
 
 

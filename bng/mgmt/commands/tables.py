@@ -99,6 +99,7 @@ def show_counters(box: Box, args: Args) -> object:
         "rings": _rings(box),
         "workers": [_worker(box, index) for index in range(dataplane.n_workers)],
         "dataplane": {"inject_dropped": dataplane.inject_dropped},
+        "nat_log": {"written": box.nat_log.written, "errors": box.nat_log.errors},
         "journal": {"waiting": len(box.journal), "errors": box.journal.errors},
     }
 
