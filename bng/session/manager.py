@@ -220,10 +220,9 @@ class SessionManager:
     def link_opened(
         self, session: Session, magics: tuple[int, int], peer_mru: int, now: float
     ) -> None:
-        """The link layer is open: the dataplane may keep LCP Echo."""
+        """The link layer is open: with the session up, the dataplane will keep LCP Echo."""
         session.peer_mru = peer_mru
         session.magics = magics
-        self.emit(EchoSession(session.handle, *magics))
 
     def link_left(self, session: Session, now: float) -> None:
         """The link layer renegotiates: nothing is forwarded, all else is kept."""
@@ -397,6 +396,8 @@ class SessionManager:
 
     def _up(self, session: Session) -> None:
         """Send what makes the dataplane forward for the session."""
+        if session.magics is not None:  # a pause turned it off
+            self.emit(EchoSession(session.handle, *session.magics))
         self.emit(install.up(self.settings, session))
         session.paused = False
         session.install_pending = 1

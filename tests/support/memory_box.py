@@ -172,6 +172,14 @@ class MemoryBox:
             subscriber.start(self.now)
         self.run(seconds, until=lambda: all(s.phase is Phase.UP for s in subscribers))
 
+    @contextmanager
+    def only_server(self) -> Iterator[None]:
+        """Deliver nothing to the clients: what is sent to them meanwhile is lost."""
+        clients = dict(self._dialer._by_mac)
+        self._dialer._by_mac.clear()
+        yield
+        self._dialer._by_mac.update(clients)
+
     # ---- time ----
 
     def run(

@@ -7,6 +7,7 @@ import pytest
 
 from bng.session.actions import Log
 from bng.session.model import Cause, State
+from dataplane.binding import lib
 from tests.support.client.layer import Phase, Profile
 from tests.support.client.subscriber import Subscriber
 from tests.support.memory_box import MemoryBox, memory_box
@@ -69,6 +70,40 @@ def test_a_silent_client_is_ended_when_its_echoes_are_lost(
     box.run(100.0, step=0.1)
     assert seen == [("session-stop", "lost-carrier")]
     assert_empty(box)
+
+
+def test_a_client_that_renegotiates_lcp_is_paused_and_then_goes_on_as_before(
+    box: MemoryBox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = box.subscriber(1)
+    box.dial(client)
+    seen = causes(box, monkeypatch)
+    (session,) = box.manager.table
+    entry = box.dataplane.session_in[session.index]
+    address, block = client.address, int(entry.nat_block)
+    client.send_ppp(bytes.fromhex("c0210177000a05061234abcd"))  # Configure-Request, Magic-Number
+    with box.only_server():
+        box.turn()
+        assert session.state is State.PAUSED
+        assert entry.state == lib.SESSION_PAUSED
+    box.run(5.0)
+    assert session.state is State.UP
+    assert entry.state == lib.SESSION_LIVE
+    assert (client.address, int(entry.nat_block)) == (address, block)
+    assert box.dataplane.session_cold[session.index].echo_interval_ms == 20_000
+    assert box.dataplane.session_cold[session.index].echo_on == 1
+    assert seen == []
+
+
+def test_a_client_that_renegotiates_ipcp_alone_keeps_its_echo(box: MemoryBox) -> None:
+    client = box.subscriber(1)
+    box.dial(client)
+    (session,) = box.manager.table
+    entry, cold = box.dataplane.session_in[session.index], box.dataplane.session_cold[session.index]
+    client.send_ppp(bytes.fromhex("80210177000a030600000000"))  # Configure-Request, IP-Address
+    box.run(5.0, step=0.1)
+    assert session.state is State.UP
+    assert (entry.state, cold.echo_on) == (lib.SESSION_LIVE, 1)
 
 
 def test_an_administrator_ends_a_session_politely(
