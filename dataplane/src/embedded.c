@@ -58,6 +58,7 @@ static struct pkt *frame_in(struct worker *w, const struct embedded_frame *f)
 		return NULL;
 	memcpy(pkt_data(p), f->bytes, f->len);
 	p->len = f->len;
+	pkt_fence_end(p);
 	pkt_pull(p, f->skip);
 	p->l3 = (uint16_t)(PKT_HEADROOM + f->l3);
 	p->session = f->session;

@@ -5,6 +5,7 @@
 #ifndef BNG_PKT_H
 #define BNG_PKT_H
 
+#include <sanitizer/asan_interface.h>
 #include <stdint.h>
 
 #include "dataplane.h"
@@ -74,6 +75,23 @@ static inline void *pkt_push(struct pkt *p, uint16_t size)
 	p->data = (uint16_t)(p->data - size);
 	p->len = (uint16_t)(p->len + size);
 	return pkt_data(p);
+}
+
+/* For ASan, which knows nothing of buffers in a pool; without it these are empty. In a free buffer
+ * nothing may be touched, behind a received frame nothing either. */
+static inline void pkt_fence_free(struct pkt *p)
+{
+	ASAN_POISON_MEMORY_REGION(p->buf, sizeof(p->buf));
+}
+
+static inline void pkt_fence_none(struct pkt *p)
+{
+	ASAN_UNPOISON_MEMORY_REGION(p->buf, sizeof(p->buf));
+}
+
+static inline void pkt_fence_end(struct pkt *p)
+{
+	ASAN_POISON_MEMORY_REGION(pkt_data(p) + p->len, sizeof(p->buf) - p->data - p->len);
 }
 
 #endif

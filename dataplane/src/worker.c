@@ -24,6 +24,7 @@ struct pkt *pkt_alloc(struct worker *w)
 	w->n_free--;
 	__builtin_prefetch(w->free_list, 1);
 	uint8_t pool = p->pool;
+	pkt_fence_none(p);
 	memset(p, 0, offsetof(struct pkt, buf));
 	p->session = NO_SESSION;
 	p->data = PKT_HEADROOM;
@@ -33,6 +34,7 @@ struct pkt *pkt_alloc(struct worker *w)
 
 void pkt_free(struct worker *w, struct pkt *p)
 {
+	pkt_fence_free(p);
 	if (p->pool == w->id) {
 		p->link = w->free_list;
 		w->free_list = p;
@@ -138,8 +140,10 @@ void worker_destroy(struct worker *w)
 {
 	struct engine *e = w->engine;
 
-	if (e->pool)
+	if (e->pool) {
+		ASAN_UNPOISON_MEMORY_REGION(e->pool, e->pool_mapped);
 		munmap(e->pool, e->pool_mapped);
+	}
 	if (e->epoll_fd >= 0)
 		close(e->epoll_fd);
 	free(e->queue_memory);

@@ -128,6 +128,7 @@ static uint16_t gen_rx(struct port *port, struct worker *w, struct pkt **pkts, u
 		struct frame *frame = fifo_take(&g->rx);
 		memcpy(pkt_data(p), frame->bytes, frame->len);
 		p->len = frame->len;
+		pkt_fence_end(p);
 		free(frame);
 		pkts[n++] = p;
 	}
