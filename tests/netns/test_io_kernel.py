@@ -131,3 +131,10 @@ def test_the_round_trip_at_ten_packets_a_second_is_reported(lab: RouterLab) -> N
     assert found and " 0% packet loss" in done.stdout
     print(f"round trip through the dataplane: mean {found[1]} ms, worst {found[2]} ms")
     assert int(lab.arena.ports[WAN0].rx_errors) == 0
+
+
+def test_an_access_port_has_room_for_two_tags_above_its_mtu(tmp_path: Path) -> None:
+    access = "--port=name=wan0,if=wan0,driver=af_packet,role=access,mtu=1508"
+    with RouterLab(f"ioq{os.getpid()}", tmp_path, (access,)) as lab:
+        lab.start(addresses=False)
+        assert lab.link("bng", "wan0")["mtu"] == 1508 + 2 * 4
