@@ -1,12 +1,17 @@
 /*
- * The bed that the node fuzzers lie on: one worker in embedded mode, an access port, a routed port
- * with its twin, three sessions and routes of every kind. After each input everything that was sent
- * is looked at, and no buffer may be missing.
+ * The bed that the node fuzzers lie on: two workers in embedded mode, an access port, a routed port
+ * with its twin, sessions in every state and routes of every kind. After each input everything that
+ * was sent is looked at, and no buffer may be missing.
+ *
+ * Which edges of which nodes were taken goes to the file that FUZZ_EDGES names, at the end.
  */
 #ifndef BNG_FUZZ_BED_H
 #define BNG_FUZZ_BED_H
 
 #include <assert.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "embedded.h"
@@ -14,11 +19,21 @@
 #include "hdr/ethernet.h"
 #include "hdr/ip4.h"
 #include "hdr/pppoe.h"
+#include "node/session_header.h"
 #include "ring.h"
 #include "table/fib4.h"
 
 enum { ACC0, WAN0, TAP0, PORTS };
-enum { SESSIONS = 16, NAT_SESSION = 0, PUBLIC_SESSION = 1, NEGOTIATING_SESSION = 2 };
+enum { SESSIONS = 16 };
+enum {
+	NAT_SESSION,
+	PUBLIC_SESSION,
+	NEGOTIATING_SESSION,
+	PAUSED_SESSION,
+	OTHER_SESSION, /* of the second worker, which receives nothing itself */
+};
+/* A step of an input starts with two bytes: these flags and a length. */
+enum { STEP_TIME = 0x8000, STEP_MEND = 0x4000, STEP_LEN = 0x3fff };
 
 struct bed {
 	struct embedded *embedded;
@@ -40,9 +55,9 @@ static inline struct ring *bed_ring(uint32_t group, enum ring_kind kind)
 	return (struct ring *)bed_section(SECTION_RING) + group * RINGS_PER_GROUP + kind;
 }
 
-static inline void bed_push(enum ring_kind kind, const void *record, uint32_t len)
+static inline void bed_push(uint32_t group, enum ring_kind kind, const void *record, uint32_t len)
 {
-	struct ring *ring = bed_ring(0, kind);
+	struct ring *ring = bed_ring(group, kind);
 	void *room = ring_reserve(ring, (uint8_t *)bed.arena + ring->offset, len);
 	if (!room)
 		return;
@@ -50,7 +65,8 @@ static inline void bed_push(enum ring_kind kind, const void *record, uint32_t le
 	ring_publish(ring, (uint8_t *)bed.arena + ring->offset, len);
 }
 
-static inline void bed_session(uint32_t session, uint16_t outer_vid, uint16_t inner_vid)
+static inline void bed_session(
+	uint32_t worker, uint32_t session, uint16_t outer_vid, uint16_t inner_vid)
 {
 	struct command c = {.type = CMD_SESSION_BIND, .session = session, .generation = 1};
 	c.u.bind = (struct session_bind){
@@ -58,19 +74,19 @@ static inline void bed_session(uint32_t session, uint16_t outer_vid, uint16_t in
 		.outer_vid = outer_vid,
 		.inner_tpid = inner_vid ? TPID_8021Q : 0,
 		.inner_vid = inner_vid,
-		.domain = session,
-		.domain_page = session,
+		.domain = outer_vid ? 1 : 0,
+		.domain_page = outer_vid ? 1 : 0,
 		.session_id = (uint16_t)(session + 1),
 		.mac = {2, 0, 0, 0, 0, (uint8_t)(session + 1)},
 		.port = ACC0,
 	};
-	bed_push(RING_COMMAND, &c, sizeof(c));
+	bed_push(worker, RING_COMMAND, &c, sizeof(c));
 	c.type = CMD_SESSION_ECHO;
 	c.u.echo = (struct session_echo){0x11111111, 0x22222222, 1000, 3, {0}};
-	bed_push(RING_COMMAND, &c, sizeof(c));
+	bed_push(worker, RING_COMMAND, &c, sizeof(c));
 }
 
-static inline void bed_up(uint32_t session, be32 address, uint32_t nat_address)
+static inline void bed_up(uint32_t worker, uint32_t session, be32 address, uint32_t nat_address)
 {
 	struct command c = {.type = CMD_SESSION_UP, .session = session, .generation = 1};
 	c.u.up = (struct session_up){
@@ -81,20 +97,43 @@ static inline void bed_up(uint32_t session, be32 address, uint32_t nat_address)
 		.mtu_in = 1500,
 		.mtu_out = 500,
 		.mss = 460,
+		.idle_timeout_ms = 5000,
 	};
-	bed_push(RING_COMMAND, &c, sizeof(c));
+	bed_push(worker, RING_COMMAND, &c, sizeof(c));
 }
 
-/* 198.51/16 is a session's, 203.0/16 the NAT pool, 10.0/16 and so on one of each kind; all else
- * is behind the neighbour. */
+static inline void bed_sessions(void)
+{
+	bed_session(0, NAT_SESSION, 0, 0);
+	bed_session(0, PUBLIC_SESSION, 100, 200);
+	bed_session(0, NEGOTIATING_SESSION, 0, 0);
+	bed_session(0, PAUSED_SESSION, 0, 0);
+	bed_session(1, OTHER_SESSION, 0, 0);
+	bed_up(0, NAT_SESSION, hton32(0x64400001), 1);
+	bed_up(0, PUBLIC_SESSION, hton32(0xc6330002), 0);
+	bed_up(0, PAUSED_SESSION, hton32(0xc6340003), 0);
+	bed_up(1, OTHER_SESSION, hton32(0x64410001), 2);
+	const struct command pause = {
+		.type = CMD_SESSION_PAUSE, .session = PAUSED_SESSION, .generation = 1};
+	bed_push(0, RING_COMMAND, &pause, sizeof(pause));
+	embedded_run(bed.embedded);
+	const struct session_in *in = bed_section(SECTION_SESSION_IN);
+	assert(in[NAT_SESSION].state == SESSION_LIVE && in[PUBLIC_SESSION].state == SESSION_LIVE);
+	assert(in[OTHER_SESSION].state == SESSION_LIVE && in[OTHER_SESSION].owner == 1);
+	assert(in[PAUSED_SESSION].state == SESSION_PAUSED);
+}
+
+/* 100.64/16, 100.65/16, 198.51/16 and 198.52/16 are sessions', 203.0/16 and 203.1/16 the NAT pool,
+ * 10.0/16 and so on one of each kind; all else is behind the neighbour. */
 static inline void bed_routes(void)
 {
 	static const uint8_t kinds[] = {ADJ_NEIGHBOUR, ADJ_LOCAL, ADJ_GATEWAY, ADJ_UNREACHABLE,
-		ADJ_BLACKHOLE, ADJ_GLEAN, ADJ_PROHIBIT, ADJ_FREE, ADJ_NAT_POOL};
+		ADJ_BLACKHOLE, ADJ_GLEAN, ADJ_PROHIBIT, ADJ_FREE, ADJ_NAT_POOL, ADJ_NAT_POOL};
+	enum { KINDS = sizeof(kinds) };
 	uint32_t *root = bed_section(SECTION_FIB4_ROOT);
-	uint32_t first = bed.arena->max_adjacencies - (uint32_t)sizeof(kinds);
+	uint32_t first = bed.arena->max_adjacencies - KINDS;
 	struct adjacency *adjacency = bed_section(SECTION_ADJACENCY);
-	for (uint32_t i = 0; i < sizeof(kinds); i++)
+	for (uint32_t i = 0; i < KINDS; i++)
 		adjacency[first + i] = (struct adjacency){
 			.kind = kinds[i],
 			.port = WAN0,
@@ -104,12 +143,16 @@ static inline void bed_routes(void)
 		};
 	for (uint32_t i = 0; i < 65536; i++)
 		root[i] = leaf_make(LEAF_ADJACENCY, first);
-	for (uint32_t i = 1; i < sizeof(kinds); i++)
+	for (uint32_t i = 1; i < KINDS; i++)
 		root[0x0a00 + i] = leaf_make(LEAF_ADJACENCY, first + i);
 	root[0x0aff] = 0;
-	root[0xcb00] = leaf_make(LEAF_ADJACENCY, first + (uint32_t)sizeof(kinds) - 1);
+	adjacency[first + KINDS - 1].index = 1;
+	root[0xcb00] = leaf_make(LEAF_ADJACENCY, first + KINDS - 2);
+	root[0xcb01] = leaf_make(LEAF_ADJACENCY, first + KINDS - 1);
 	root[0x6440] = leaf_make(LEAF_SESSION, NAT_SESSION);
+	root[0x6441] = leaf_make(LEAF_SESSION, OTHER_SESSION);
 	root[0xc633] = leaf_make(LEAF_SESSION, PUBLIC_SESSION);
+	root[0xc634] = leaf_make(LEAF_SESSION, PAUSED_SESSION);
 }
 
 static inline void bed_empty_rings(void)
@@ -120,34 +163,52 @@ static inline void bed_empty_rings(void)
 				bed_ring(group, (enum ring_kind)kind)->head;
 }
 
-static inline void bed_open(void)
+/* One line for each edge that was taken: node, next node, packets. */
+static inline void bed_report(void)
 {
-	static char args[][88] = {"fuzz", "--sessions=16", "--buffers=2048", "--hugepages=off",
+	const struct node_name *node = bed_section(SECTION_NODE);
+	const uint64_t *count = bed_section(SECTION_EDGE_COUNTER);
+	FILE *f = fopen(getenv("FUZZ_EDGES"), "w");
+	assert(f);
+	for (uint32_t w = 0; w < bed.arena->n_workers; w++)
+		for (uint32_t n = 0; n < bed.arena->n_nodes; n++)
+			for (uint32_t e = 0; e < node[n].n_edges; e++)
+				fprintf(f, "%s %s %" PRIu64 "\n", node[n].name,
+					node[n].edge[e].next,
+					count[(w * MAX_NODES + n) * MAX_EDGES + e]);
+	fclose(f);
+}
+
+static inline void bed_create(void)
+{
+	static char args[][88] = {"fuzz", "--sessions=16", "--buffers=1024", "--hugepages=off",
+		"--workers=-,-", "--fib4-pages=64", "--adjacencies=64",
 		"--port=name=acc0,driver=gen,role=access,mtu=1508,pbit=6",
 		"--port=name=wan0,driver=gen,role=routed,mtu=1500,tap=tap0,tap-driver=gen",
-		"--access=port=acc0,outer=any,inner=any", "--nat-address=203.0.113.1"};
+		"--access=port=acc0,outer=any,inner=any", "--nat-address=203.0.113.1",
+		"--nat-address=203.1.113.2"};
 	enum { ARGS = sizeof(args) / sizeof(args[0]) };
 	char *argv[ARGS + 1] = {NULL};
-	if (bed.embedded)
-		return;
 	for (int i = 0; i < ARGS; i++)
 		argv[i] = args[i];
 	bed.embedded = embedded_create(ARGS, argv);
 	assert(bed.embedded);
 	bed.arena = embedded_arena(bed.embedded);
 	bed.now_ns = UINT64_C(1000000000000);
+	if (getenv("FUZZ_EDGES"))
+		atexit(bed_report);
+}
+
+static inline void bed_open(void)
+{
+	if (bed.embedded)
+		return;
+	bed_create();
 	struct port_shared *port = bed_section(SECTION_PORT);
 	port[ACC0].ip4 = hton32(0x0a020001);
 	port[WAN0].ip4 = hton32(0x0a010001);
 	bed_routes();
-	bed_session(NAT_SESSION, 0, 0);
-	bed_session(PUBLIC_SESSION, 100, 200);
-	bed_session(NEGOTIATING_SESSION, 0, 0);
-	bed_up(NAT_SESSION, hton32(0x64400001), 1);
-	bed_up(PUBLIC_SESSION, hton32(0xc6330002), 0);
-	embedded_run(bed.embedded);
-	const struct session_in *in = bed_section(SECTION_SESSION_IN);
-	assert(in[NAT_SESSION].state == SESSION_LIVE && in[PUBLIC_SESSION].state == SESSION_LIVE);
+	bed_sessions();
 	bed_empty_rings();
 }
 
@@ -188,6 +249,13 @@ static inline void bed_check_routed(const struct embedded_frame *f)
 		bed_check_ip4(f->bytes + ETH_LEN, f->len - (size_t)ETH_LEN);
 }
 
+static inline void bed_pass_time(uint32_t ms)
+{
+	bed.now_ns += (uint64_t)ms * 1000000;
+	embedded_set_time(bed.embedded, bed.now_ns);
+	assert(embedded_run(bed.embedded) == 0);
+}
+
 static inline void bed_finish(bool ours_only)
 {
 	static struct embedded_frame frames[64];
@@ -203,24 +271,65 @@ static inline void bed_finish(bool ours_only)
 	}
 	assert(embedded_buffers_in_use(bed.embedded) == 0);
 	bed_empty_rings();
-	bed.now_ns += 7000000;
-	embedded_set_time(bed.embedded, bed.now_ns);
+	bed_pass_time(7);
 }
 
-/* The input is frames, each after its length in two bytes. */
+/* Makes lengths and checksums right, so that the fuzzer gets behind them. */
+static inline void bed_mend_ip4(uint8_t *bytes, size_t len)
+{
+	struct ip4_hdr *ip = (struct ip4_hdr *)bytes;
+	if (len < IP4_LEN || ip4_header_len(ip) < IP4_LEN || ip4_header_len(ip) > len)
+		return;
+	size_t header = ip4_header_len(ip);
+	ip->total_length = hton16((uint16_t)len);
+	ip->checksum = 0;
+	ip->checksum = checksum(ip, header);
+	if (ip->protocol != IPPROTO_ICMP4 || len < header + ICMP4_LEN)
+		return;
+	memset(bytes + header + 2, 0, 2);
+	be16 sum = checksum(bytes + header, len - header);
+	memcpy(bytes + header + 2, &sum, 2);
+}
+
+static inline void bed_mend(uint8_t *bytes, size_t len)
+{
+	size_t at = 12;
+	while (at + 4 <= len && is_tpid((uint16_t)(bytes[at] << 8 | bytes[at + 1])))
+		at += VLAN_LEN;
+	if (at + 2 > len)
+		return;
+	uint16_t type = (uint16_t)(bytes[at] << 8 | bytes[at + 1]);
+	at += 2;
+	if (type == ETHERTYPE_PPPOE_SESSION && at + PPPOE_LEN + PPP_PROTOCOL_LEN <= len) {
+		be16 length = hton16((uint16_t)(len - at - PPPOE_LEN));
+		memcpy(bytes + at + 4, &length, 2);
+		at += PPPOE_LEN + PPP_PROTOCOL_LEN;
+	}
+	if (type == ETHERTYPE_PPPOE_SESSION || type == ETHERTYPE_IP4)
+		bed_mend_ip4(bytes + at, len - at);
+}
+
+/* The input is steps: a frame of that length, mended or not, or that many milliseconds. */
 static inline void bed_receive(uint32_t port, const uint8_t *data, size_t size)
 {
 	static struct embedded_frame frame;
 	while (size > 2) {
-		size_t len = (size_t)(data[0] << 8 | data[1]);
+		uint32_t word = (uint32_t)(data[0] << 8 | data[1]);
+		size_t len = word & STEP_LEN;
 		data += 2;
 		size -= 2;
+		if (word & STEP_TIME) {
+			bed_pass_time((uint32_t)len);
+			continue;
+		}
 		if (len > size)
 			len = size;
 		if (len > sizeof(frame.bytes))
 			return;
 		frame.len = (uint16_t)len;
 		memcpy(frame.bytes, data, len);
+		if (word & STEP_MEND)
+			bed_mend(frame.bytes, len);
 		embedded_receive(bed.embedded, port, &frame, 1);
 		data += len;
 		size -= len;

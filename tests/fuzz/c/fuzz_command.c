@@ -45,7 +45,7 @@ static void release_all(const struct session_in *in)
 	for (uint32_t i = 0; i < SESSIONS; i++) {
 		struct command c = {.type = CMD_SESSION_RELEASE, .session = i};
 		c.generation = in[i].generation;
-		bed_push(RING_COMMAND, &c, sizeof(c));
+		bed_push(in[i].owner, RING_COMMAND, &c, sizeof(c));
 	}
 	assert(embedded_run(bed.embedded) == 0);
 }
@@ -81,7 +81,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		memcpy(&c, data, sizeof(c));
 		data += sizeof(c);
 		fold(&c);
-		bed_push(RING_COMMAND, &c, sizeof(c));
+		bed_push(0, RING_COMMAND, &c, sizeof(c));
 		assert(embedded_run(bed.embedded) == 0);
 	}
 	assert(worker->sessions == used(in) && ids(in) == used(in));

@@ -10,7 +10,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		size -= 2;
 		if (len > size)
 			len = size;
-		bed_push(RING_INJECT, data, (uint32_t)len);
+		bed_push(0, RING_INJECT, data, (uint32_t)len);
 		data += len;
 		size -= len;
 	}
