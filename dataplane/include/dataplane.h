@@ -262,8 +262,8 @@ struct session_cold {
 	uint64_t nat_mappings; /* live */
 	uint64_t nat_refused;
 	uint32_t nat_scanned_s[4]; /* by plane: when full blocks were last searched for room */
-	uint64_t packets_seen; /* session_in.packets when last_data_ms was set */
-	uint8_t echo_on;       /* CMD_SESSION_ECHO was given: Echo stays in C while LIVE */
+	uint64_t packets_seen;	   /* session_in.packets when last_data_ms was set */
+	uint8_t echo_on;	   /* CMD_SESSION_ECHO was given: Echo stays in C while LIVE */
 	uint8_t reserved0[7];
 	uint64_t reserved[14];
 };
