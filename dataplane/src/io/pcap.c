@@ -206,7 +206,7 @@ static bool write_frame(struct pcap *p, struct worker *w, struct pkt *pkt)
 		.length = pkt->len};
 
 	return p->out && fwrite(&h, sizeof(h), 1, p->out) == 1 &&
-	       fwrite(pkt_data(pkt), pkt->len, 1, p->out) == 1;
+	       fwrite(pkt_data(pkt), 1, pkt->len, p->out) == pkt->len;
 }
 
 static uint16_t pcap_tx(struct port *port, struct worker *w, struct pkt **pkts, uint16_t n)
