@@ -207,7 +207,7 @@ async def start(config_path: Path, config: Config, on_lost: Callable[[], None]) 
         settings=settings.session(config, ports),
         backend=LocalBackend(loaded),
         pools=Ipv4Pools(settings.pools(config)),
-        nat=NatAddresses(dataplane.nat_addresses(), dataplane.n_workers),
+        nat=NatAddresses(dataplane.nat_addresses(), dataplane.n_workers, dataplane.nat_free_blocks),
         table=table,
         prefix=f"{int(time.time()):08x}",
         entropy=os.urandom,

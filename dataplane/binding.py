@@ -564,3 +564,7 @@ class Dataplane:
             (IPv4Address(bytes(ffi.buffer(ffi.addressof(entry, "address"), 4))), int(entry.owner))
             for entry in (self.nat_address[i] for i in range(self.header.n_nat_addresses))
         ]
+
+    def nat_free_blocks(self, index: int) -> int:
+        """Return how many port blocks a NAT address has left."""
+        return int(self.nat_address[index].free_blocks)

@@ -37,6 +37,7 @@ from bng.session.settings import Settings
 from bng.session.table import SessionTable
 
 IPV4, IPV6 = 1, 2
+NAT_TRIES = 4
 ENOSPC = 28
 DRAIN_TICK_S = 0.02
 
@@ -423,14 +424,15 @@ class SessionManager:
             session.method.installed(session, request, now)
 
     def _try_next_nat_address(self, session: Session) -> bool:
-        """After an address that has no block left; False when all were tried."""
-        if session.nat_address is None:
+        """After an address whose last block went to another session meanwhile."""
+        if session.nat_address is None or session.nat_tried == NAT_TRIES:
             return False
         session.nat_tried += 1
-        if session.nat_tried >= self.nat.of_worker(session.handle.worker):
-            return False
-        self.nat.give_back(session.nat_address)
+        full = session.nat_address
         session.nat_address = self.nat.take(session.handle.worker)
+        self.nat.give_back(full)
+        if session.nat_address is None:
+            return False
         pending = session.install_pending
         self._up(session)
         session.install_pending += pending

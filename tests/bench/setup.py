@@ -62,7 +62,7 @@ def measure(count: int, rate: float) -> Run:
         "pool": [
             {"name": "bench", "ranges": ["100.64.0.10-100.65.255.254"], "gateway": "100.64.0.1"}
         ],
-        "nat": {"pool": [{"name": "public", "addresses": ["198.51.100.0/25"]}]},
+        "nat": {"pool": [{"name": "public", "addresses": ["198.18.0.0/23"]}]},
     }
     with (
         tempfile.TemporaryDirectory(prefix="bng-bench-") as directory,

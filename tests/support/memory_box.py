@@ -99,7 +99,11 @@ class MemoryBox:
             settings=settings.session(self.config, ports),
             backend=LocalBackend(loaded),
             pools=Ipv4Pools(settings.pools(self.config)),
-            nat=NatAddresses(self.dataplane.nat_addresses(), self.dataplane.n_workers),
+            nat=NatAddresses(
+                self.dataplane.nat_addresses(),
+                self.dataplane.n_workers,
+                self.dataplane.nat_free_blocks,
+            ),
             table=table,
             prefix="00000001",
             entropy=self.entropy,
