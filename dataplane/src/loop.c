@@ -121,7 +121,7 @@ static uint32_t receive_inject(struct worker *w, uint64_t end)
 	uint16_t room = budget(w);
 	uint32_t taken = 0;
 
-	for (; taken < room && ring->tail < end; taken++) {
+	for (; taken < room && ring->tail != end; taken++) {
 		uint32_t len;
 		const void *record = ring_peek(ring, bytes, &len);
 		if (!record) {
