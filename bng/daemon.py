@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import gc
 import logging
 import signal
 import sys
@@ -23,6 +24,8 @@ from bng.io.natlog import NatLogError
 from bng.mgmt.server import ManagementError, ManagementServer
 from dataplane.binding import AttachError
 
+GC_THRESHOLD = (50_000, 20, 100)
+"""Sessions make few cycles and live long: the default would walk all of them over and over."""
 EXIT_FAILURE = 1
 EXIT_CONFIG = 2
 FAILURES = (
@@ -76,6 +79,9 @@ class Daemon:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._signalled, number)
         loop.add_signal_handler(signal.SIGHUP, self._reload, box)
+        gc.collect()
+        gc.freeze()  # what start built stays: no collection need look at it again
+        gc.set_threshold(*GC_THRESHOLD)
         self._log.info("ready", version=version("bng"), users=len(box.users))
         async with asyncio.TaskGroup() as group:
             flusher = group.create_task(self._flush(box))

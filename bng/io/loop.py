@@ -8,6 +8,9 @@ from collections.abc import Callable
 from bng.io.punt import Dispatcher
 from dataplane.binding import Punt
 
+GATHER_S = 0.001
+"""After a packet, look again this much later before going to sleep: under load every look finds
+many, and nobody has to wake bngd for each."""
 RETRY_S = 0.002
 """When a command ring was full: how soon to try again."""
 LATENESS_S = 0.0005
@@ -72,12 +75,15 @@ class CoreLoop:
             self._loop.call_soon(self._process)
 
     def _process(self) -> None:
-        """Take one batch from every ring, then wait, or come back for the next."""
+        """Take one batch from every ring; wait when there was none, else come back."""
         self._scheduled = False
         self._dataplane.awake()
         packets = self.dispatcher.process(self.now())
         self.settle()
-        if packets or not self._dataplane.sleep():
+        if packets:
+            self._scheduled = True
+            self._loop.call_later(GATHER_S, self._process)
+        elif not self._dataplane.sleep():
             self._schedule()
 
     def _lease_lost(self) -> None:
