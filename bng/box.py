@@ -216,10 +216,13 @@ async def start(config_path: Path, config: Config, on_lost: Callable[[], None]) 
         settings.discovery(config, ports), os.urandom, now, config.session.setup_per_s
     )
     header = dataplane.header
+    domains = Domains(int(header.max_domains), int(header.max_domain_pages))
+    for id_table in dataplane.id_tables():
+        domains.adopt(*id_table)
     access = PppoeAccess(
         core=manager,
         discovery=discovery,
-        domains=Domains(int(header.max_domains), int(header.max_domain_pages)),
+        domains=domains,
         link_config=settings.link(config),
         entropy=os.urandom,
     )

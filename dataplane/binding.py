@@ -558,6 +558,22 @@ class Dataplane:
         """Return the port names; a name's position is the port index."""
         return [ffi.string(self.ports[i].name).decode() for i in range(self.header.n_ports)]
 
+    def id_tables(self) -> Iterator[tuple[int, int, int, dict[int, int]]]:
+        """Yield (port, outer VID, domain, pages by the ids' upper 8 bits) of every id table."""
+        domains = self._words(lib.SECTION_DOMAIN)
+        for at, domain in enumerate(self._words(lib.SECTION_DOMAIN_DIRECTORY)):
+            if domain:
+                first = (domain - 1) * lib.DOMAIN_PAGES
+                entries = domains[first : first + lib.DOMAIN_PAGES]
+                pages = {number: page - 1 for number, page in enumerate(entries) if page}
+                yield at >> 12, at & 0xFFF, domain - 1, pages
+
+    def _words(self, section: int) -> memoryview:
+        """Return a section of 32-bit words."""
+        size = self.header.section[section].stride * self.header.section[section].count
+        start = lib.binding_section(self._binding, section)
+        return memoryview(ffi.buffer(start, size)).cast("B").cast("I")
+
     def nat_addresses(self) -> list[tuple[IPv4Address, int]]:
         """Return (address, owner worker) by NAT address index."""
         return [
