@@ -43,6 +43,10 @@ enum {
 	ACCESS_TAGS = 2 * VLAN_LEN, /* above the MTU */
 };
 
+struct af_packet {
+	int claim_fd; /* no other dataplane opens the device, or takes our ingress drop away */
+};
+
 struct af_packet_queue {
 	int rx_fd; /* -1: another worker receives */
 	int tx_fd;
@@ -97,13 +101,9 @@ static int prepare(struct port *port)
 	return 0;
 }
 
-static int af_packet_open(struct port *port)
+static int take_from_kernel(struct port *port)
 {
 	const char *device = port->shared->interface;
-	int index = netdev_index(device);
-	if (index < 0)
-		return failed(port, "interface", index);
-	port->shared->ifindex = (uint32_t)index;
 	if (netdev_has_addresses(device))
 		return failed(port, "has IP addresses: flush them or choose another interface",
 			-EADDRINUSE);
@@ -113,6 +113,33 @@ static int af_packet_open(struct port *port)
 	status = prepare(port);
 	if (status)
 		(void)ingress_drop_remove(device);
+	return status;
+}
+
+static void let_go(struct port *port)
+{
+	struct af_packet *self = port->state;
+	close(self->claim_fd);
+	free(self);
+	port->state = NULL;
+}
+
+static int af_packet_open(struct port *port)
+{
+	const char *device = port->shared->interface;
+	int index = netdev_index(device);
+	if (index < 0)
+		return failed(port, "interface", index);
+	port->shared->ifindex = (uint32_t)index;
+	struct af_packet *self = calloc(1, sizeof(*self));
+	if (!self)
+		return failed(port, "interface", -ENOMEM);
+	port->state = self;
+	self->claim_fd = netdev_claim(device);
+	int status = self->claim_fd < 0 ? failed(port, "is another bng-dataplane's", self->claim_fd)
+					: take_from_kernel(port);
+	if (status)
+		let_go(port);
 	return status;
 }
 
@@ -224,6 +251,7 @@ static void af_packet_close(struct port *port)
 	int status = ingress_drop_remove(port->shared->interface);
 	if (status)
 		failed(port, "ingress drop not removed", status);
+	let_go(port);
 }
 
 /* ---- receive ---- */

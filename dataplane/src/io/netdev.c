@@ -6,11 +6,13 @@
 #include <ifaddrs.h>
 #include <net/if.h>
 #include <netinet/in.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include <linux/ethtool.h>
@@ -31,6 +33,23 @@ int netdev_index(const char *name)
 {
 	unsigned index = if_nametoindex(name);
 	return index ? (int)index : -errno;
+}
+
+/* An abstract socket: it belongs to the network namespace, as the device does. */
+int netdev_claim(const char *name)
+{
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	int len = snprintf(
+		address.sun_path + 1, sizeof(address.sun_path) - 1, "bng-dataplane/%s", name);
+	int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+	if (fd < 0)
+		return -errno;
+	size_t size = offsetof(struct sockaddr_un, sun_path) + 1 + (size_t)len;
+	if (!bind(fd, (const struct sockaddr *)&address, (socklen_t)size))
+		return fd;
+	int status = -errno;
+	close(fd);
+	return status;
 }
 
 int netdev_mac(const char *name, uint8_t mac[6])

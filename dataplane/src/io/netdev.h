@@ -11,6 +11,11 @@ int netdev_mac(const char *name, uint8_t mac[6]);
 int netdev_set_mac(const char *name, const uint8_t mac[6]);
 int netdev_flags(const char *name); /* IFF_*, or -errno */
 int netdev_change_flags(const char *name, int set, int clear);
+/*
+ * Makes the device this process's own among those that call this, for as long as the descriptor
+ * is open. Returns it, or -EADDRINUSE.
+ */
+int netdev_claim(const char *name);
 /* Raises the MTU to at least `mtu`. */
 int netdev_raise_mtu(const char *name, int mtu);
 int netdev_set_mtu(const char *name, int mtu);
