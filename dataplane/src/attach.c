@@ -29,11 +29,25 @@ static int remove_stale(const struct sockaddr_un *address)
 	return 0;
 }
 
+/* /run is empty after a boot. */
+static int make_directory(const struct sockaddr_un *address)
+{
+	char path[sizeof(address->sun_path)];
+	snprintf(path, sizeof(path), "%s", address->sun_path);
+	char *slash = strrchr(path, '/');
+	if (!slash || slash == path)
+		return 0;
+	*slash = 0;
+	return mkdir(path, 0755) && errno != EEXIST ? -errno : 0;
+}
+
 static int listen_at(const char *path)
 {
 	struct sockaddr_un address = {.sun_family = AF_UNIX};
 	snprintf(address.sun_path, sizeof(address.sun_path), "%s", path);
-	int error = remove_stale(&address);
+	int error = make_directory(&address);
+	if (!error)
+		error = remove_stale(&address);
 	if (error)
 		return error;
 	int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
@@ -107,12 +121,14 @@ static bool welcome(struct attach *a, int fd, const struct attach_hello *hello)
 	uint32_t pid = peer_pid(fd);
 
 	memcpy(descriptors + 2, dp->group_fd, (dp->n_workers + 1) * sizeof(int));
+	/* It may look as soon as it has the hello. */
+	__atomic_store_n(&dp->tables.arena->lease_pid, pid, __ATOMIC_RELEASE);
 	if (send_hello(fd, hello, descriptors, dp->n_workers + 3) < 0) {
+		__atomic_store_n(&dp->tables.arena->lease_pid, 0, __ATOMIC_RELEASE);
 		close(fd);
 		return false;
 	}
 	a->peer = fd;
-	__atomic_store_n(&dp->tables.arena->lease_pid, pid, __ATOMIC_RELEASE);
 	fprintf(stderr, "event=attached pid=%u\n", pid);
 	return true;
 }
