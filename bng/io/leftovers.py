@@ -5,6 +5,7 @@ Their clients are told by PADT, so that they dial again; nothing of theirs stays
 
 import asyncio
 import json
+from contextlib import suppress
 from ipaddress import IPv4Address, IPv4Network
 
 from bng.ethernet import AccessLine, Mac, VlanTag
@@ -62,8 +63,12 @@ def _end(dataplane: Dataplane, executor: Executor, index: int) -> None:
 
 
 def _routes(dataplane: Dataplane, index: int, ip4: int) -> list[IPv4Network]:
-    """Return the session's own prefix and its framed routes, as its record has them."""
+    """Return the session's own prefix and its framed routes, as its record has them.
+
+    A bngd of another version may have written that; what cannot be read is as good as none.
+    """
     record = dataplane.read_control(index)
     if record is not None:
-        return [IPv4Network(route) for route in json.loads(record[1])["routes"]]
+        with suppress(ValueError, TypeError, KeyError, RecursionError):
+            return [IPv4Network(route) for route in json.loads(record[1])["routes"]]
     return [IPv4Network(IPv4Address(ip4.to_bytes(4, "little")))] if ip4 else []

@@ -5,7 +5,6 @@ would; one that is refused has to be refused with lines that exist, and without 
 """
 
 import re
-import sys
 from pathlib import Path
 
 from bng.aaa import users
@@ -75,16 +74,3 @@ def check_password(text: str) -> None:
         return
     if isinstance(stored, Scrypt):
         assert stored.ln <= MAX_SCRYPT_LN
-
-
-def main() -> None:
-    """Run under atheris."""
-    import atheris
-
-    atheris.instrument_all()
-    atheris.Setup(sys.argv, test_one_input)
-    atheris.Fuzz()
-
-
-if __name__ == "__main__":
-    main()

@@ -5,7 +5,6 @@ answer to the link's own Configure-Request (Ack, Nak or Reject of the payload), 
 Challenge, an answer to what it asked (accept, reject, installed), time, and the two ways to end.
 """
 
-import sys
 from ipaddress import IPv4Address
 
 from bng.ppp.actions import (
@@ -182,16 +181,3 @@ def test_one_input(data: bytes) -> None:
         script.step(operation, data[2 : 2 + length])
         data = data[2 + length :]
     script.finish()
-
-
-def main() -> None:
-    """Run under atheris."""
-    import atheris
-
-    atheris.instrument_all()
-    atheris.Setup(sys.argv, test_one_input)
-    atheris.Fuzz()
-
-
-if __name__ == "__main__":
-    main()

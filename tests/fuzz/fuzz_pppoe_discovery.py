@@ -5,7 +5,6 @@ client, the destination, whether a PADR gets the cookie of the last PADO, and ho
 """
 
 import contextlib
-import sys
 
 from bng.errors import MalformedPacket
 from bng.ethernet import MAC_BROADCAST, AccessLine, Mac, VlanTag
@@ -71,16 +70,3 @@ def test_one_input(data: bytes) -> None:
         control, length = data[0], data[1]
         script.frame(control, data[2 : 2 + length])
         data = data[2 + length :]
-
-
-def main() -> None:
-    """Run under atheris."""
-    import atheris
-
-    atheris.instrument_all()
-    atheris.Setup(sys.argv, test_one_input)
-    atheris.Fuzz()
-
-
-if __name__ == "__main__":
-    main()
