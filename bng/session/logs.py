@@ -2,13 +2,15 @@
 
 from bng.session.actions import Log
 from bng.session.model import Counters, Session
+from bng.session.nat import NatAddresses
 
 
-def started(session: Session, now: float) -> Log:
+def started(session: Session, nat: NatAddresses, now: float) -> Log:
     """Return the line for a session whose first network protocol is up."""
     fields: dict[str, object] = {
         "user": session.user_name,
         "address": str(session.ipv4_address),
+        "nat_address": nat.text(session.nat_address),
         "mac": str(session.mac),
         "line": str(session.line),
         "setup_ms": round((now - session.created_at) * 1000),
@@ -16,9 +18,10 @@ def started(session: Session, now: float) -> Log:
     return Log("session-start", session.acct_session_id, fields)
 
 
-def ended(session: Session, counters: Counters) -> Log:
+def ended(session: Session, counters: Counters, now: float) -> Log:
     """Return the line for a session that is closed, or for one that never came up."""
     event = "session-stop" if session.up_at is not None else "setup-failed"
+    since = session.created_at if session.up_at is None else session.up_at
     fields: dict[str, object] = {
         "user": session.user_name,
         "address": str(session.ipv4_address or ""),
@@ -26,6 +29,7 @@ def ended(session: Session, counters: Counters) -> Log:
         "line": str(session.line),
         "cause": session.cause.word if session.cause else "",
         "detail": session.detail,
+        "lasted_s": round(now - since, 1),
         "in_packets": counters.in_packets,
         "in_bytes": counters.in_bytes,
         "out_packets": counters.out_packets,

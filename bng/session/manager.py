@@ -7,12 +7,10 @@ through `answered` and `completed`. What comes late for a session that is gone i
 
 from collections import Counter
 from collections.abc import Callable
-from typing import assert_never
 
-from bng.aaa.model import AccessAccept, AccessAnswer, AccessReject, AccessRequest, Backend, Pending
+from bng.aaa.model import AccessAnswer, AccessRequest, Backend, Pending
 from bng.ethernet import AccessLine, Mac
 from bng.pool.ipv4 import Ipv4Pools
-from bng.ppp.config import Ipv4Params, Ipv6Params
 from bng.ppp.credentials import Credentials
 from bng.session import install, logs
 from bng.session.access import AccessMethod
@@ -31,6 +29,7 @@ from bng.session.actions import (
     read_cookie,
 )
 from bng.session.deadlines import Deadlines
+from bng.session.grants import Grants
 from bng.session.model import Cause, Counters, Session, State
 from bng.session.nat import NatAddresses
 from bng.session.settings import Settings
@@ -40,6 +39,8 @@ IPV4, IPV6 = 1, 2
 NAT_TRIES = 4
 ENOSPC = 28
 DRAIN_TICK_S = 0.02
+DRAIN_BATCH = 100
+"""Sessions ended at a time by a drain, however fast: takes some 3 ms."""
 
 
 class SessionManager:
@@ -64,13 +65,13 @@ class SessionManager:
         self.pools = pools
         self.nat = nat
         self.table = table
+        self.entropy = entropy
         self.deadlines = Deadlines()
         self.counters: Counter[str] = Counter()
+        self.grants = Grants(self)
+        self.ending: dict[str, Session] = {}  # by Acct-Session-Id
         self._prefix = prefix
         self._serial = 0
-        self._entropy = entropy
-        self._by_user: dict[str, set[Session]] = {}
-        self._ending: dict[str, Session] = {}  # by Acct-Session-Id
         self._actions: list[Action] = []
         self._to_drain: list[Session] = []
         self._drain_at = 0.0
@@ -134,7 +135,7 @@ class SessionManager:
             return
         match kind:
             case CommandKind.CLOSE:
-                self._closed(session, counters(index))
+                self._closed(session, counters(index), now)
             case CommandKind.RELEASE:
                 self._released(session, status, now)
             case CommandKind.UP | CommandKind.ROUTE:
@@ -199,7 +200,7 @@ class SessionManager:
         )
         answer = self.backend.start(request, now)
         if not isinstance(answer, Pending):
-            self._answer(session, answer, credentials.user_name, now)
+            self.grants.answer(session, answer, credentials.user_name, now)
 
     def answered(
         self,
@@ -215,7 +216,7 @@ class SessionManager:
         if session is None or session.request_id != request_id or session.state is State.ENDING:
             self.counters["answer_stale"] += 1
             return
-        self._answer(session, answer, user, now)
+        self.grants.answer(session, answer, user, now)
         self.reschedule(session)
 
     def link_opened(
@@ -227,6 +228,7 @@ class SessionManager:
 
     def link_left(self, session: Session, now: float) -> None:
         """The link layer renegotiates: nothing is forwarded, all else is kept."""
+        session.request_id = 0  # the client will be asked anew
         self._pause(session)
 
     def install(
@@ -258,7 +260,7 @@ class SessionManager:
             session.up_at = now
             self._start_timers(session, now)
             self.counters["started"] += 1
-            self.emit(logs.started(session, now))
+            self.emit(logs.started(session, self.nat, now))
 
     def network_down(self, session: Session, family: int, now: float) -> None:
         """The client closed *family*: the others go on."""
@@ -275,124 +277,6 @@ class SessionManager:
             session.method.close(session, now)
             self.reschedule(session)
 
-    # ---- access ----
-
-    def _answer(self, session: Session, answer: AccessAnswer, user: str, now: float) -> None:
-        match answer:
-            case AccessReject():
-                self.counters["access_reject"] += 1
-                self._reject(session, user, answer.message, answer.reason, answer.detail, now)
-            case AccessAccept():
-                self.counters["access_accept"] += 1
-                self._accepted(session, answer, now)
-            case _:
-                assert_never(answer)
-
-    def _reject(
-        self, session: Session, user: str, message: str, reason: str, detail: str, now: float
-    ) -> None:
-        self.emit(logs.rejected(session, user, reason, detail))
-        session.cause = session.cause or Cause.USER_ERROR
-        session.detail = reason
-        session.method.reject(session, message, now, wrong=reason.startswith(("wrong", "unknown")))
-
-    def _accepted(self, session: Session, answer: AccessAccept, now: float) -> None:
-        """Apply the single-session policy; older sessions that must go, go first."""
-        name = answer.profile.user_name
-        if session.profile is not None and session.user_name != name:
-            self.end(session, Cause.USER_ERROR, f"now authenticates as {name}", now)
-            return
-        mine = self._by_user.setdefault(name, set())
-        if session in mine:  # it authenticates again and keeps what it has
-            self._grant(session, answer, now)
-            return
-        others = sorted(mine, key=lambda other: (other.created_at, other.acct_session_id))
-        allowed = answer.profile.simultaneous_use or 1
-        surplus = len(others) + 1 - allowed
-        victims: list[Session] = []
-        if surplus > 0 and self.settings.single_session == "deny":
-            self.counters["denied_simultaneous_use"] += 1
-            self._reject(session, name, "Already connected", "simultaneous-use", "", now)
-            return
-        if surplus > 0 and self.settings.single_session == "replace":
-            victims = others[:surplus]
-        static = answer.profile.ipv4_address
-        if static is not None:  # its old holder ends first, never two owners
-            victims += [o for o in others if o.ipv4_address == static and o not in victims]
-        mine.add(session)
-        session.user_name = name
-        self._wait_for(session, victims, answer, now)
-
-    def _wait_for(
-        self, session: Session, victims: list[Session], answer: AccessAccept, now: float
-    ) -> None:
-        if not victims:
-            self._grant(session, answer, now)
-            return
-        for victim in victims:
-            self.counters["replaced"] += 1
-            self._wait(session, victim, answer)
-            self.end(victim, Cause.PORT_PREEMPTED, "same user dialled again", now)
-
-    @staticmethod
-    def _wait(session: Session, victim: Session, answer: AccessAccept) -> None:
-        session.state = State.WAITING
-        session.answer = answer
-        session.waits_for += 1
-        if victim.waiters is None:
-            victim.waiters = []
-        victim.waiters.append(session)
-
-    def _grant(self, session: Session, answer: AccessAccept, now: float) -> None:
-        """Give an address and tell the client."""
-        profile = answer.profile
-        session.answer = None
-        pool = self.settings.pools[self.settings.pool_of(profile)]
-        if session.ipv4_address is None and not self._assign(session, answer, now):
-            return
-        assert session.ipv4_address is not None  # noqa: S101 - _assign gave it
-        session.profile = profile
-        session.gateway = pool.gateway
-        if session.state is not State.UP:
-            session.state = State.READY
-        if unserved := profile.unserved():
-            self.emit(logs.not_enforced(session, profile.user_name, unserved))
-        ipv4 = Ipv4Params(
-            local=pool.gateway,
-            peer=session.ipv4_address,
-            dns=profile.ipv4_dns or pool.dns,
-            nbns=profile.ipv4_nbns or pool.nbns,
-        )
-        ipv6 = Ipv6Params(
-            local_interface_id=int.from_bytes(self._entropy(8)) & ~(1 << 57) or 1,
-            peer_interface_id=profile.ipv6_interface_id,
-        )
-        session.method.accept(session, answer, ipv4, ipv6, now)
-
-    def _assign(self, session: Session, answer: AccessAccept, now: float) -> bool:
-        """Find the session's IPv4 address; reject it when there is none."""
-        profile = answer.profile
-        user = profile.user_name
-        if profile.ipv4_address is not None:
-            holder = self.pools.claim(profile.ipv4_address, session.acct_session_id, now)
-            if holder in self._ending:  # it is on its way out: the address is ours next
-                self._wait(session, self._ending[holder], answer)
-                return False
-            if holder is not None:
-                self.counters["address_conflict"] += 1
-                detail = f"{profile.ipv4_address} is held by session {holder}"
-                self._reject(session, user, "Address in use", "address-conflict", detail, now)
-                return False
-            session.ipv4_address = profile.ipv4_address
-            return True
-        pool = self.settings.pool_of(profile)
-        session.ipv4_address = self.pools.allocate(pool, user, now)
-        if session.ipv4_address is None:
-            self.counters["pool_exhausted"] += 1
-            self._reject(session, user, "No address available", "pool-exhausted", pool, now)
-            return False
-        return True
-
     # ---- the dataplane entry ----
 
     def _up(self, session: Session) -> None:
@@ -401,7 +285,7 @@ class SessionManager:
             self.emit(EchoSession(session.handle, *session.magics))
         self.emit(install.up(self.settings, session))
         session.paused = False
-        session.install_pending = 1
+        session.install_pending += 1
         if not session.routes:
             session.routes = install.routes(session)
             for prefix in session.routes:
@@ -433,9 +317,7 @@ class SessionManager:
         self.nat.give_back(full)
         if session.nat_address is None:
             return False
-        pending = session.install_pending
         self._up(session)
-        session.install_pending += pending
         return True
 
     def _pause(self, session: Session) -> None:
@@ -458,29 +340,21 @@ class SessionManager:
         if session.state is State.ENDING:
             return
         session.state = State.ENDING
-        session.cause = session.cause or cause
+        session.cause = cause = session.cause or cause
         session.detail = session.detail or detail
         session.timeout_at = None
-        self._ending[session.acct_session_id] = session
-        self._leave_user(session)
-        session.method.abort(session, session.detail, now)
+        self.ending[session.acct_session_id] = session
+        self.grants.leave(session)
+        session.method.abort(session, cause.word, now)  # the detail is for the log alone
         for prefix in session.routes:
             self.emit(DeleteRoute(session.handle, prefix))
         self.emit(CloseSession(session.handle))
 
-    def _leave_user(self, session: Session) -> None:
-        if session.user_name is None:
-            return
-        mine = self._by_user[session.user_name]
-        mine.discard(session)
-        if not mine:
-            del self._by_user[session.user_name]
-
-    def _closed(self, session: Session, counters: Counters) -> None:
+    def _closed(self, session: Session, counters: Counters, now: float) -> None:
         """Counters are frozen: say what it carried, then let the entry go."""
         if session.up_at is not None:
             self.counters["stopped"] += 1
-        self.emit(logs.ended(session, counters))
+        self.emit(logs.ended(session, counters, now))
         self.emit(Forget(session.handle, session.acct_session_id))
         self.emit(ReleaseSession(session.handle))
 
@@ -488,19 +362,14 @@ class SessionManager:
         """The dataplane let go: free what the session held."""
         if status:
             self.counters["release_failed"] += 1
-        del self._ending[session.acct_session_id]
+        del self.ending[session.acct_session_id]
         if session.ipv4_address is not None:
             self.pools.release(session.ipv4_address, now)
         if session.nat_address is not None:
             self.nat.give_back(session.nat_address)
         session.method.released(session, now)
         self.table.free(session.handle, now)
-        for waiter in session.waiters or ():
-            waiter.waits_for -= 1
-            if not waiter.waits_for and waiter.state is State.WAITING and waiter.answer:
-                waiter.state = State.SETUP
-                self._grant(waiter, waiter.answer, now)
-                self.reschedule(waiter)
+        self.grants.released(session, now)
 
     # ---- the operator ----
 
@@ -515,7 +384,7 @@ class SessionManager:
         return len(self._to_drain)
 
     def _drain_some(self, now: float) -> None:
-        batch = max(1, int(self.settings.drain_per_s * DRAIN_TICK_S))
+        batch = min(max(1, int(self.settings.drain_per_s * DRAIN_TICK_S)), DRAIN_BATCH)
         for _ in range(min(batch, len(self._to_drain))):
             self.end(self._to_drain.pop(), Cause.ADMIN_REBOOT, "drained", now)
         self._drain_at = now + batch / self.settings.drain_per_s

@@ -26,6 +26,10 @@ class NatAddresses:
         self._turn = [0] * workers
         self._full = [not mine for mine in self._of_worker]
 
+    def text(self, index: int | None) -> str:
+        """Return the address as logs and bngctl show it, "" for none."""
+        return "" if index is None else str(self.addresses[index][0])
+
     def take(self, worker: int) -> int | None:
         """Return the index of the next address of *worker* that has room, None when none has."""
         if self._full[worker]:

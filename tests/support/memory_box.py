@@ -82,11 +82,7 @@ class MemoryBox:
         self.embedded = Embedded(*DEFAULT_ARGS, *NAT_ARGS, *args)
         self.now = START_NS * 1e-9
         self.config = _config({**CONFIG, **(config or {})})
-        loaded = users.parse(
-            Path("users.toml"),
-            dump({"user": dict(user_table or USERS)}).encode(),
-            self.config.known_to_users(),
-        )
+        loaded = self._users(user_table or USERS)
         self.dataplane = binding.Dataplane(self.embedded._binding)
         self._random = itertools.count()
         ports = {name: i for i, name in enumerate(self.dataplane.port_names())}
@@ -134,6 +130,14 @@ class MemoryBox:
             )
             self.dataplane.command(self.dataplane.control_group, record)
         self.turn()
+
+    def _users(self, table: Mapping[str, Any]) -> users.Users:
+        raw = dump({"user": dict(table)}).encode()
+        return users.parse(Path("users.toml"), raw, self.config.known_to_users())
+
+    def set_users(self, table: Mapping[str, Any]) -> None:
+        """Have other users from now on, as a reload would."""
+        self.manager.backend = LocalBackend(self._users(table))
 
     def entropy(self, size: int) -> bytes:
         """Return unpredictable enough bytes that are the same in every run."""
@@ -241,8 +245,9 @@ class MemoryBox:
         return {
             "sessions": manager.table.count,
             "arena_sessions": sum(state != 0 for state in states),
-            "users": len(manager._by_user),
-            "ending": len(manager._ending),
+            "users": len(manager.grants.by_user),
+            "to_drain": manager.draining,
+            "ending": len(manager.ending),
             "pool_used": sum(row.used + row.held + row.sticky for row in stats),
             "nat_sessions": sum(manager.nat.sessions),
             "nat_blocks": sum(bool(dataplane.nat_block[i].session) for i in range(blocks)),

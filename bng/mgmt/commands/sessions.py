@@ -41,7 +41,7 @@ def show_session(box: Box, args: Args) -> object:
         "circuit_id": _printable(session.circuit_id),
         "remote_id": _printable(session.remote_id),
         "gateway": _str(session.gateway),
-        "nat_address": _nat_address(box, session),
+        "nat_address": box.manager.nat.text(session.nat_address) or None,
         "routes": [str(route) for route in session.routes],
         "interface_id": None if session.interface_id is None else f"{session.interface_id:016x}",
         "peer_mru": session.peer_mru,
@@ -127,11 +127,6 @@ def _row(box: Box, session: Session, now: float) -> dict[str, object]:
         "out_packets": int(entry_out.packets),
         "out_bytes": int(entry_out.bytes),
     }
-
-
-def _nat_address(box: Box, session: Session) -> str | None:
-    index = session.nat_address
-    return None if index is None else str(box.manager.nat.addresses[index][0])
 
 
 def _printable(value: bytes | None) -> str | None:

@@ -1,0 +1,165 @@
+"""What an answer of AAA means for a session: the single-session policy and the address.
+
+A user who may not have one more session, or whose static address an older session of his still
+holds, waits until that one has ended: never two owners.
+"""
+
+from typing import TYPE_CHECKING, assert_never
+
+from bng.aaa.model import AccessAccept, AccessAnswer, AccessReject, SubscriberProfile
+from bng.ppp.config import Ipv4Params, Ipv6Params
+from bng.session import logs
+from bng.session.model import Cause, Session, State
+
+if TYPE_CHECKING:
+    from bng.session.manager import SessionManager
+
+LOCAL_SCOPE = ~(1 << 57)
+"""Clears the "u" bit: our interface identifier is unique on its link only (RFC 5072 §4.1)."""
+
+
+class Grants:
+    """Sessions by user, and what each is given; a part of *manager*."""
+
+    def __init__(self, manager: "SessionManager") -> None:
+        self.by_user: dict[str, set[Session]] = {}
+        self._manager = manager
+
+    def answer(self, session: Session, answer: AccessAnswer, user: str, now: float) -> None:
+        """Act on what AAA says of a session whose peer called itself *user*."""
+        match answer:
+            case AccessReject():
+                self._manager.counters["access_reject"] += 1
+                self._reject(session, user, answer.message, answer.reason, answer.detail, now)
+            case AccessAccept():
+                self._manager.counters["access_accept"] += 1
+                self._accepted(session, answer, now)
+            case _:
+                assert_never(answer)
+
+    def leave(self, session: Session) -> None:
+        """Count a session that ends as its user's no longer."""
+        if session.user_name is None:
+            return
+        mine = self.by_user[session.user_name]
+        mine.discard(session)
+        if not mine:
+            del self.by_user[session.user_name]
+
+    def released(self, session: Session, now: float) -> None:
+        """Let those go on who waited for this session's end."""
+        for waiter in session.waiters or ():
+            waiter.waits_for -= 1
+            if not waiter.waits_for and waiter.state is State.WAITING and waiter.answer:
+                waiter.state = State.SETUP
+                self._grant(waiter, waiter.answer, now)
+                self._manager.reschedule(waiter)
+
+    def _reject(
+        self, session: Session, user: str, message: str, reason: str, detail: str, now: float
+    ) -> None:
+        self._manager.emit(logs.rejected(session, user, reason, detail))
+        session.cause = session.cause or Cause.USER_ERROR
+        session.detail = reason
+        session.method.reject(session, message, now, wrong=reason.startswith(("wrong", "unknown")))
+
+    def _accepted(self, session: Session, answer: AccessAccept, now: float) -> None:
+        """Apply the single-session policy; older sessions that must go, go first."""
+        manager, name = self._manager, answer.profile.user_name
+        if session.user_name is not None and session.user_name != name:
+            manager.end(session, Cause.USER_ERROR, f"now authenticates as {name}", now)
+            return
+        mine = self.by_user.setdefault(name, set())
+        if session in mine:  # it authenticates again and keeps what it has
+            self._grant(session, answer, now)
+            return
+        others = sorted(mine, key=lambda other: (other.created_at, other.acct_session_id))
+        surplus = len(others) + 1 - (answer.profile.simultaneous_use or 1)
+        victims: list[Session] = []
+        if surplus > 0 and manager.settings.single_session == "deny":
+            manager.counters["denied_simultaneous_use"] += 1
+            self._reject(session, name, "Already connected", "simultaneous-use", "", now)
+            return
+        if surplus > 0 and manager.settings.single_session == "replace":
+            victims = others[:surplus]
+        static = answer.profile.ipv4_address
+        if static is not None:
+            victims += [o for o in others if o.ipv4_address == static and o not in victims]
+        mine.add(session)
+        session.user_name = name
+        if not victims:
+            self._grant(session, answer, now)
+        for victim in victims:
+            manager.counters["replaced"] += 1
+            _wait(session, victim, answer)
+            manager.end(victim, Cause.PORT_PREEMPTED, "same user dialled again", now)
+
+    def _grant(self, session: Session, answer: AccessAccept, now: float) -> None:
+        """Give an address and tell the client."""
+        manager, profile = self._manager, answer.profile
+        session.answer = None
+        pool = manager.settings.pools[manager.settings.pool_of(profile)]
+        if session.ipv4_address is None and not self._assign(session, answer, now):
+            return
+        assert session.ipv4_address is not None  # noqa: S101 - _assign gave it
+        session.profile = profile
+        session.gateway = pool.gateway
+        if session.state is not State.UP:
+            session.state = State.READY
+        if unserved := profile.unserved():
+            manager.emit(logs.not_enforced(session, profile.user_name, unserved))
+        ipv4 = Ipv4Params(
+            local=pool.gateway,
+            peer=session.ipv4_address,
+            dns=profile.ipv4_dns or pool.dns,
+            nbns=profile.ipv4_nbns or pool.nbns,
+        )
+        ipv6 = Ipv6Params(
+            local_interface_id=int.from_bytes(manager.entropy(8)) & LOCAL_SCOPE or 1,
+            peer_interface_id=profile.ipv6_interface_id,
+        )
+        session.method.accept(session, answer, ipv4, ipv6, now)
+
+    def _assign(self, session: Session, answer: AccessAccept, now: float) -> bool:
+        """Find the session's IPv4 address; False when it is refused or has to wait."""
+        if answer.profile.ipv4_address is not None:
+            return self._claim(session, answer, now)
+        return self._allocate(session, answer.profile, now)
+
+    def _claim(self, session: Session, answer: AccessAccept, now: float) -> bool:
+        """Take the user's static address."""
+        manager, user, static = self._manager, answer.profile.user_name, answer.profile.ipv4_address
+        assert static is not None  # noqa: S101 - the caller looked
+        holder = manager.pools.claim(static, session.acct_session_id, now)
+        if holder is None:
+            session.ipv4_address = static
+            return True
+        for leaving in manager.ending.values():
+            if leaving.ipv4_address == static:  # on its way out: the address is ours next
+                _wait(session, leaving, answer)
+                return False
+        manager.counters["address_conflict"] += 1
+        detail = f"{static} is held by {holder}"
+        self._reject(session, user, "Address in use", "address-conflict", detail, now)
+        return False
+
+    def _allocate(self, session: Session, profile: SubscriberProfile, now: float) -> bool:
+        """Take an address of the user's pool."""
+        manager, user = self._manager, profile.user_name
+        pool = manager.settings.pool_of(profile)
+        session.ipv4_address = manager.pools.allocate(pool, user, now)
+        if session.ipv4_address is None:
+            manager.counters["pool_exhausted"] += 1
+            self._reject(session, user, "No address available", "pool-exhausted", pool, now)
+            return False
+        return True
+
+
+def _wait(session: Session, victim: Session, answer: AccessAccept) -> None:
+    """Let *session* wait until *victim* is released."""
+    session.state = State.WAITING
+    session.answer = answer
+    session.waits_for += 1
+    if victim.waiters is None:
+        victim.waiters = []
+    victim.waiters.append(session)
