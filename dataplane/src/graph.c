@@ -171,7 +171,7 @@ void graph_describe(const struct graph *g, struct node_name *names)
 			const char *reason = n->edges[edge].reason;
 			if (!next) { /* a feature that is not built */
 				next = "drop";
-				reason = "no such feature";
+				reason = "no-such-feature";
 			}
 			snprintf(to->next, sizeof(to->next), "%s", next);
 			snprintf(to->reason, sizeof(to->reason), "%s", reason ? reason : "");

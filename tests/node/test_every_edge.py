@@ -27,7 +27,7 @@ NODES = (
     "icmp4_error",
     "ip4_fragment",
 )
-NO_FEATURE = "drop: no such feature"  # an arc's bit that nobody stands on
+NO_FEATURE = "drop: no-such-feature"  # an arc's bit that nobody stands on
 
 
 def edges_of(dp: Dataplane, node: str) -> set[str]:

@@ -18,9 +18,9 @@ def test_port_output_sends_a_frame_as_it_is(dp: Dataplane) -> None:
 @pytest.mark.parametrize(
     ("frame", "reason"),
     [
-        (Frame(data=FRAME, tx_port=31), "drop: no such port"),
-        (Frame(data=FRAME[:13], tx_port=WAN), "drop: frame length"),
-        (Frame(data=bytes(1500 + 14 + 8 + 1), tx_port=WAN), "drop: frame length"),
+        (Frame(data=FRAME, tx_port=31), "drop: no-such-port"),
+        (Frame(data=FRAME[:13], tx_port=WAN), "drop: frame-length"),
+        (Frame(data=bytes(1500 + 14 + 8 + 1), tx_port=WAN), "drop: frame-length"),
     ],
 )
 def test_port_output_drops_what_no_device_could_send(
@@ -34,7 +34,7 @@ def test_port_output_drops_what_no_device_could_send(
 def test_port_output_drops_frames_of_a_port_that_is_down(dp: Dataplane) -> None:
     dp.port(WAN).flags = 0
     (frame,) = dp.node("port_output", [Frame(data=FRAME, tx_port=WAN)])
-    assert frame.edge_name == "drop: port down"
+    assert frame.edge_name == "drop: port-down"
 
 
 def test_a_vector_of_256_keeps_its_order(dp: Dataplane) -> None:
@@ -67,7 +67,7 @@ def test_handoff_moves_a_packet_to_another_worker() -> None:
 
 def test_handoff_refuses_a_worker_that_is_not_there(dp: Dataplane) -> None:
     (frame,) = dp.node("handoff", [Frame(data=FRAME, arg=1)])
-    assert frame.edge_name == "drop: ring full"
+    assert frame.edge_name == "drop: ring-full"
 
 
 def test_a_full_handoff_ring_drops_and_counts() -> None:
@@ -78,7 +78,7 @@ def test_a_full_handoff_ring_drops_and_counts() -> None:
             for f in dp.node("handoff", [Frame(data=FRAME, arg=1)] * 256)
         ]
         assert edges.count("consumed") == 4096
-        assert edges.count("drop: ring full") == 256
+        assert edges.count("drop: ring-full") == 256
         dp.run()
 
 

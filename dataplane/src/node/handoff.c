@@ -23,6 +23,6 @@ NODE(handoff) = {
 	.edges =
 		{
 			[EDGE_SENT] = CONSUMED,
-			[EDGE_RING_FULL] = DROP("ring full"),
+			[EDGE_RING_FULL] = DROP("ring-full"),
 		},
 };

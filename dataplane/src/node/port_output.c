@@ -35,8 +35,8 @@ NODE(port_output) = {
 	.edges =
 		{
 			[EDGE_SENT] = CONSUMED,
-			[EDGE_NO_PORT] = DROP("no such port"),
-			[EDGE_PORT_DOWN] = DROP("port down"),
-			[EDGE_LENGTH] = DROP("frame length"),
+			[EDGE_NO_PORT] = DROP("no-such-port"),
+			[EDGE_PORT_DOWN] = DROP("port-down"),
+			[EDGE_LENGTH] = DROP("frame-length"),
 		},
 };
