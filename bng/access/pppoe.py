@@ -157,7 +157,7 @@ class PppoeAccess:
             self._core.end(session, Cause.LOST_CARRIER, "client dialled again", now)
 
     def _link_config(self, max_payload: int | None) -> LinkConfig:
-        """Return the settings for a link with the agreed PPP-Max-Payload (RFC 4638)."""
+        """Return the settings for a link with the agreed PPP-Max-Payload (RFC 4638), or none."""
         mru = max_payload or self._config.mru
         if mru not in self._configs:
             self._configs[mru] = replace(self._config, mru=mru)

@@ -132,9 +132,7 @@ def _mtus(config: Config) -> Iterator[Problem]:
             ("pppoe", "max_payload"),
             f"no access port has an mtu of {config.pppoe.max_payload + PPPOE_OVERHEAD}",
         )
-    if config.ppp.mru > config.pppoe.max_payload:
-        yield ("ppp", "mru"), f"more than pppoe.max_payload, {config.pppoe.max_payload}"
-    needed = min(config.ppp.mru, PPPOE_MRU) + PPPOE_OVERHEAD
+    needed = config.ppp.mru + PPPOE_OVERHEAD
     for index, port in enumerate(config.port):
         if isinstance(port, AccessPort) and port.mtu < needed:
             yield ("port", index, "mtu"), f"must be at least {needed} for ppp.mru {config.ppp.mru}"

@@ -161,7 +161,7 @@ class Ppp(Table):
     auth: List[Literal["chap", "mschap-v2", "mschap-v1", "pap"]] = Field(
         default=("chap", "mschap-v2", "pap"), min_length=1
     )
-    mru: int = Field(default=PPPOE_MRU, ge=576, le=MAX_MTU - PPPOE_OVERHEAD)
+    mru: int = Field(default=PPPOE_MRU, ge=576, le=PPPOE_MRU)
     first_request_delay_ms: int = Field(default=30, ge=0, le=1_000)
     restart_s: float = Field(default=1.0, ge=0.1, le=30)
     max_configure: int = Field(default=10, ge=1, le=100)

@@ -21,7 +21,8 @@ class LinkConfig:
     *auth_methods* are in order of preference; when there are any, authentication is required.
     *mru* is what we request and the most that a peer may have: 1492 on PPPoE, more when RFC 4638
     allowed it. *establish_timeout_s* bounds an LCP negotiation that does not converge (RFC 1661
-    §4.5), *ncp_timeout_s* how long a link may be without an Opened NCP.
+    §4.5), *ncp_timeout_s* how long a link may be without IPCP Opened, or IPv6CP where the peer is
+    granted no IPv4.
     """
 
     auth_methods: tuple[AuthMethod, ...]

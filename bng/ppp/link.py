@@ -265,8 +265,9 @@ class Link:
     def _after_ncp(self, ncp: Ncp, was: State, now: float, out: list[Action]) -> None:
         if ncp.held is not None and not ncp.install_request:
             ncp.ask_install(self._next_request(), out)
-        if ncp.state is not was and State.OPENED in (was, ncp.state):
-            opened = any(other.state is State.OPENED for other in self._ncps())
+        # IPv6CP alone keeps no link that was granted IPv4: nobody sends Echo-Requests there.
+        if ncp is (self.ipcp or self.ipv6cp) and State.OPENED in (was, ncp.state):
+            opened = ncp.state is State.OPENED
             self._deadline_at = inf if opened else now + self.config.ncp_timeout_s
 
     # -- LCP and the phases -------------------------------------------------------------------

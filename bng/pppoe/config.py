@@ -21,7 +21,7 @@ class DiscoveryConfig:
     service_names: tuple[bytes, ...] = ()  # offered by name
     accept_any_service: bool = False  # RFC 2516 §9: never refuse, return the name that was sent
     accept_empty_service: bool = True  # zero TAG_LENGTH: any service will do
-    max_payload: int = DEFAULT_MRU  # RFC 4638: what the port's MTU leaves for PPP
+    max_payload: int = DEFAULT_MRU  # RFC 4638: what the port's MTU leaves for PPP; also less
     pado_delay_s: float = 0.0
     cookie_lifetime_s: float = 30.0
     max_sessions_per_mac: int = 1
@@ -44,8 +44,8 @@ class DiscoveryConfig:
             raise ValueError("cookie_lifetime_s must be more than 0")
         if self.max_sessions_per_mac < 1:
             raise ValueError("max_sessions_per_mac must be at least 1")
-        if not DEFAULT_MRU <= self.max_payload <= 65_535:
-            raise ValueError("max_payload must be 1492 to 65535")
+        if not 1 <= self.max_payload <= 65_535:
+            raise ValueError("max_payload must be 1 to 65535")
         if self.pado_delay_s < 0 or self.holdoff_max_s < 0 or self.id_rest_s < 0:
             raise ValueError("a time must not be negative")
 

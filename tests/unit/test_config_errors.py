@@ -196,7 +196,7 @@ CASES = [
         "max_payload = 1500 #!",
         "pppoe.max_payload: no access port has an mtu of 1508",
     ),
-    ("mru = 1492", "mru = 1500 #!", "ppp.mru: more than pppoe.max_payload, 1492"),
+    ("mru = 1492", "mru = 1500 #!", "ppp.mru: must be at most 1492, not 1500"),
     ("mtu = 1500", "mtu = 1400 #!", "port[0].mtu: must be at least 1500 for ppp.mru 1492"),
     (
         "max_payload = 1492",

@@ -285,6 +285,28 @@ def test_a_missing_identifier_is_prompted_for_and_then_done_without(peer: Peer) 
     assert peer.installed()[0][1::2] == (ACK, b"")
 
 
+def test_ipv6cp_alone_keeps_no_link_that_was_granted_ipv4() -> None:
+    peer = Peer().authenticate()
+    peer.wait(30)
+    peer.send(IPV6CP, REQ, IFACE)
+    peer.installed()
+    peer.ack(IPV6CP)
+    assert peer.of(NetworkUp) == [NetworkUp(6)]
+    peer.wait(35)
+    assert peer.last(LCP, TREQ)
+    peer.wait(10)
+    assert peer.down == [LinkDown(DownReason.NO_NETWORK)]
+
+
+def test_a_link_without_ipv4_lives_by_ipv6cp() -> None:
+    peer = Peer().authenticate(ipv4=None)
+    peer.send(IPV6CP, REQ, IFACE)
+    peer.installed()
+    peer.ack(IPV6CP)
+    peer.wait(1000)
+    assert peer.down == []
+
+
 def test_an_ncp_that_stops_does_not_touch_the_other() -> None:
     peer = Peer().open_all()
     peer.send(IPCP, CODEREJ, bytes.fromhex("01010004"))

@@ -673,7 +673,7 @@ def test_new_settings_apply_at_once_and_drop_no_session() -> None:
         {"service_names": (b"x" * 600,)},
         {"cookie_lifetime_s": 0.0},
         {"max_sessions_per_mac": 0},
-        {"max_payload": 1491},
+        {"max_payload": 0},
         {"pado_delay_s": -1.0},
     ],
 )
