@@ -157,20 +157,30 @@ static int parse_block_size(struct options *o, const char *arg)
 	return 0;
 }
 
+/* Lowest values: RFC 4787 REQ-5, RFC 5382 REQ-5, RFC 5508 REQ-2. */
 static int parse_nat_timeout(struct options *o, char *arg)
 {
+	const struct {
+		const char *key, *option;
+		uint32_t low;
+		uint32_t *value;
+	} timers[] = {
+		{"udp", "nat-timeout udp", 120, &o->nat.udp_timeout_s},
+		{"tcp", "nat-timeout tcp", 7440, &o->nat.tcp_established_s},
+		{"tcp-trans", "nat-timeout tcp-trans", 240, &o->nat.tcp_transitory_s},
+		{"icmp", "nat-timeout icmp", 60, &o->nat.icmp_timeout_s},
+	};
+	const size_t n = sizeof(timers) / sizeof(*timers);
 	char *save = NULL;
 
 	for (char *item = strtok_r(arg, ",", &save); item; item = strtok_r(NULL, ",", &save)) {
 		const char *value = split_value(item);
-		uint32_t *timer = !strcmp(item, "udp")	       ? &o->nat.udp_timeout_s
-				  : !strcmp(item, "tcp")       ? &o->nat.tcp_established_s
-				  : !strcmp(item, "tcp-trans") ? &o->nat.tcp_transitory_s
-				  : !strcmp(item, "icmp")      ? &o->nat.icmp_timeout_s
-							       : NULL;
-		if (!timer)
+		size_t i = 0;
+		while (i < n && strcmp(item, timers[i].key))
+			i++;
+		if (i == n)
 			return refuse("nat-timeout", item, "not udp, tcp, tcp-trans or icmp");
-		if (parse_number("nat-timeout", value, 1, 86400, timer))
+		if (parse_number(timers[i].option, value, timers[i].low, 86400, timers[i].value))
 			return -1;
 	}
 	return 0;
@@ -226,6 +236,11 @@ static int finish(struct options *o)
 	o->nat.n_addresses = o->n_nat_addresses;
 	o->nat.block_shift = (uint32_t)__builtin_ctz(o->nat.block_size);
 	o->nat.blocks_per_address = 65536 / o->nat.block_size;
+	if (o->nat.port_min + o->nat.block_size > 65536) {
+		fprintf(stderr, "bng-dataplane: --nat-port-min %u: leaves no block of %u ports\n",
+			o->nat.port_min, o->nat.block_size);
+		return -1;
+	}
 	return 0;
 }
 

@@ -251,6 +251,17 @@ def test_check_prints_the_sizes_and_allocates_nothing() -> None:
         (["--nat-address=203.0.113"], "--nat-address 203.0.113: not an IPv4 address"),
         (["--nat-block-size=100"], "--nat-block-size 100: not a power of two"),
         (["--nat-timeout=dns=5"], "--nat-timeout dns: not udp, tcp, tcp-trans or icmp"),
+        (["--nat-timeout=udp=119"], "--nat-timeout udp 119: not a number in 120..86400"),
+        (["--nat-timeout=tcp=7439"], "--nat-timeout tcp 7439: not a number in 7440..86400"),
+        (
+            ["--nat-timeout=tcp-trans=239"],
+            "--nat-timeout tcp-trans 239: not a number in 240..86400",
+        ),
+        (["--nat-timeout=icmp=59"], "--nat-timeout icmp 59: not a number in 60..86400"),
+        (
+            ["--nat-block-size=4096", "--nat-port-min=61441"],
+            "--nat-port-min 61441: leaves no block of 4096 ports",
+        ),
         (["--workers=0,x"], "--workers x: not a number"),
         (["--hugepages=maybe"], "--hugepages maybe: not auto, on or off"),
         (["--sessions=-1"], "--sessions -1: not a number"),
