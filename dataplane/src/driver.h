@@ -19,14 +19,17 @@ struct port {
 	struct port_shared *shared;
 	const struct driver *driver;
 	uint8_t index;
-	char options[512];	  /* driver's own, from the command line: file=..., count=... */
+	char options[512];	  /* driver's own, from the command line: in=...,out=... */
 	void *queue[MAX_WORKERS]; /* the driver's, per worker */
 	void *state;		  /* the driver's, per port */
 	int kick_fd[MAX_WORKERS];
 };
 
+enum { MAX_DRIVER_OPTIONS = 4 };
+
 struct driver {
 	const char *name;
+	const char *options[MAX_DRIVER_OPTIONS]; /* keys of port.options that it knows */
 	/* Once per port, before any worker runs. Prepares the device, fills mac, ifindex, flags.
 	 * Returns 0 or -errno, with one line of text on stderr that names the port. */
 	int (*open)(struct port *port);

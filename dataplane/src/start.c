@@ -85,12 +85,39 @@ static void describe_port(struct dataplane *dp, uint32_t i)
 	dp->ports[i] = &dp->port[i];
 }
 
+static bool has_option(const struct driver *driver, const char *key, size_t len)
+{
+	for (int i = 0; i < MAX_DRIVER_OPTIONS && driver->options[i]; i++)
+		if (strlen(driver->options[i]) == len && !strncmp(driver->options[i], key, len))
+			return true;
+	return false;
+}
+
+static int check_options(const struct port *port)
+{
+	const char *at = port->options;
+
+	while (*at) {
+		size_t len = strcspn(at, ",");
+		int key = (int)strcspn(at, "=");
+		if (!has_option(port->driver, at, (size_t)key)) {
+			fprintf(stderr, "bng-dataplane: port %s: %s has no option %.*s\n",
+				port->shared->name, port->driver->name, key, at);
+			return -EINVAL;
+		}
+		at += len + (at[len] == ',');
+	}
+	return 0;
+}
+
 static int open_port(struct dataplane *dp, struct port *port)
 {
 	port->driver = driver_find(port->shared->driver);
 	if (!port->driver)
 		return failed("driver", port->shared->driver, -ENOENT);
-	int error = port->driver->open(port);
+	int error = check_options(port);
+	if (!error)
+		error = port->driver->open(port);
 	if (error)
 		return failed("port", port->shared->name, error);
 	dp->opened++;

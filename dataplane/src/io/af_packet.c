@@ -93,10 +93,9 @@ static int prepare(struct port *port)
 	status = raise_mtu(port);
 	if (status)
 		return failed(port, "refuses this port's MTU", status);
-	status = netdev_mac(device, shared->mac);
 	int flags = netdev_flags(device);
-	if (status || flags < 0)
-		return failed(port, "interface", status ? status : flags);
+	if (flags < 0)
+		return failed(port, "interface", flags);
 	shared->flags = flags & IFF_RUNNING ? PORT_UP : 0;
 	return 0;
 }
@@ -104,10 +103,13 @@ static int prepare(struct port *port)
 static int take_from_kernel(struct port *port)
 {
 	const char *device = port->shared->interface;
+	int status = netdev_mac(device, port->shared->mac);
+	if (status)
+		return failed(port, "is no Ethernet device", status);
 	if (netdev_has_addresses(device))
 		return failed(port, "has IP addresses: flush them or choose another interface",
 			-EADDRINUSE);
-	int status = ingress_drop_install(device);
+	status = ingress_drop_install(device);
 	if (status)
 		return failed(port, "ingress drop (nf_tables, family netdev)", status);
 	status = prepare(port);

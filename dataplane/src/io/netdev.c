@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <ifaddrs.h>
 #include <net/if.h>
+#include <net/if_arp.h>
 #include <netinet/in.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -56,6 +57,8 @@ int netdev_mac(const char *name, uint8_t mac[6])
 {
 	struct ifreq ifr = {0};
 	int status = device_ioctl(name, SIOCGIFHWADDR, &ifr);
+	if (!status && ifr.ifr_hwaddr.sa_family != ARPHRD_ETHER)
+		status = -EPFNOSUPPORT;
 	memcpy(mac, ifr.ifr_hwaddr.sa_data, 6);
 	return status;
 }

@@ -6,8 +6,8 @@
 #include <stdint.h>
 
 /* All return 0 or -errno, but where it says so. */
-int netdev_index(const char *name); /* or the index */
-int netdev_mac(const char *name, uint8_t mac[6]);
+int netdev_index(const char *name);		  /* or the index */
+int netdev_mac(const char *name, uint8_t mac[6]); /* -EPFNOSUPPORT: no Ethernet */
 int netdev_set_mac(const char *name, const uint8_t mac[6]);
 int netdev_flags(const char *name); /* IFF_*, or -errno */
 int netdev_change_flags(const char *name, int set, int clear);

@@ -232,6 +232,7 @@ static int pcap_rx_fd(struct port *port, struct worker *w)
 
 DRIVER(pcap) = {
 	.name = "pcap",
+	.options = {"in", "out"},
 	.open = pcap_open,
 	.open_queue = pcap_open_queue,
 	.close = pcap_close,
