@@ -51,11 +51,4 @@ static inline be16 checksum_update16(be16 old_sum, be16 from, be16 to)
 	return (be16)~sum;
 }
 
-/* The same for a 32-bit field. */
-static inline be16 checksum_update32(be16 old_sum, be32 from, be32 to)
-{
-	uint64_t sum = (uint64_t)(uint16_t)~old_sum + (uint32_t)~from + to;
-	return (be16)~checksum_fold(sum);
-}
-
 #endif

@@ -32,8 +32,10 @@ enum {
 	PAUSED_SESSION,
 	OTHER_SESSION, /* of the second worker, which receives nothing itself */
 };
-/* A step of an input starts with two bytes: these flags and a length. */
-enum { STEP_TIME = 0x8000, STEP_MEND = 0x4000, STEP_LEN = 0x3fff };
+/* A step of an input starts with two bytes: these flags, of which the first that is set counts, and
+ * a length. */
+enum { STEP_TIME = 0x8000, STEP_REPEAT = 0x2000, STEP_MEND = 0x4000, STEP_LEN = 0x1fff };
+enum { MOST_REPEATS = 256 };
 
 struct bed {
 	struct embedded *embedded;
@@ -128,7 +130,8 @@ static inline void bed_sessions(void)
 static inline void bed_routes(void)
 {
 	static const uint8_t kinds[] = {ADJ_NEIGHBOUR, ADJ_LOCAL, ADJ_GATEWAY, ADJ_UNREACHABLE,
-		ADJ_BLACKHOLE, ADJ_GLEAN, ADJ_PROHIBIT, ADJ_FREE, ADJ_NAT_POOL, ADJ_NAT_POOL};
+		ADJ_BLACKHOLE, ADJ_GLEAN, ADJ_PROHIBIT, ADJ_FREE, ADJ_NEIGHBOUR, ADJ_NAT_POOL,
+		ADJ_NAT_POOL};
 	enum { KINDS = sizeof(kinds) };
 	uint32_t *root = bed_section(SECTION_FIB4_ROOT);
 	uint32_t first = bed.arena->max_adjacencies - KINDS;
@@ -146,6 +149,7 @@ static inline void bed_routes(void)
 	for (uint32_t i = 1; i < KINDS; i++)
 		root[0x0a00 + i] = leaf_make(LEAF_ADJACENCY, first + i);
 	root[0x0aff] = 0;
+	adjacency[first + KINDS - 3].port = PORTS; /* that is none */
 	adjacency[first + KINDS - 1].index = 1;
 	root[0xcb00] = leaf_make(LEAF_ADJACENCY, first + KINDS - 2);
 	root[0xcb01] = leaf_make(LEAF_ADJACENCY, first + KINDS - 1);
@@ -309,10 +313,18 @@ static inline void bed_mend(uint8_t *bytes, size_t len)
 		bed_mend_ip4(bytes + at, len - at);
 }
 
-/* The input is steps: a frame of that length, mended or not, or that many milliseconds. */
+static inline void bed_repeat(uint32_t port, const struct embedded_frame *frame, uint32_t times)
+{
+	for (uint32_t i = 0; i < times && i < MOST_REPEATS; i++)
+		embedded_receive(bed.embedded, port, frame, 1);
+}
+
+/* The input is steps: a frame of that length, mended or not; the frame before once more, that many
+ * times; or that many milliseconds. */
 static inline void bed_receive(uint32_t port, const uint8_t *data, size_t size)
 {
 	static struct embedded_frame frame;
+	frame.len = 0;
 	while (size > 2) {
 		uint32_t word = (uint32_t)(data[0] << 8 | data[1]);
 		size_t len = word & STEP_LEN;
@@ -320,6 +332,10 @@ static inline void bed_receive(uint32_t port, const uint8_t *data, size_t size)
 		size -= 2;
 		if (word & STEP_TIME) {
 			bed_pass_time((uint32_t)len);
+			continue;
+		}
+		if (word & STEP_REPEAT) {
+			bed_repeat(port, &frame, (uint32_t)len);
 			continue;
 		}
 		if (len > size)

@@ -20,13 +20,16 @@
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 enum control {
-	STEP_IN = 1,	   /* to nat44_out2in, else nat44_in2out */
-	STEP_ADDRESS = 2,  /* outer address that the node looks at */
-	STEP_QUOTE = 4,	   /* the same of a quoted packet, and both its checksums */
-	STEP_PORT = 8,	   /* inbound: a port that was handed out before */
-	STEP_TIME = 16,	   /* the first byte of the packet, in tens of seconds, passes first */
-	STEP_CHECKSUM = 32 /* of the IPv4 header */
+	STEP_IN = 1,	    /* to nat44_out2in, else nat44_in2out */
+	STEP_ADDRESS = 2,   /* outer address that the node looks at */
+	STEP_QUOTE = 4,	    /* the same of a quoted packet, and both its checksums */
+	STEP_PORT = 8,	    /* inbound: a port that was handed out before */
+	STEP_TIME = 16,	    /* the first byte of the packet, in tens of seconds, passes first */
+	STEP_CHECKSUM = 32, /* of the IPv4 header */
+	STEP_MANY = 64,	    /* MANY packets, each from (or to) the next port */
 };
+
+enum { MANY = 80 }; /* more than a block has ports */
 
 static struct embedded *e;
 static struct arena_header *arena;
@@ -154,14 +157,21 @@ static void remember_port(const struct embedded_frame *f)
 		memcpy(&last_port, f->bytes + header + (ip->protocol == IPPROTO_ICMP4 ? 4 : 0), 2);
 }
 
-static void run_step(uint8_t control, const uint8_t *data, uint16_t len)
+/* Moves the source port on, or the identifier of an echo. */
+static void move_port(uint8_t *bytes, uint16_t len, uint8_t by)
+{
+	uint16_t at = len < IP4_LEN ? 0 : ip4_header_len((const struct ip4_hdr *)bytes);
+	if (at < IP4_LEN || len < at + ICMP4_LEN)
+		return;
+	if (((const struct ip4_hdr *)bytes)->protocol == IPPROTO_ICMP4)
+		at = (uint16_t)(at + 4);
+	bytes[at + 1] = (uint8_t)(bytes[at + 1] + by);
+}
+
+static void run_packet(uint8_t control, const uint8_t *data, uint16_t len, uint8_t nth)
 {
 	static struct embedded_frame f;
 	bool inbound = control & STEP_IN;
-	if (control & STEP_TIME && len) {
-		now_ns += (uint64_t)data[0] * UINT64_C(10000000000);
-		embedded_set_time(e, now_ns);
-	}
 	f.session = inbound ? NO_SESSION : 0;
 	f.leaf = pool_leaf;
 	f.skip = f.l3 = 0;
@@ -169,6 +179,7 @@ static void run_step(uint8_t control, const uint8_t *data, uint16_t len)
 	f.flags = 0;
 	f.len = len;
 	memcpy(f.bytes, data, len);
+	move_port(f.bytes, len, nth);
 	mend(f.bytes, len, control);
 	bool right = has_right_checksum(f.bytes, len);
 
@@ -182,6 +193,16 @@ static void run_step(uint8_t control, const uint8_t *data, uint16_t len)
 		assert(f.session == 0 && ((struct ip4_hdr *)f.bytes)->destination == inner);
 	else
 		remember_port(&f);
+}
+
+static void run_step(uint8_t control, const uint8_t *data, uint16_t len)
+{
+	if (control & STEP_TIME && len) {
+		now_ns += (uint64_t)data[0] * UINT64_C(10000000000);
+		embedded_set_time(e, now_ns);
+	}
+	for (uint8_t i = 0; i < (control & STEP_MANY ? MANY : 1); i++)
+		run_packet(control, data, len, i);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

@@ -58,7 +58,7 @@ static bool play(int in, int out, struct frames *f)
 		assert(!port.driver->tx(&port, &worker, pkts, n));
 	}
 	port.driver->close(&port);
-	assert(worker.n_free == BUFFERS && !shared.tx_errors[0]);
+	assert(worker.n_free == BUFFERS && !shared.tx[0].errors);
 	return true;
 }
 
