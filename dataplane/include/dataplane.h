@@ -50,6 +50,7 @@ enum arena_section_id {
 	SECTION_SESSION_OUT,  /* struct session_out [session] */
 	SECTION_SESSION_COLD, /* struct session_cold [session] */
 	SECTION_CONTROL,      /* struct control_record [session], written by bngd only */
+	SECTION_POLICER,      /* struct policer [session][enum direction] */
 	SECTION_FIB4_ROOT,    /* uint32_t leaf [65536] */
 	SECTION_FIB4_PAGE,    /* uint32_t leaf [page][256] */
 	SECTION_ADJACENCY,    /* struct adjacency [adjacency] */
@@ -134,6 +135,15 @@ struct node_runtime {
 enum port_role { PORT_NONE, PORT_ACCESS, PORT_ROUTED, PORT_TAP_TWIN };
 enum port_flags { PORT_UP = 1 };
 
+/* A worker's own cache line of a port. */
+struct port_tx {
+	uint64_t packets;
+	uint64_t bytes;
+	uint64_t errors; /* ring full, device down */
+	uint64_t reserved[5];
+};
+
+/* The first line is read for every packet, the second written by the rx worker. */
 struct port_shared {
 	char name[PORT_NAME_LEN];
 	char interface[PORT_NAME_LEN];
@@ -148,13 +158,11 @@ struct port_shared {
 	uint16_t n_access_ranges;
 	uint32_t ifindex;
 	be32 ip4; /* source of our ICMP errors: routed: first address; access: first gateway */
-	uint32_t reserved;
-	uint64_t rx_packets; /* written by the rx worker only */
+	uint64_t rx_packets;
 	uint64_t rx_bytes;
 	uint64_t rx_errors; /* frames the driver could not take: counted by the kernel or by us */
-	uint64_t tx_packets[MAX_WORKERS];
-	uint64_t tx_bytes[MAX_WORKERS];
-	uint64_t tx_errors[MAX_WORKERS]; /* ring full, device down */
+	uint64_t reserved[4];
+	struct port_tx tx[MAX_WORKERS];
 };
 
 /* Where discovery is accepted. VID 0 stands for "no such tag"; ranges are inclusive. */
@@ -234,6 +242,38 @@ enum session_flags { /* events are also flags, so that a lost event is found by 
 	SESSION_FLAG_LOOP = 4, /* our own magic in an Echo-Request */
 };
 
+enum direction { DIRECTION_IN, DIRECTION_OUT }; /* as the box sees it: in is from the client */
+
+enum policer_mode {
+	POLICER_OFF,
+	POLICER_SRTCM, /* RFC 2697: one rate, committed and excess burst */
+	POLICER_TRTCM, /* RFC 2698: committed and peak rate, each with its burst */
+};
+
+/*
+ * Two token buckets of one session in one direction, one cache line, written by the owner worker.
+ * Tokens are 1e-9 bytes and time is ticks of 8 ns, so that a rate of 1 bit/s is one token a tick:
+ * no division, nothing rounded, no drift.
+ */
+struct policer {
+	uint64_t cir_bps;
+	uint64_t pir_bps;	 /* RFC 2698 */
+	uint64_t cbs, ebs;	 /* ebs: PBS with RFC 2698 */
+	uint64_t tc, te;	 /* te: Tp with RFC 2698 */
+	uint64_t stamp;		 /* tick of the last refill */
+	uint16_t overhead_bytes; /* counted for each packet beside its IP bytes */
+	uint8_t mode;		 /* enum policer_mode */
+	uint8_t reserved[5];
+};
+
+enum { POLICER_TICK_SHIFT = 3 }; /* of nanoseconds */
+
+/* What was not green, in packets and IP bytes. Red is dropped; yellow has passed. */
+struct policer_counters {
+	uint64_t yellow_packets, yellow_bytes;
+	uint64_t red_packets, red_bytes;
+};
+
 /* Off the packet path: LCP Echo state, drops, what show prints. */
 struct session_cold {
 	uint32_t our_magic;
@@ -265,7 +305,8 @@ struct session_cold {
 	uint64_t packets_seen;	   /* session_in.packets when last_data_ms was set */
 	uint8_t echo_on;	   /* CMD_SESSION_ECHO was given: Echo stays in C while LIVE */
 	uint8_t reserved0[7];
-	uint64_t reserved[14];
+	struct policer_counters policed[2]; /* by enum direction */
+	uint64_t reserved[6];
 };
 
 /*
@@ -432,9 +473,10 @@ enum command_type {
 	CMD_ROUTE4_DEL,
 	CMD_GATEWAY4_ADD, /* to the control thread: an address of ours that subscribers see */
 	CMD_GATEWAY4_DEL,
-	CMD_ACCESS_SET, /* to the control thread: all access ranges of a port at once */
-	CMD_PORT_GRACE, /* to the control thread */
-	CMD_MEASURE,	/* to a worker: count clocks per node, arg 0 or 1 */
+	CMD_ACCESS_SET,	     /* to the control thread: all access ranges of a port at once */
+	CMD_PORT_GRACE,	     /* to the control thread */
+	CMD_MEASURE,	     /* to a worker: count clocks per node, arg 0 or 1 */
+	CMD_SESSION_POLICER, /* one direction; arg: enum direction */
 };
 
 enum command_flags { CMD_FLAG_QUIET = 1 }; /* no completion record when it succeeds */
@@ -472,6 +514,17 @@ struct session_echo {
 	uint8_t reserved[24];
 };
 
+/* Rates in bit/s, bursts in bytes; a mode of POLICER_OFF turns it off. */
+struct session_policer {
+	uint64_t cir_bps;
+	uint64_t pir_bps; /* RFC 2698 only */
+	uint64_t cbs_bytes;
+	uint64_t ebs_bytes; /* PBS with RFC 2698 */
+	uint16_t overhead_bytes;
+	uint8_t mode; /* enum policer_mode */
+	uint8_t reserved[5];
+};
+
 struct route4 {
 	be32 prefix;
 	uint32_t length; /* 0..32 */
@@ -496,6 +549,7 @@ struct command {
 		struct session_bind bind;
 		struct session_up up;
 		struct session_echo echo;
+		struct session_policer policer;
 		struct route4 route4;
 		struct access_set access;
 		uint8_t bytes[40];
@@ -597,9 +651,14 @@ struct attach_hello {
 #define NO_SESSION 0xffffffffu
 #define NO_PORT 0xffffu
 
+_Static_assert(sizeof(struct port_tx) == 64, "one cache line");
+_Static_assert(offsetof(struct port_shared, ifindex) == 64, "one cache line");
+_Static_assert(offsetof(struct port_shared, tx) == 128, "two cache lines");
 _Static_assert(sizeof(struct session_in) == 64, "one cache line");
 _Static_assert(sizeof(struct session_out) == 64, "one cache line");
 _Static_assert(sizeof(struct session_cold) == 256, "with in and out 384 bytes: under 512");
+_Static_assert(sizeof(struct policer) == 64, "one cache line");
+_Static_assert(sizeof(struct session_policer) == 40, "the body of a command");
 _Static_assert(sizeof(struct adjacency) == 64, "one cache line");
 _Static_assert(sizeof(struct nat_slot) == 16, "four to a cache line");
 _Static_assert(sizeof(struct nat_block) == 32, "two to a cache line");

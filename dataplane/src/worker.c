@@ -157,7 +157,7 @@ static void flush_port(struct worker *w, uint8_t index)
 {
 	struct transmit *t = &w->engine->transmit[index];
 	struct port *port = w->ports[index];
-	struct port_shared *shared = port->shared;
+	struct port_tx *tx = &port->shared->tx[w->id];
 	uint64_t bytes[VECTOR_SIZE + 1];
 	uint16_t n = t->n;
 
@@ -167,9 +167,9 @@ static void flush_port(struct worker *w, uint8_t index)
 	t->n = 0;
 	uint16_t dropped = port->driver->tx(port, w, t->pkts, n);
 	uint16_t sent = (uint16_t)(n - dropped); /* the last ones are dropped */
-	shared->tx_packets[w->id] += sent;
-	shared->tx_bytes[w->id] += bytes[sent];
-	shared->tx_errors[w->id] += dropped;
+	tx->packets += sent;
+	tx->bytes += bytes[sent];
+	tx->errors += dropped;
 }
 
 void worker_transmit(struct worker *w, uint8_t port, struct pkt *p)

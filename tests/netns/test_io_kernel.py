@@ -117,9 +117,9 @@ def test_frames_that_the_device_refuses_are_counted_and_do_not_stop_the_others(
     lab.ip("b", "link set e mtu 1000")
     lab.ip("bng", "link set wan1 mtu 1000")
     ports = lab.arena.ports
-    errors = int(ports[2].tx_errors[0])
+    errors = int(ports[2].tx[0].errors)
     assert not lab.ping("a", HOST_B, "-c", "1", "-s", "1400")
-    until(lambda: int(ports[2].tx_errors[0]) == errors + 1, "the refused frame is counted")
+    until(lambda: int(ports[2].tx[0].errors) == errors + 1, "the refused frame is counted")
     assert lab.ping("a", HOST_B)
 
 

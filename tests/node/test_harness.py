@@ -11,8 +11,8 @@ def test_port_output_sends_a_frame_as_it_is(dp: Dataplane) -> None:
     (frame,) = dp.node("port_output", [Frame(data=FRAME, tx_port=WAN)])
     assert frame.edge_name == "consumed"
     assert dp.sent(WAN) == [FRAME]
-    assert dp.port(WAN).tx_packets[0] == 1
-    assert dp.port(WAN).tx_bytes[0] == len(FRAME)
+    assert dp.port(WAN).tx[0].packets == 1
+    assert dp.port(WAN).tx[0].bytes == len(FRAME)
 
 
 @pytest.mark.parametrize(

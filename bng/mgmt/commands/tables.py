@@ -43,9 +43,9 @@ def show_ports(box: Box, args: Args) -> object:
                 "rx_packets": int(port.rx_packets),
                 "rx_bytes": int(port.rx_bytes),
                 "rx_errors": int(port.rx_errors),
-                "tx_packets": sum(int(port.tx_packets[w]) for w in workers),
-                "tx_bytes": sum(int(port.tx_bytes[w]) for w in workers),
-                "tx_errors": sum(int(port.tx_errors[w]) for w in workers),
+                "tx_packets": sum(int(port.tx[w].packets) for w in workers),
+                "tx_bytes": sum(int(port.tx[w].bytes) for w in workers),
+                "tx_errors": sum(int(port.tx[w].errors) for w in workers),
             }
         )
     return rows
@@ -116,7 +116,7 @@ def _tables(box: Box) -> dict[str, int]:
         "nat_blocks": sum(int(str(row["blocks_used"])) for row in nat),
         "nat_mappings": sum(int(str(row[plane])) for row in nat for plane in PLANES),
         "deadlines": len(manager.deadlines),
-        "to_drain": manager.draining,
+        "to_drain": len(manager.drain),
         **box.access.stats(),
     }
 

@@ -123,7 +123,7 @@ static double run_once(struct bench *b, uint8_t from, uint8_t to)
 	uint64_t clocks = 0;
 	uint64_t counted = 0;
 	uint64_t packets = 0;
-	uint64_t sent = b->dp->tables.port[to].tx_packets[0];
+	uint64_t sent = b->dp->tables.port[to].tx[0].packets;
 	uint64_t total = b->sessions * 4 > MIN_PACKETS ? b->sessions * 4 : MIN_PACKETS;
 
 	while (packets < total) {
@@ -139,9 +139,9 @@ static double run_once(struct bench *b, uint8_t from, uint8_t to)
 		packets += n;
 	}
 	/* Every one of them must have come out on the other side. */
-	if (!counted || b->dp->tables.port[to].tx_packets[0] - sent != packets) {
+	if (!counted || b->dp->tables.port[to].tx[0].packets - sent != packets) {
 		fprintf(stderr, "bench: %lu packets in, %lu out\n", packets,
-			b->dp->tables.port[to].tx_packets[0] - sent);
+			b->dp->tables.port[to].tx[0].packets - sent);
 		exit(1);
 	}
 	return (double)clocks / (double)counted;
