@@ -5,7 +5,7 @@ import pytest
 from dataplane.binding import EventType
 
 from . import lab
-from .harness import ACC, CLIENT_MAC, WAN, Dataplane, lib
+from .harness import ACC, CLIENT_MAC, DEFAULT_ARGS, WAN, Dataplane, Frame, dataplane, lib
 
 OURS, PEERS = 0x11111111, 0x22222222
 
@@ -100,6 +100,19 @@ def test_a_dead_client_is_asked_and_then_told_lost_once(dp: Dataplane) -> None:
     ]
     assert dp.session_cold(0).flags == lib.SESSION_FLAG_ECHO_LOST
     assert dp.session_cold(0).echo_tx == 3
+
+
+def test_a_request_that_could_not_be_sent_is_no_miss() -> None:
+    with dataplane(*DEFAULT_ARGS, "--workers=-,-", "--buffers=512") as dp:
+        lab.start_echo(dp, lab.furnish(dp), interval_ms=10_000)
+        taken = [dp.node("handoff", [Frame(data=bytes(64), arg=1)] * 256) for _ in range(2)]
+        assert {frame.edge_name for vector in taken for frame in vector} == {"consumed"}
+        dp.set_time(dp.now_ns + 20_000_000_000)
+        dp.run()  # worker 0 has no buffer left before worker 1 frees them
+        assert dp.session_cold(0).echo_missed == dp.session_cold(0).echo_tx == 0
+        dp.advance(1.1)
+        assert dp.session_cold(0).echo_missed == dp.session_cold(0).echo_tx == 1
+        assert len(requests_sent(dp)) == 1
 
 
 def test_ids_of_requests_differ(dp: Dataplane) -> None:

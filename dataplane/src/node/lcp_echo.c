@@ -44,13 +44,12 @@ static int init(struct worker *w)
 	return 0;
 }
 
+/* Told once; when there is no room in the ring, on the next visit. */
 static void raise_once(struct worker *w, uint32_t session, uint8_t flag, uint32_t event)
 {
 	struct session_cold *cold = &w->t->cold[session];
-	if (cold->flags & flag)
-		return;
-	cold->flags |= flag;
-	worker_event(w, event, session, 0);
+	if (!(cold->flags & flag) && worker_event(w, event, session, 0))
+		cold->flags |= flag;
 }
 
 /* The reply is the request with our magic; data beyond the peer's MRU is cut off. */
@@ -107,13 +106,14 @@ static void process(struct worker *w, struct pkt **pkts, uint16_t n, uint16_t *n
 		next[i] = receive(w, pkts[i]);
 }
 
-static void originate(struct worker *w, uint32_t session, uint16_t node)
+/* False: it could not be sent. */
+static bool originate(struct worker *w, uint32_t session, uint16_t node)
 {
 	struct session_cold *cold = &w->t->cold[session];
 	const struct session_out *out = &w->t->out[session];
 	struct pkt *p = pkt_alloc(w);
 	if (!p)
-		return;
+		return false;
 	const struct lcp_echo_hdr lcp = {
 		.code = LCP_ECHO_REQUEST,
 		.id = cold->echo_id++,
@@ -124,8 +124,10 @@ static void originate(struct worker *w, uint32_t session, uint16_t node)
 	memcpy(pkt_data(p), (const uint8_t[]){PPP_LCP >> 8, PPP_LCP & 0xff}, PPP_PROTOCOL_LEN);
 	memcpy(pkt_data(p) + PPP_PROTOCOL_LEN, &lcp, LCP_ECHO_LEN);
 	session_control_push(p, out, w->t->port[out->port].control_pbit);
+	if (!graph_enqueue(w, node, p))
+		return false;
 	cold->echo_tx++;
-	graph_enqueue(w, node, p);
+	return true;
 }
 
 static void check_idle(struct worker *w, uint32_t session)
@@ -148,7 +150,8 @@ static void check_alive(struct worker *w, uint32_t session, uint16_t port_output
 	struct session_cold *cold = &w->t->cold[session];
 	uint32_t heard_ms = w->t->in[session].last_in_ms;
 	uint32_t asked_ms = cold->echo_next_ms - cold->echo_interval_ms;
-	if (!(w->t->port[cold->port].flags & PORT_UP)) { /* nobody can answer: misses freeze */
+	uint8_t flags = __atomic_load_n(&w->t->port[cold->port].flags, __ATOMIC_RELAXED);
+	if (!(flags & PORT_UP)) { /* nobody can answer: misses freeze */
 		cold->echo_next_ms = w->now_ms + cold->echo_interval_ms;
 		return;
 	}
@@ -163,9 +166,10 @@ static void check_alive(struct worker *w, uint32_t session, uint16_t port_output
 		raise_once(w, session, SESSION_FLAG_ECHO_LOST, EVENT_ECHO_LOST);
 		return;
 	}
+	if (!originate(w, session, port_output))
+		return; /* what was not asked is no miss: again on the next visit */
 	cold->echo_missed++;
 	cold->echo_next_ms = w->now_ms + cold->echo_interval_ms;
-	originate(w, session, port_output);
 }
 
 static void tick(struct worker *w)
