@@ -64,7 +64,7 @@ static bool is_icmp_error(struct pkt *p, const struct ip4_hdr *ip)
 }
 
 /* RFC 1812 section 4.3.2.7 and 4.3.2.8; 0: an error may be sent. */
-static uint16_t refused(struct worker *w, struct pkt *p, const struct ip4_hdr *ip)
+static uint16_t refused(struct worker *w, struct pkt *p, const struct ip4_hdr *ip, be32 from)
 {
 	if (p->flags & PKT_ICMP_MADE)
 		return EDGE_OWN_PACKET;
@@ -72,7 +72,7 @@ static uint16_t refused(struct worker *w, struct pkt *p, const struct ip4_hdr *i
 		return EDGE_ABOUT_FRAGMENT;
 	if (is_icmp_error(p, ip))
 		return EDGE_ABOUT_ERROR;
-	if (!w->t->port[p->rx_port].ip4)
+	if (!from)
 		return EDGE_NO_ADDRESS;
 	struct bucket *share = share_find(w->node_state[node_icmp4_error.id], ip->source);
 	if (!bucket_ready(share, w->now_ms, ICMP4_ERROR_SOURCE_RATE, ICMP4_ERROR_SOURCE_BURST))
@@ -83,7 +83,7 @@ static uint16_t refused(struct worker *w, struct pkt *p, const struct ip4_hdr *i
 	return 0;
 }
 
-static void make_error(struct worker *w, struct pkt *p, be32 to)
+static void make_error(struct worker *w, struct pkt *p, be32 from, be32 to)
 {
 	if (p->len > ERROR_MAX_LEN - ERROR_LEN)
 		p->len = ERROR_MAX_LEN - ERROR_LEN;
@@ -96,7 +96,7 @@ static void make_error(struct worker *w, struct pkt *p, be32 to)
 		.id = (be16)worker_random(w),
 		.ttl = ERROR_TTL,
 		.protocol = IPPROTO_ICMP4,
-		.source = w->t->port[p->rx_port].ip4,
+		.source = from,
 		.destination = to,
 	};
 	ip->checksum = checksum(ip, IP4_LEN);
@@ -114,10 +114,11 @@ static void make_error(struct worker *w, struct pkt *p, be32 to)
 static uint16_t error(struct worker *w, struct pkt *p)
 {
 	const struct ip4_hdr *ip = (const struct ip4_hdr *)pkt_data(p);
-	uint16_t edge = refused(w, p, ip);
+	be32 from = __atomic_load_n(&w->t->port[p->rx_port].ip4, __ATOMIC_RELAXED);
+	uint16_t edge = refused(w, p, ip, from);
 	if (edge)
 		return edge;
-	make_error(w, p, ip->source);
+	make_error(w, p, from, ip->source);
 	return EDGE_IP4_LOOKUP;
 }
 
