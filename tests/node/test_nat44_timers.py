@@ -142,6 +142,33 @@ def test_while_another_connection_shares_the_mapping_nothing_shortens_it(box: Na
     assert is_open(box, external)
 
 
+def test_a_probe_that_the_host_refuses_changes_nothing(box: Nat) -> None:
+    external = establish(box)
+    box.sent(tcp("FA"))
+    box.got(tcp_back("FA", external))
+    box.at(100)
+    box.got(tcp_back("S", external, src=OTHER))
+    box.sent(tcp("RA", dst=OTHER))
+    lives_for(box, external, 0, TRANSITORY_S)
+
+
+def test_strangers_keep_no_shared_mapping_open(box: Nat) -> None:
+    external = establish(box)
+    box.sent(tcp("S", dst=OTHER))
+    box.at(7000)
+    box.got(tcp_back("S", external, src="192.0.2.9"))
+    box.got(tcp_back("A", external, src="192.0.2.9"))
+    lives_for(box, external, 0, ESTABLISHED_S)
+
+
+def test_a_shared_mapping_is_established_by_its_second_connection_too(box: Nat) -> None:
+    external = int(box.sent(tcp("S"))[TCP].sport)
+    box.sent(tcp("S", dst=OTHER))
+    box.got(tcp_back("SA", external, src=OTHER))
+    box.sent(tcp("A", dst=OTHER))
+    lives_for(box, external, 0, ESTABLISHED_S)
+
+
 def test_a_new_connection_after_the_old_one_closed_starts_over(box: Nat) -> None:
     external = establish(box)
     box.sent(tcp("FA"))

@@ -90,13 +90,17 @@ static struct nat_slot *find_or_create(
 	return slot;
 }
 
-/* Outbound packets refresh (RFC 4787 REQ-6). */
+/* Outbound packets refresh (RFC 4787 REQ-6). A RST to another remote refuses what a stranger sent:
+ * it is no second connection, and keeps nothing open. */
 static inline void track(struct worker *w, struct nat_slot *slot, const struct nat44_packet *packet)
 {
 	uint8_t tcp = packet->flow.plane == NAT_TCP ? packet->l4[TCP_FLAGS] : 0;
-	slot->last_s = w->now_s;
-	if (!nat44_same_remote(slot, &packet->flow))
+	if (!nat44_same_remote(slot, &packet->flow)) {
+		if (tcp & TCP_RST)
+			return;
 		nat44_second_remote(slot, &packet->flow, tcp);
+	}
+	slot->last_s = w->now_s;
 	if (packet->flow.plane == NAT_TCP && !nat44_tcp_plain(slot->flags, tcp))
 		nat44_tcp_out(slot, tcp);
 }

@@ -100,14 +100,17 @@ static inline bool answered(struct pkt *p, const struct session_out *out)
 	return false;
 }
 
-/* Inbound packets do not refresh, but for TCP's own connection (RFC 4787 REQ-6, RFC 5382). */
+/* Inbound packets do not refresh, but for the connection of the first remote (RFC 4787 REQ-6, RFC
+ * 5382 REQ-5). Of others nobody knows whether they are the subscriber's: what his host takes it
+ * acknowledges, and that refreshes. */
 static inline void track_tcp(
 	struct worker *w, struct nat_slot *slot, const struct nat44_packet *packet)
 {
 	uint8_t tcp = packet->l4[TCP_FLAGS];
-	if (!(slot->flags & NAT_MULTI) && !nat44_same_remote(slot, &packet->flow))
+	if (nat44_same_remote(slot, &packet->flow))
+		slot->last_s = w->now_s;
+	else if (!(slot->flags & NAT_MULTI))
 		return;
-	slot->last_s = w->now_s;
 	if (!nat44_tcp_plain(slot->flags, tcp))
 		nat44_tcp_in(slot, tcp);
 }
