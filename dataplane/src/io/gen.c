@@ -1,7 +1,7 @@
 /*
  * gen: a port in memory. Frames come from a queue that embedded mode fills, or from a set that is
- * replayed for ever (benchmarks, no syscall in either direction). What is sent is kept for
- * embedded mode, or freed while replaying.
+ * replayed for ever (benchmarks, no syscall in either direction). What is sent is kept where
+ * somebody asks for it (embedded mode, one thread), and else freed.
  */
 #include "io/gen.h"
 
@@ -29,6 +29,7 @@ struct fifo {
 struct gen {
 	struct fifo rx;
 	struct fifo tx;
+	bool keep; /* what is sent */
 	const uint8_t *const *replay; /* NULL: the queue */
 	const uint16_t *lens;
 	uint32_t n_replay;
@@ -141,7 +142,7 @@ static uint16_t gen_tx(struct port *port, struct worker *w, struct pkt **pkts, u
 	uint16_t dropped = 0;
 
 	for (uint16_t i = 0; i < n; i++) {
-		if (!g->replay && fifo_put(&g->tx, pkt_data(pkts[i]), pkts[i]->len))
+		if (g->keep && fifo_put(&g->tx, pkt_data(pkts[i]), pkts[i]->len))
 			dropped++;
 		pkt_free(w, pkts[i]);
 	}
@@ -193,6 +194,12 @@ uint16_t gen_transmitted(struct port *port, uint8_t *frame, uint16_t size)
 	memcpy(frame, oldest->bytes, len);
 	free(oldest);
 	return len;
+}
+
+void gen_keep(struct port *port)
+{
+	struct gen *g = port->state;
+	g->keep = true;
 }
 
 void gen_replay(struct port *port, const uint8_t *const *frames, const uint16_t *lens, uint32_t n)
