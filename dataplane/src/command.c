@@ -17,6 +17,7 @@ static int apply(struct worker *w, const struct command *c)
 	case CMD_SESSION_PAUSE:
 	case CMD_SESSION_CLOSE:
 	case CMD_SESSION_RELEASE:
+	case CMD_SESSION_POLICER:
 		return c->session < w->t->max_sessions ? session_command(w, c) : -EINVAL;
 	case CMD_MEASURE:
 		if (c->arg > 1)
@@ -35,6 +36,7 @@ uint32_t command_run(struct worker *w)
 	uint8_t *completion_bytes = ring_bytes(w->t, completions);
 	uint32_t taken = 0;
 
+	w->engine->unanswerable = false;
 	while (taken < VECTOR_SIZE) {
 		struct command c;
 		uint32_t len;
@@ -46,8 +48,10 @@ uint32_t command_run(struct worker *w)
 		}
 		struct completion *done =
 			ring_reserve(completions, completion_bytes, sizeof(*done));
-		if (!done)
-			break; /* nothing is applied that cannot be answered */
+		if (!done) { /* nothing is applied that cannot be answered */
+			w->engine->unanswerable = true;
+			break;
+		}
 		memset(&c, 0, sizeof(c));
 		memcpy(&c, record, len < sizeof(c) ? len : sizeof(c));
 		int status = len == sizeof(c) ? apply(w, &c) : -EINVAL;

@@ -23,6 +23,7 @@
 enum {
 	SPIN_US = 50,  /* idle this long, then sleep */
 	SLEEP_MS = 20, /* longest sleep: timers of nodes run at least this often */
+	ANSWER_MS = 1, /* while bngd leaves no room for answers, which it does not tell of */
 	MAX_WAIT_EVENTS = 8,
 };
 
@@ -207,7 +208,7 @@ int worker_prepare_sleep(struct worker *w)
 
 static bool has_work(const struct worker *w)
 {
-	if (ring_has(w, RING_COMMAND) || ring_has(w, RING_INJECT))
+	if (!w->engine->unanswerable && (ring_has(w, RING_COMMAND) || ring_has(w, RING_INJECT)))
 		return true;
 	for (uint32_t from = 0; from < w->dp->n_workers; from++)
 		if (from != w->id && (!spsc_empty(w->dp->handoff[from][w->id]) ||
@@ -223,7 +224,7 @@ static void sleep_until_work(struct worker *w)
 
 	__atomic_store_n(&w->shared->sleeping, 1, __ATOMIC_RELAXED);
 	__atomic_thread_fence(__ATOMIC_SEQ_CST); /* with the fence of who fills a ring */
-	int timeout = has_work(w) ? 0 : SLEEP_MS;
+	int timeout = has_work(w) ? 0 : w->engine->unanswerable ? ANSWER_MS : SLEEP_MS;
 	int n = epoll_wait(w->engine->epoll_fd, events, MAX_WAIT_EVENTS, timeout);
 	__atomic_store_n(&w->shared->sleeping, 0, __ATOMIC_RELAXED);
 	for (int i = 0; i < n; i++)

@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from dataplane import program
-from dataplane.binding import COMMAND, AttachError, CommandType, Dataplane, lib
+from dataplane.binding import COMMAND, INJECT, AttachError, CommandType, Dataplane, lib
 
 _TIMEOUT_S = 20.0
 _HOLDER = """
@@ -197,6 +197,53 @@ def test_idle_workers_sleep_and_their_epochs_go_on(process: Process) -> None:
     assert (process.cpu_s() - before) / 2 <= 0.03
     for worker in range(2):
         assert dp.workers[worker].epoch > epochs[worker]
+    dp.close()
+
+
+def test_a_worker_whose_answers_nobody_takes_sleeps_and_goes_on_later(process: Process) -> None:
+    dp = Dataplane.attach(process.socket)
+    pushed = 0
+    while pushed < 25_000:  # a completion ring has room for 21,845
+        record = nop(pushed)
+        taken = lib.binding_push(dp._binding, 0, 0, record, len(record), 1)
+        pushed += int(taken)
+        if not taken:
+            lib.binding_kick(dp._binding, 0)
+            time.sleep(0.01)
+    lib.binding_kick(dp._binding, 0)
+    time.sleep(0.5)
+    before = process.cpu_s()
+    time.sleep(2)
+    assert (process.cpu_s() - before) / 2 <= 0.1
+    answered = [done.cookie for done in dp.completions(0)]
+    assert len(answered) < pushed
+    end = time.monotonic() + _TIMEOUT_S
+    while len(answered) < pushed and time.monotonic() < end:
+        answered += [done.cookie for done in dp.completions(0)]
+    assert answered == list(range(pushed))
+    dp.close()
+
+
+def test_frames_sent_into_a_port_in_memory_are_gone(process: Process) -> None:
+    dp = Dataplane.attach(process.socket)
+
+    def resident() -> int:
+        status = Path(f"/proc/{process.process.pid}/status").read_text()
+        return int(re.search(r"VmRSS:\s+(\d+)", status)[1])  # type: ignore[index]
+
+    before = resident()
+    record = INJECT.pack(1, 0, 0, 0, 0, 0, 0, 0, 0, bytes(6), 0, 0) + bytes(1400)
+    for _ in range(20_000):
+        for worker in range(2):
+            while not lib.binding_push(dp._binding, worker, 3, record, len(record), 1):
+                lib.binding_kick(dp._binding, worker)
+                time.sleep(0.001)
+            lib.binding_kick(dp._binding, worker)
+    end = time.monotonic() + _TIMEOUT_S
+    while sum(tx.packets for tx in dp.ports[0].tx) < 40_000 and time.monotonic() < end:
+        time.sleep(0.01)
+    assert [tx.packets for tx in dp.ports[0].tx][:2] == [20_000, 20_000]
+    assert resident() - before < 20_000  # KiB, of 56 MB sent
     dp.close()
 
 
