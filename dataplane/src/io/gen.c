@@ -29,7 +29,7 @@ struct fifo {
 struct gen {
 	struct fifo rx;
 	struct fifo tx;
-	bool keep; /* what is sent */
+	bool keep;		      /* what is sent */
 	const uint8_t *const *replay; /* NULL: the queue */
 	const uint16_t *lens;
 	uint32_t n_replay;
