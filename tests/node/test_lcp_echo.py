@@ -102,6 +102,18 @@ def test_a_dead_client_is_asked_and_then_told_lost_once(dp: Dataplane) -> None:
     assert dp.session_cold(0).echo_tx == 3
 
 
+def test_a_loss_that_finds_no_room_in_the_ring_is_told_later(dp: Dataplane) -> None:
+    ring = dp.section(lib.SECTION_RING, "struct ring")[lib.RING_EVENT]
+    lab.start_echo(dp, lab.furnish(dp), interval_ms=1_000, failures=1)
+    at, full = int(ring.tail), int(ring.size)
+    ring.head += full
+    dp.advance(10, step=0.5)
+    ring.head = at
+    assert dp.session_cold(0).flags == 0
+    dp.advance(2, step=0.5)
+    assert [event.type for event in dp.events()] == [EventType.ECHO_LOST]
+
+
 def test_a_request_that_could_not_be_sent_is_no_miss() -> None:
     with dataplane(*DEFAULT_ARGS, "--workers=-,-", "--buffers=512") as dp:
         lab.start_echo(dp, lab.furnish(dp), interval_ms=10_000)
