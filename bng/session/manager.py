@@ -29,6 +29,7 @@ from bng.session.actions import (
     read_cookie,
 )
 from bng.session.deadlines import Deadlines
+from bng.session.drain import Drain
 from bng.session.grants import Grants
 from bng.session.model import Cause, Counters, Session, State
 from bng.session.nat import NatAddresses
@@ -38,9 +39,6 @@ from bng.session.table import SessionTable
 IPV4, IPV6 = 1, 2
 NAT_TRIES = 4
 ENOSPC = 28
-DRAIN_TICK_S = 0.02
-DRAIN_BATCH = 100
-"""Sessions ended at a time by a drain, however fast: takes some 3 ms."""
 
 
 class SessionManager:
@@ -69,12 +67,11 @@ class SessionManager:
         self.deadlines = Deadlines()
         self.counters: Counter[str] = Counter()
         self.grants = Grants(self)
+        self.drain = Drain(self)
         self.ending: dict[str, Session] = {}  # by Acct-Session-Id
         self._prefix = prefix
         self._serial = 0
         self._actions: list[Action] = []
-        self._to_drain: list[Session] = []
-        self._drain_at = 0.0
 
     # ---- actions, time ----
 
@@ -90,8 +87,11 @@ class SessionManager:
 
     def next_deadline(self) -> float | None:
         """Return when `tick` is due."""
-        drain = self._drain_at if self._to_drain else None
-        deadlines = (self.deadlines.next(), self.pools.next_deadline(), drain)
+        deadlines = (
+            self.deadlines.next(),
+            self.pools.next_deadline(),
+            self.drain.next_deadline(),
+        )
         return min((at for at in deadlines if at is not None), default=None)
 
     def tick(self, now: float) -> None:
@@ -103,8 +103,7 @@ class SessionManager:
             session.method.tick(session, now)
             self.reschedule(session)
         self.pools.expire(now)
-        if self._to_drain and self._drain_at <= now:
-            self._drain_some(now)
+        self.drain.tick(now)
 
     def reschedule(self, session: Session) -> None:
         """Put the session's next deadline on the heap."""
@@ -370,21 +369,3 @@ class SessionManager:
         session.method.released(session, now)
         self.table.free(session.handle, now)
         self.grants.released(session, now)
-
-    # ---- the operator ----
-
-    def drain(self, sessions: list[Session], now: float) -> None:
-        """End *sessions* with PADT at the pace of drain_per_s."""
-        self._to_drain += sessions
-        self._drain_at = now
-
-    @property
-    def draining(self) -> int:
-        """How many sessions a drain has yet to end."""
-        return len(self._to_drain)
-
-    def _drain_some(self, now: float) -> None:
-        batch = min(max(1, int(self.settings.drain_per_s * DRAIN_TICK_S)), DRAIN_BATCH)
-        for _ in range(min(batch, len(self._to_drain))):
-            self.end(self._to_drain.pop(), Cause.ADMIN_REBOOT, "drained", now)
-        self._drain_at = now + batch / self.settings.drain_per_s

@@ -246,7 +246,7 @@ class MemoryBox:
             "sessions": manager.table.count,
             "arena_sessions": sum(state != 0 for state in states),
             "users": len(manager.grants.by_user),
-            "to_drain": manager.draining,
+            "to_drain": len(manager.drain),
             "ending": len(manager.ending),
             "pool_used": sum(row.used + row.held + row.sticky for row in stats),
             "nat_sessions": sum(manager.nat.sessions),

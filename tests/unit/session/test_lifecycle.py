@@ -283,7 +283,7 @@ def test_draining_ends_sessions_at_its_pace_and_takes_no_new_ones() -> None:
         clients = [box.subscriber(i) for i in range(20)]
         box.dial(*clients)
         box.access.discovery.drain(None, True)
-        box.manager.drain(list(box.manager.table), box.now)
+        box.manager.drain.begin(box.manager.table, Cause.ADMIN_REBOOT, "drained", box.now)
         box.run(1.0)
         assert 8 <= box.manager.table.count <= 12
         box.run(2.0)
@@ -291,3 +291,49 @@ def test_draining_ends_sessions_at_its_pace_and_takes_no_new_ones() -> None:
         late = box.subscriber(99)
         box.dial(late, seconds=1.0)
         assert late.phase is Phase.PADI
+
+
+def test_an_access_port_that_stays_down_loses_its_sessions_at_a_pace() -> None:
+    with memory_box(config={"session": {"drain_per_s": 10, "port_grace_s": 30}}) as box:
+        box.dial(*(box.subscriber(i) for i in range(20)))
+        port = next(iter(box.manager.table)).line.port
+        box.manager.drain.port_down(port, box.now)
+        box.run(29.0, step=0.5)
+        assert box.manager.table.count == 20
+        box.run(2.0)
+        assert 8 <= box.manager.table.count <= 12
+        box.run(2.0)
+        assert box.manager.table.count == 0
+        assert {event for _, event, _ in box.events} >= {"down"}
+
+
+def test_an_access_port_that_comes_back_keeps_the_sessions_that_are_left(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with memory_box(config={"session": {"drain_per_s": 10, "port_grace_s": 5}}) as box:
+        box.dial(*(box.subscriber(i) for i in range(20)))
+        seen = causes(box, monkeypatch)
+        port = next(iter(box.manager.table)).line.port
+        for _ in range(3):  # flaps within the grace time end nothing
+            box.manager.drain.port_down(port, box.now)
+            box.run(3.0)
+            box.manager.drain.port_up(port)
+        assert box.manager.table.count == 20
+        box.manager.drain.port_down(port, box.now)
+        box.manager.drain.port_down(port + 1, box.now)  # another port ends none of these
+        box.run(6.0)
+        box.manager.drain.port_up(port)
+        left = box.manager.table.count
+        assert 5 <= left <= 15
+        box.run(3.0)
+        assert box.manager.table.count == left
+        assert seen == [("session-stop", "lost-carrier")] * (20 - left)
+
+
+def test_a_port_that_comes_back_does_not_stop_what_the_operator_drains() -> None:
+    with memory_box(config={"session": {"drain_per_s": 10}}) as box:
+        box.dial(*(box.subscriber(i) for i in range(10)))
+        box.manager.drain.begin(box.manager.table, Cause.ADMIN_REBOOT, "drained", box.now)
+        box.manager.drain.port_up(next(iter(box.manager.table)).line.port)
+        box.run(2.0)
+        assert box.manager.table.count == 0
