@@ -4,7 +4,7 @@ import asyncio
 import os
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from ipaddress import IPv4Address
 from pathlib import Path
 
@@ -13,6 +13,7 @@ import structlog
 from bng import settings
 from bng.aaa import users
 from bng.aaa.local import LocalBackend
+from bng.aaa.users import Users
 from bng.access.domains import Domains
 from bng.access.pppoe import PppoeAccess
 from bng.config import Change, Config, diff, live, load
@@ -54,36 +55,42 @@ class Box:
     nat_log: NatLog
     dispatcher: Dispatcher
     loop: CoreLoop
-    users: users.Users
+    users: Users
     started_at: float
     draining: set[str | None]
+    reloading: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     # ---- the operator ----
 
-    def reload(self) -> list[Change]:
+    async def reload(self) -> list[Change]:
         """Read the files again and apply all that can change live, or nothing.
 
         Returns every change with what it needs; those that need a restart are not applied.
+        Packets are served while a thread reads and checks; what it found is applied at once.
         Raises: ConfigError.
         """
-        wanted = load(self.config_path)
+        async with self.reloading:
+            wanted, config, loaded = await asyncio.to_thread(_read, self.config_path, self.config)
+            return self._apply(wanted, config, loaded)
+
+    def _apply(self, wanted: Config, config: Config, loaded: Users) -> list[Change]:
+        """Make *config* and *loaded* effective, what is live of *wanted*. Raises: ConfigError."""
         changes = diff(self.config, wanted)
-        config = live(self.config, wanted)
-        loaded = users.load(config.aaa.users, config.known_to_users())
         pools = settings.pools(config)
         session = settings.session(config, self.ports)
         discovery = settings.discovery(config, self.ports)
-        now = time.monotonic()
-        try:
-            self.manager.pools.reconfigure(pools, now)
-        except ValueError as error:
-            raise ConfigError(f"{self.config_path}: pool: {error}") from None
+        link = settings.link(config)
+        if pools != settings.pools(self.config):
+            try:
+                self.manager.pools.reconfigure(pools, time.monotonic())
+            except ValueError as error:
+                raise ConfigError(f"{self.config_path}: pool: {error}") from None
         self.users = loaded
         self.manager.backend = LocalBackend(loaded)
         self.manager.settings = session
         self.access.discovery.reconfigure(discovery)
         self.access.discovery.setup_per_s = config.session.setup_per_s
-        self.access.reconfigure(settings.link(config))
+        self.access.reconfigure(link)
         self.executor.echo_interval_ms = config.ppp.lcp_echo_interval_s * 1000
         self.executor.echo_failures = config.ppp.lcp_echo_failures
         old, self.config = self.config, config
@@ -107,7 +114,8 @@ class Box:
             return 0
         self.draining.add(port)
         sessions = [s for s in self.manager.table if index is None or s.line.port == index]
-        self.manager.drain(sessions, time.monotonic())
+        now = time.monotonic()
+        self.manager.drain.begin(sessions, Cause.ADMIN_REBOOT, "drained", now)
         self.loop.settle()
         return len(sessions)
 
@@ -133,9 +141,14 @@ class Box:
             await self._end_all()
         self.loop.stop()
         self.dataplane.flush()
-        await self.nat_log.flush_later()
+        await self.flush()
         self.dataplane.close()
-        self.journal.close()
+        await self.journal.close()
+
+    async def flush(self) -> None:
+        """Bring journal and NAT log to the disk. One at a time: each has one writer."""
+        await self.journal.flush()
+        await self.nat_log.flush_later()
 
     async def _end_all(self) -> None:
         self.access.discovery.drain(None, True)
@@ -149,6 +162,8 @@ class Box:
         deadline = time.monotonic() + STOP_TIMEOUT_S
         while self.manager.table.count and time.monotonic() < deadline:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
+        if self.manager.table.count:
+            structlog.get_logger("box").error("sessions-not-ended", count=self.manager.table.count)
 
     def _tell_gateways(self, wanted: set[IPv4Address], present: set[IPv4Address]) -> None:
         for kind, addresses in (
@@ -163,6 +178,16 @@ class Box:
         for port in self.config.access_ports:
             record = access_record(self.ports[port.name], settings.access_ranges(port), 0)
             self.dataplane.command(self.dataplane.control_group, record)
+
+
+def _read(path: Path, running: Config) -> tuple[Config, Config, Users]:
+    """Return the file at *path*, what of it is live beside *running*, and the users.
+
+    Raises: ConfigError.
+    """
+    wanted = load(path)
+    config = live(running, wanted)
+    return wanted, config, users.load(config.aaa.users, config.known_to_users())
 
 
 def _check_ports(config: Config, dataplane: Dataplane) -> dict[str, int]:

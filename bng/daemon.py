@@ -6,8 +6,10 @@ import gc
 import logging
 import signal
 import sys
+from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import structlog
 import uvloop
@@ -67,6 +69,7 @@ class Daemon:
         self._config_path = config_path
         self._config = config
         self._ended = asyncio.Event()
+        self._hung_up = asyncio.Event()
         self._status = 0
         self._log = structlog.get_logger("bngd")
 
@@ -78,15 +81,17 @@ class Daemon:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._signalled, number)
-        loop.add_signal_handler(signal.SIGHUP, self._reload, box)
+        loop.add_signal_handler(signal.SIGHUP, self._hung_up.set)
+        loop.set_exception_handler(self._defect)
         gc.collect()
         gc.freeze()  # what start built stays: no collection need look at it again
         gc.set_threshold(*GC_THRESHOLD)
         self._log.info("ready", version=version("bng"), users=len(box.users))
         async with asyncio.TaskGroup() as group:
-            flusher = group.create_task(self._flush(box))
+            group.create_task(self._flush(box))
+            reloader = group.create_task(self._reload(box))
             await self._ended.wait()
-            flusher.cancel()
+            reloader.cancel()
         await server.stop()
         keep = box.config.session.keep_on_stop or self._status != 0
         await box.stop(keep_sessions=keep)
@@ -102,18 +107,28 @@ class Daemon:
         self._status = EXIT_FAILURE
         self._ended.set()
 
-    def _reload(self, box: Box) -> None:
-        try:
-            box.reload()
-        except ConfigError as error:
-            self._log.error("reload-failed", error=str(error))
+    def _defect(self, _: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        """Log what nobody caught; the event loop goes on."""
+        self._log.error(
+            "internal-error", where=context["message"], exc_info=context.get("exception")
+        )
 
-    @staticmethod
-    async def _flush(box: Box) -> None:
+    async def _reload(self, box: Box) -> None:
         while True:
-            await asyncio.sleep(box.config.journal.flush_interval_s)
-            await box.journal.flush_later()
-            await box.nat_log.flush_later()
+            await self._hung_up.wait()
+            self._hung_up.clear()
+            try:
+                await box.reload()
+            except ConfigError as error:
+                self._log.error("reload-failed", error=str(error))
+
+    async def _flush(self, box: Box) -> None:
+        """Write to the disk now and then. Ends by itself: a flush is never cut off."""
+        while not self._ended.is_set():
+            with suppress(TimeoutError):
+                async with asyncio.timeout(box.config.journal.flush_interval_s):
+                    await self._ended.wait()
+            await box.flush()
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:

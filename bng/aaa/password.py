@@ -17,7 +17,6 @@ import base64
 import binascii
 import hashlib
 import hmac
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -183,22 +182,24 @@ def parse_password(text: str) -> StoredPassword:
     return parser(rest)
 
 
-def hash_password(method: str, password: str) -> str:
+def hash_password(method: str, password: str, salt: bytes) -> str:
     """Return *password* as the user file stores it under *method*, a key of `HASH_METHODS`.
+
+    *salt* is SALT_BYTES unpredictable bytes, which not every method takes.
 
     Raises: ValueError on an unknown method, or a password that no method could carry.
     """
     make = HASH_METHODS.get(method)
     if make is None:
         raise ValueError(f"unknown method: one of {', '.join(HASH_METHODS)}")
-    return make(_clear(password).password)
+    return make(_clear(password).password, salt)
 
 
-HASH_METHODS: dict[str, Callable[[bytes], str]] = {
-    "scrypt": lambda password: str(Scrypt.make(password, os.urandom(SALT_BYTES))),
-    "pbkdf2-sha256": lambda password: str(Pbkdf2.make(password, os.urandom(SALT_BYTES))),
-    "ssha256": lambda password: str(SaltedDigest.make(password, os.urandom(SALT_BYTES))),
-    "nt": lambda password: f"{{nt}}{mschap.nt_hash(password).hex()}",
+HASH_METHODS: dict[str, Callable[[bytes, bytes], str]] = {
+    "scrypt": lambda password, salt: str(Scrypt.make(password, salt)),
+    "pbkdf2-sha256": lambda password, salt: str(Pbkdf2.make(password, salt)),
+    "ssha256": lambda password, salt: str(SaltedDigest.make(password, salt)),
+    "nt": lambda password, salt: f"{{nt}}{mschap.nt_hash(password).hex()}",
 }
 
 

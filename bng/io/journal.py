@@ -1,12 +1,14 @@
 """Journal of living sessions: SQLite in WAL mode, written in batches.
 
 The arena is the truth while the dataplane lives; the journal is for the death of the dataplane and
-of the machine. What was put last within a batch wins, so one that came and went costs nothing.
+of the machine. What was put last within a batch wins; what came and went in one costs nothing.
 """
 
 import asyncio
 import sqlite3
 from pathlib import Path
+
+import structlog
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS session (
@@ -30,7 +32,9 @@ class Journal:
         self.path = path
         self.errors = 0
         self._pending: dict[str, bytes | None] = {}
+        self._written: set[str] = set()  # on disk, or on the way there
         self._db: sqlite3.Connection | None = None
+        self._log = structlog.get_logger("journal")
         if path is None:
             return
         try:
@@ -53,47 +57,54 @@ class Journal:
 
     def delete(self, acct_session_id: str) -> None:
         """Delete a session's record with the next flush."""
-        if self._db is not None:
+        if acct_session_id in self._written:
             self._pending[acct_session_id] = None
+        else:
+            self._pending.pop(acct_session_id, None)
 
     def read(self) -> dict[str, bytes]:
         """Return all records that are on disk."""
         if self._db is None:
             return {}
-        return dict(self._db.execute("SELECT acct_session_id, record FROM session"))
+        found = dict(self._db.execute("SELECT acct_session_id, record FROM session"))
+        self._written |= found.keys()
+        return found
 
-    def flush(self) -> None:
-        """Write what waits, in one transaction. A failure is counted; the batch is kept."""
+    async def flush(self) -> None:
+        """Write what waits, in one transaction, in a thread: a slow disk stops no packet.
+
+        A failure is counted; the batch is kept.
+        """
         if self._db is None or not self._pending:
             return
         batch, self._pending = self._pending, {}
+        self._written |= batch.keys()
         try:
-            self._write(batch)
-        except sqlite3.Error:
+            await asyncio.to_thread(self._write, self._db, batch)
+        except sqlite3.Error as error:
             self.errors += 1
             self._pending = {**batch, **self._pending}
+            self._log.error("journal-not-written", path=str(self.path), error=str(error))
+        else:
+            self._written.difference_update(key for key in batch if batch[key] is None)
 
-    async def flush_later(self) -> None:
-        """Flush in a thread, so that a slow disk stops no packet."""
-        if self._pending:
-            await asyncio.to_thread(self.flush)
-
-    def _write(self, batch: dict[str, bytes | None]) -> None:
-        assert self._db is not None  # noqa: S101 - flush looked
+    @staticmethod
+    def _write(db: sqlite3.Connection, batch: dict[str, bytes | None]) -> None:
         put = [(key, record) for key, record in batch.items() if record is not None]
         gone = [(key,) for key, record in batch.items() if record is None]
-        self._db.execute("BEGIN")
+        db.execute("BEGIN")
         try:
-            self._db.executemany("INSERT OR REPLACE INTO session VALUES (?, ?)", put)
-            self._db.executemany("DELETE FROM session WHERE acct_session_id = ?", gone)
+            db.executemany("INSERT OR REPLACE INTO session VALUES (?, ?)", put)
+            db.executemany("DELETE FROM session WHERE acct_session_id = ?", gone)
+            db.execute("COMMIT")
         except sqlite3.Error:
-            self._db.execute("ROLLBACK")
+            if db.in_transaction:
+                db.execute("ROLLBACK")
             raise
-        self._db.execute("COMMIT")
 
-    def close(self) -> None:
+    async def close(self) -> None:
         """Flush and close."""
-        self.flush()
+        await self.flush()
         if self._db is not None:
             self._db.close()
             self._db = None

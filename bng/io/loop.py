@@ -27,6 +27,7 @@ class CoreLoop:
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
         self._scheduled = False
+        self._stopped = False
 
     def now(self) -> float:
         """Return the time by which the core runs: CLOCK_MONOTONIC, as punts are stamped."""
@@ -34,15 +35,15 @@ class CoreLoop:
 
     def start(self, fresh: list[Punt]) -> None:
         """Begin to wait for records; *fresh* are punts from before the attach."""
-        for punt in fresh:
-            self.dispatcher.punt(punt, self.now())
+        self.dispatcher.punted(fresh, self.now())
         self._loop.add_reader(self._dataplane.event_fd, self._wake)
         self._loop.add_reader(self._dataplane.fileno(), self._lease_lost)
         self.settle()
         self._schedule()
 
     def stop(self) -> None:
-        """Wait for nothing any more."""
+        """Wait for nothing any more, and touch the dataplane no more."""
+        self._stopped = True
         self._loop.remove_reader(self._dataplane.event_fd)
         self._loop.remove_reader(self._dataplane.fileno())
         if self._timer is not None:
@@ -50,6 +51,8 @@ class CoreLoop:
 
     def settle(self) -> None:
         """Carry out what the core decided and set the timer. After every event."""
+        if self._stopped:
+            return
         flushed = self.dispatcher.settle()
         if self._timer is not None:
             self._timer.cancel()
@@ -62,8 +65,10 @@ class CoreLoop:
             self._timer = self._loop.call_at(due, self._expire)
 
     def _expire(self) -> None:
-        self.dispatcher.tick(self.now() + LATENESS_S)
-        self.settle()
+        try:
+            self.dispatcher.tick(self.now() + LATENESS_S)
+        finally:  # a defect, which the event loop reports, must not stop every other timer
+            self.settle()
 
     def _wake(self) -> None:
         os.eventfd_read(self._dataplane.event_fd)
@@ -77,6 +82,8 @@ class CoreLoop:
     def _process(self) -> None:
         """Take one batch from every ring; wait when there was none, else come back."""
         self._scheduled = False
+        if self._stopped:
+            return
         self._dataplane.awake()
         packets = self.dispatcher.process(self.now())
         self.settle()

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable
+from typing import TypeVar
 
 import structlog
 
@@ -11,6 +12,8 @@ from bng.io.executor import Executor
 from bng.session.manager import SessionManager
 from bng.session.model import Counters
 from dataplane.binding import Completion, Dataplane, Event, EventType, Punt, PuntCause
+
+T = TypeVar("T")
 
 STALE_DISCOVERY_S = 4.0
 """A discovery packet that waited longer is dropped: the client has sent another by now."""
@@ -48,15 +51,27 @@ class Dispatcher:
         dataplane = self.dataplane
         packets = False
         for group in range(dataplane.n_workers + 1):
-            for completion in dataplane.completions(group):
-                self._complete(completion, now)
-            for event in dataplane.events(group):
-                self._event(event, now)
+            self._each(self._complete, dataplane.completions(group), now)
+            self._each(self._event, dataplane.events(group), now)
             if group < dataplane.n_workers:
-                for punt in dataplane.punts(group):
-                    packets = True
-                    self.punt(punt, now)
+                punts = dataplane.punts(group)
+                packets = packets or bool(punts)
+                self.punted(punts, now)
         return packets
+
+    def punted(self, punts: list[Punt], now: float) -> None:
+        """Take punted packets."""
+        self._each(self._punt, punts, now)
+
+    def _each(self, take: Callable[[T, float], None], records: list[T], now: float) -> None:
+        """Give *records* to *take*, one by one."""
+        for record in records:
+            try:
+                take(record, now)
+            except Exception:
+                # The packet-in edge: a defect of ours must cost one record, not the box.
+                self.counters["record_error"] += 1
+                self._log.exception("record-error", **_described(record))
 
     def tick(self, now: float) -> None:
         """Run the timers that are due."""
@@ -73,17 +88,11 @@ class Dispatcher:
         deadlines = (self.manager.next_deadline(), self.access.next_deadline())
         return min((at for at in deadlines if at is not None), default=None)
 
-    def punt(self, punt: Punt, now: float) -> None:
-        """Take one punted packet."""
-        try:
-            if punt.cause == PuntCause.DISCOVERY:
-                self._discovery(punt, now)
-            else:
-                self.manager.frame(punt.session, punt.generation, punt.data, now)
-        except Exception:
-            # The packet-in edge: a defect of ours must cost one packet, not the box.
-            self.counters["packet_error"] += 1
-            self._log.exception("packet-error", cause=punt.cause, data=punt.data[:128].hex())
+    def _punt(self, punt: Punt, now: float) -> None:
+        if punt.cause == PuntCause.DISCOVERY:
+            self._discovery(punt, now)
+        else:
+            self.manager.frame(punt.session, punt.generation, punt.data, now)
 
     def _discovery(self, punt: Punt, now: float) -> None:
         if now - punt.monotonic_ns * 1e-9 > STALE_DISCOVERY_S:
@@ -119,8 +128,12 @@ class Dispatcher:
                 self.manager.idle(event.session, event.generation, now)
             case EventType.LOOP:
                 self.counters["echo_loop"] += 1
-            case EventType.PORT_UP | EventType.PORT_DOWN:
-                self._on_port(event.session, event.type == EventType.PORT_UP)
+            case EventType.PORT_UP:
+                self.manager.drain.port_up(event.session)
+                self._on_port(event.session, True)
+            case EventType.PORT_DOWN:
+                self.manager.drain.port_down(event.session, now)
+                self._on_port(event.session, False)
             case _:
                 self.counters["event_unknown"] += 1
 
@@ -133,3 +146,13 @@ class Dispatcher:
             out_packets=session_out.packets,
             out_bytes=session_out.bytes,
         )
+
+
+def _described(record: object) -> dict[str, object]:
+    """Return what the log may say of a record; credentials stay out of it."""
+    if not isinstance(record, Punt):
+        return {"record": repr(record)}
+    described: dict[str, object] = {"cause": record.cause, "session_index": record.session}
+    if record.cause != PuntCause.AUTH:
+        described["data"] = record.data[:128].hex()
+    return described

@@ -9,6 +9,7 @@ from bng.box import Box
 
 Args = Mapping[str, object]
 Handler = Callable[[Box, Args], object]
+"""Returns what JSON can say, an iterator of rows, or an awaitable of either."""
 
 
 class CommandError(Exception):
@@ -29,7 +30,7 @@ _commands: dict[str, Command] = {}
 
 
 def command(name: str, *args: str, summary: str) -> Callable[[Handler], Handler]:
-    """Register a function as the command *name*; it returns what JSON can say."""
+    """Register a function as the command *name*."""
 
     def register(run: Handler) -> Handler:
         if name in _commands:

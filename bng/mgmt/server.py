@@ -14,7 +14,8 @@ import os
 import pwd
 import socket
 import stat
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from inspect import isawaitable
 from itertools import islice
 from pathlib import Path
 
@@ -46,7 +47,7 @@ class ManagementServer:
         self._commands = commands()
         self._server: asyncio.Server | None = None
         self._path: Path | None = None
-        self._clients = 0
+        self._clients: set[asyncio.Task[None]] = set()
         self._log = structlog.get_logger("mgmt")
 
     async def start(self, system: System) -> None:
@@ -67,39 +68,45 @@ class ManagementServer:
         )
 
     async def stop(self) -> None:
-        """Stop listening and remove the socket."""
+        """Stop listening, hang up on everybody, remove the socket."""
         if self._server is not None:
             self._server.close()
+        for client in self._clients:
+            client.cancel()
+        await asyncio.gather(*self._clients, return_exceptions=True)
         if self._path is not None:
             self._path.unlink(missing_ok=True)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._clients += 1
+        client = asyncio.current_task()
+        assert client is not None  # noqa: S101 - a coroutine runs in one
+        self._clients.add(client)
         try:
-            if self._clients > MAX_CLIENTS:
+            if len(self._clients) > MAX_CLIENTS:
                 writer.write(_refusal("too many clients"))
                 return
             while await self._turn(reader, writer):
                 pass
         except ValueError:
             writer.write(_refusal(f"a request has at most {MAX_REQUEST_BYTES} bytes"))
-        except (TimeoutError, ConnectionError):
-            pass
+        except (TimeoutError, ConnectionError, asyncio.CancelledError):
+            pass  # the task ends here; streams make noise about one that was cancelled
         finally:
-            self._clients -= 1
+            self._clients.remove(client)
             writer.close()
 
     async def _turn(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
         """Serve one request. False at the end of the connection."""
         async with asyncio.timeout(IDLE_TIMEOUT_S):
             line = await reader.readline()
-            for piece in self.answer(line) if line else ():
-                writer.write(piece)
-                await writer.drain()
-                await asyncio.sleep(0)
+            if line:
+                async for piece in self.answer(line):
+                    writer.write(piece)
+                    await writer.drain()
+                    await asyncio.sleep(0)
         return bool(line)
 
-    def answer(self, line: bytes) -> Iterator[bytes]:
+    async def answer(self, line: bytes) -> AsyncIterator[bytes]:
         """Yield the answer to a request in pieces; never raises."""
         try:
             request = json.loads(line)
@@ -110,7 +117,9 @@ class ManagementServer:
             yield _refusal('a request is {"command": NAME, "args": {...}}')
             return
         try:
-            yield from _pieces(self._run(name, args))
+            data = self._run(name, args)
+            for piece in _pieces(await data if isawaitable(data) else data):
+                yield piece
         except (CommandError, ConfigError) as error:
             yield _refusal(str(error))
         except Exception:

@@ -76,5 +76,5 @@ def test_one_input(data: bytes) -> None:
         operation, length = data[0], data[1]
         step(box, operation, data[2 : 2 + length])
         data = data[2 + length :]
-    assert box.dispatcher.counters["packet_error"] == 0
+    assert box.dispatcher.counters["record_error"] == 0
     assert box.dataplane.inject_dropped == 0

@@ -28,6 +28,7 @@ class Managed:
     memory: MemoryBox
     box: Box
     server: ManagementServer
+    runner: asyncio.Runner
 
     @property
     def socket(self) -> Path:
@@ -44,10 +45,21 @@ class Managed:
 
     def answer(self, line: bytes) -> dict[str, Any]:
         """Return the answer to a line; it must be one line of JSON."""
-        raw = b"".join(self.server.answer(line))
+        loop = self.runner.get_loop()
+        if loop.is_running():  # in the thread that serves the socket
+            return asyncio.run_coroutine_threadsafe(self.exchange(line), loop).result()
+        return self.runner.run(self.exchange(line))
+
+    async def exchange(self, line: bytes) -> dict[str, Any]:
+        """Return the answer to a line, on a loop that runs."""
+        raw = b"".join(await self.pieces(line))
         assert raw.index(b"\n") == len(raw) - 1
         decoded: dict[str, Any] = json.loads(raw)
         return decoded
+
+    async def pieces(self, line: bytes) -> list[bytes]:
+        """Return the pieces of the answer to a line."""
+        return [piece async for piece in self.server.answer(line)]
 
 
 def _write(directory: Path, tables: dict[str, Any]) -> None:
@@ -57,7 +69,7 @@ def _write(directory: Path, tables: dict[str, Any]) -> None:
     (directory / "users.toml").write_text(dump({"user": USERS}))
 
 
-async def _managed(memory: MemoryBox, directory: Path) -> Managed:
+async def _managed(memory: MemoryBox, directory: Path, runner: asyncio.Runner) -> Managed:
     _write(directory, {})
     config = load(directory / "bng.toml")
     box = Box(
@@ -76,14 +88,14 @@ async def _managed(memory: MemoryBox, directory: Path) -> Managed:
         started_at=memory.now,
         draining=set(),
     )
-    return Managed(directory, memory, box, ManagementServer(box))
+    return Managed(directory, memory, box, ManagementServer(box), runner)
 
 
 @contextmanager
 def managed_box(directory: Path) -> Iterator[tuple[asyncio.Runner, Managed]]:
     """Yield a box that listens nowhere, and the runner whose loop is its own."""
     with memory_box() as memory, asyncio.Runner() as runner:
-        yield runner, runner.run(_managed(memory, directory))
+        yield runner, runner.run(_managed(memory, directory, runner))
 
 
 @contextmanager

@@ -13,9 +13,9 @@ from dataplane.binding import ffi
 
 
 @command("reload", summary="Apply the configuration and the user file live, all or nothing.")
-def reload(box: Box, args: Args) -> object:
+async def reload(box: Box, args: Args) -> object:
     """Return what changed and what each change needs."""
-    changes = box.reload()
+    changes = await box.reload()
     return {
         "applied": [c.key for c in changes if c.needs is Needs.LIVE],
         "not_applied": [
@@ -28,21 +28,22 @@ def reload(box: Box, args: Args) -> object:
 @command("drain", "port", summary="Take no new sessions, end those there at drain_per_s.")
 def drain(box: Box, args: Args) -> object:
     """Begin to drain a port, or the whole box."""
-    return {"ending": _drain(box, text(args, "port"), on=True)}
+    return {"ending": _drain(box, args, "drain")}
 
 
 @command("undrain", "port", summary="Take new sessions again.")
 def undrain(box: Box, args: Args) -> object:
     """Undo `drain`; sessions that it has yet to end still end."""
-    _drain(box, text(args, "port"), on=False)
+    _drain(box, args, "undrain")
     return {}
 
 
-def _drain(box: Box, port: str | None, *, on: bool) -> int:
+def _drain(box: Box, args: Args, name: str) -> int:
+    port = text(args, "port")
     try:
-        return box.drain(port, on)
+        return box.drain(port, name == "drain")
     except KeyError:
-        raise CommandError(f"drain: no access port {port!r}") from None
+        raise CommandError(f"{name}: no access port {port!r}") from None
 
 
 @command("clear holdoffs", "mac", summary="Let held-off clients in again.")

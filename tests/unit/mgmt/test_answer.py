@@ -78,7 +78,7 @@ def test_many_rows_are_one_line_of_json_in_small_pieces(
     rows = [{"n": n} for n in range(count)]
     add(still, monkeypatch, lambda: iter(rows))
     assert still.ask("test") == {"ok": True, "data": rows}
-    pieces = list(still.server.answer(b'{"command": "test"}'))
+    pieces = still.runner.run(still.pieces(b'{"command": "test"}'))
     assert max(piece.count(b'"n"') for piece in pieces) <= server_module.ROWS_AT_ONCE
 
 
@@ -101,7 +101,7 @@ def test_a_defect_half_way_through_the_rows_leaves_a_line_that_is_no_json(
 
     add(still, monkeypatch, rows)
     with capture_logs() as logs:
-        raw = b"".join(still.server.answer(b'{"command": "test"}'))
+        raw = b"".join(still.runner.run(still.pieces(b'{"command": "test"}')))
     assert raw.index(b"\n") == len(raw) - 1
     with pytest.raises(ValueError, match="Expecting"):
         json.loads(raw)

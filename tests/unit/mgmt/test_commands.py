@@ -1,6 +1,7 @@
 """What each command says and does, on a box with real sessions."""
 
 import asyncio
+import threading
 from typing import Any
 
 import pytest
@@ -75,13 +76,18 @@ def test_a_session_that_ends_while_the_rows_are_read_is_left_out(
     monkeypatch.setattr(server_module, "ROWS_AT_ONCE", 1)
     memory = dialled.memory
     first, second = memory.manager.table
-    pieces = dialled.server.answer(b'{"command": "show sessions"}')
-    head = next(pieces) + next(pieces)
-    memory.manager.end(second, Cause.NAS_REQUEST, "", memory.now)
-    memory.run(0.1)
+
+    async def show() -> tuple[bytes, bytes]:
+        pieces = dialled.server.answer(b'{"command": "show sessions"}')
+        head = await anext(pieces) + await anext(pieces)
+        memory.manager.end(second, Cause.NAS_REQUEST, "", memory.now)
+        memory.run(0.1)
+        return head, b"".join([piece async for piece in pieces])
+
+    head, rest = dialled.runner.run(show())
     assert memory.manager.table.count == 1
     assert first.acct_session_id.encode() in head
-    assert second.acct_session_id.encode() not in b"".join(pieces)
+    assert second.acct_session_id.encode() not in rest
 
 
 @pytest.mark.parametrize("key", ["id", "user", "address", "mac"])
@@ -131,7 +137,8 @@ def test_terminate_of_many_lets_the_loop_serve_others_in_between(
     closed: list[int] = []
 
     async def terminate() -> None:
-        assert dialled.ask("terminate", all=True)["data"] == {"terminated": 2}
+        request = b'{"command": "terminate", "args": {"all": true}}'
+        assert (await dialled.exchange(request))["data"] == {"terminated": 2}
         for _ in range(2):
             closed.append(sum(s.cause is not None for s in dialled.memory.manager.table))
             await asyncio.sleep(0)
@@ -162,7 +169,7 @@ def test_drain_says_how_many_will_end_and_undrain_takes_it_back(dialled: Managed
 def test_only_access_ports_drain(still: Managed, port: str) -> None:
     for name in ("drain", "undrain"):
         answer = still.ask(name, port=port)
-        assert answer == {"ok": False, "error": f"drain: no access port {port!r}"}
+        assert answer == {"ok": False, "error": f"{name}: no access port {port!r}"}
 
 
 def test_reload_applies_what_is_live_and_names_what_is_not(dialled: Managed) -> None:
@@ -172,6 +179,45 @@ def test_reload_applies_what_is_live_and_names_what_is_not(dialled: Managed) -> 
     assert data["not_applied"] == [{"key": "dataplane.max_sessions", "needs": "restart dataplane"}]
     assert data["users"] == 64
     assert users(dialled.ask("show sessions")) == BOTH
+
+
+def test_packets_are_served_while_a_reload_reads_the_files(
+    dialled: Managed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    go_on = threading.Event()
+    read = box_module._read
+
+    def slowly(*args: Any) -> Any:
+        assert go_on.wait(10)
+        return read(*args)
+
+    monkeypatch.setattr(box_module, "_read", slowly)
+    dialled.write(ppp={"max_failure": 7})
+    memory = dialled.memory
+
+    async def reload() -> dict[str, Any]:
+        asked = asyncio.create_task(dialled.exchange(b'{"command": "reload"}'))
+        await asyncio.sleep(0)
+        memory.dial(memory.subscriber(3))
+        assert memory.manager.table.count == 3
+        assert dialled.box.config.ppp.max_failure == 5
+        go_on.set()
+        return await asked
+
+    assert dialled.runner.run(reload())["data"]["applied"] == ["ppp.max_failure"]
+    assert dialled.box.config.ppp.max_failure == 7
+
+
+def test_two_reloads_at_once_come_one_after_the_other(dialled: Managed) -> None:
+    dialled.write(ppp={"max_failure": 7})
+
+    async def both() -> list[dict[str, Any]]:
+        request = b'{"command": "reload"}'
+        return await asyncio.gather(dialled.exchange(request), dialled.exchange(request))
+
+    first, second = dialled.runner.run(both())
+    assert first["data"]["applied"] == ["ppp.max_failure"]
+    assert second["data"]["applied"] == []
 
 
 def test_reload_of_a_wrong_file_changes_nothing_and_says_where(dialled: Managed) -> None:
@@ -221,6 +267,12 @@ def test_show_ports_pools_and_nat_agree_with_the_table(still: Managed) -> None:
 def test_hash_password_makes_what_the_user_file_reads(still: Managed) -> None:
     data = still.ask("hash password", method="nt", password="secret")["data"]
     assert data == {"stored": "{nt}878d8014606cda29677a44efa1353fc7"}
+
+
+def test_hash_password_salts_afresh_each_time(still: Managed) -> None:
+    args = {"method": "ssha256", "password": "secret"}
+    first, second = (still.ask("hash password", **args)["data"]["stored"] for _ in range(2))
+    assert first != second
 
 
 @pytest.mark.parametrize("args", [{}, {"method": "nt"}, {"method": "md5", "password": "x"}])

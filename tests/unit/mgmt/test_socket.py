@@ -101,6 +101,24 @@ def test_one_client_too_many_is_refused_and_a_place_becomes_free(bed: Bed, tmp_p
     assert after["ok"] is True
 
 
+def test_who_is_still_connected_at_the_stop_is_hung_up_on(bed: Bed, tmp_path: Path) -> None:
+    runner, managed = bed
+    path = system(tmp_path).management_socket
+    runner.run(managed.server.start(system(tmp_path)))
+
+    async def stop() -> bytes:
+        reader, writer = await asyncio.open_unix_connection(str(path))
+        writer.write(REQUEST)
+        await reader.readline()
+        await managed.server.stop()
+        rest = await reader.read()
+        writer.close()
+        return rest
+
+    assert runner.run(stop()) == b""
+    assert not managed.server._clients
+
+
 def test_the_socket_of_a_dead_bngd_is_replaced(bed: Bed, tmp_path: Path) -> None:
     runner, managed = bed
     wanted = system(tmp_path)
