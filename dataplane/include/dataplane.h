@@ -385,11 +385,12 @@ struct nat_config {
 struct nat_address {
 	be32 address;
 	uint32_t owner; /* worker */
-	uint32_t adjacency;
 	uint32_t free_blocks;
-	uint32_t free_first; /* block index + 1, chained by next: the one that rested longest */
-	uint32_t free_last;  /* block index + 1 */
-	uint32_t reserved[10];
+	uint32_t free_first;  /* block index + 1, chained by next: the one that rested longest */
+	uint32_t free_last;   /* block index + 1 */
+	uint32_t used_blocks; /* subscribers', and those that wait for room in the log */
+	uint32_t live[NAT_PLANES];
+	uint32_t reserved[7];
 };
 
 struct nat_block {

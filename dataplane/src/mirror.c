@@ -61,7 +61,7 @@ static int open_kernel(struct mirror *m)
 static int install_nat_pool(struct mirror *m)
 {
 	for (uint32_t i = 0; i < m->t->arena->n_nat_addresses; i++) {
-		struct nat_address *a = &m->t->nat_address[i];
+		const struct nat_address *a = &m->t->nat_address[i];
 		uint32_t id = adjacency_get(
 			m->adjacencies, ADJ_NAT_POOL, ADJACENCY_NO_PORT, a->address, i, 0);
 		struct rib_key key = {.prefix = ntoh32(a->address),
@@ -71,7 +71,6 @@ static int install_nat_pool(struct mirror *m)
 		int status = rib_add(m->rib, &key, id, false);
 		if (status)
 			return status;
-		a->adjacency = id;
 	}
 	return 0;
 }

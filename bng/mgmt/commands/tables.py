@@ -65,22 +65,14 @@ def show_nat(box: Box, args: Args) -> object:
 
 
 def _nat_row(box: Box, index: int, address: IPv4Address) -> dict[str, object]:
-    dataplane = box.dataplane
-    per_address = int(dataplane.nat_config[0].blocks_per_address)
-    live = [0] * len(PLANES)
-    used = 0
-    for block in range(index * per_address, (index + 1) * per_address):
-        entry = dataplane.nat_block[block]
-        if entry.session:
-            used += 1
-            live = [count + entry.live[plane] for plane, count in enumerate(live)]
+    entry = box.dataplane.nat_address[index]
     return {
         "address": str(address),
-        "worker": int(dataplane.nat_address[index].owner),
+        "worker": int(entry.owner),
         "sessions": box.manager.nat.sessions[index],
-        "blocks_used": used,
-        "blocks_free": int(dataplane.nat_address[index].free_blocks),
-        **dict(zip(PLANES, live, strict=True)),
+        "blocks_used": int(entry.used_blocks),
+        "blocks_free": int(entry.free_blocks),
+        **{plane: int(live) for plane, live in zip(PLANES, entry.live, strict=True)},
     }
 
 

@@ -93,6 +93,7 @@ static struct nat_slot *place(
 	slot->remote_port = flow->remote_port;
 	slot->last_s = w->now_s;
 	t->nat_block[block].live[flow->plane]++;
+	t->nat_address[nat44_block_address(t, block)].live[flow->plane]++;
 	count_overflow(t, session, block, flow->plane, 1);
 	t->cold[session].nat_mappings++;
 	return slot;
@@ -113,6 +114,7 @@ void nat44_delete(struct worker *w, struct nat_slot *slot)
 		slots[line].line_overflow--;
 	*slot = (struct nat_slot){.line_overflow = slot->line_overflow};
 	t->nat_block[block].live[plane]--;
+	t->nat_address[nat44_block_address(t, block)].live[plane]--;
 	count_overflow(t, session, block, plane, -1);
 	t->cold[session].nat_mappings--;
 }

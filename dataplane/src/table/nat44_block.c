@@ -64,6 +64,7 @@ enum nat44_refusal nat44_block_take(struct worker *w, uint32_t session, uint32_t
 	if (!next_free)
 		a->free_last = 0;
 	a->free_blocks--;
+	a->used_blocks++;
 
 	uint32_t *link = &in->nat_block;
 	while (*link)
@@ -76,11 +77,13 @@ void nat44_block_release(struct worker *w, uint32_t index)
 {
 	const struct tables *t = w->t;
 	struct nat_block *block = &t->nat_block[index];
+	struct nat_address *a = &t->nat_address[nat44_block_address(t, index)];
 	for (uint32_t plane = 0; plane < NAT_PLANES; plane++) {
 		/* without a live mapping a plane is all zero, overflow counts too */
 		if (block->live[plane])
 			memset(nat44_slots(t, index, plane), 0,
 				t->nat->block_size * sizeof(struct nat_slot));
+		a->live[plane] -= block->live[plane];
 		block->live[plane] = 0;
 		block->overflow[plane] = 0;
 	}
@@ -90,8 +93,10 @@ void nat44_block_release(struct worker *w, uint32_t index)
 
 void nat44_block_retry(struct worker *w, uint32_t index)
 {
-	if (log_block(w, NAT_LOG_BLOCK_RELEASED, index))
-		append_free(w->t, index);
+	if (!log_block(w, NAT_LOG_BLOCK_RELEASED, index))
+		return;
+	append_free(w->t, index);
+	w->t->nat_address[nat44_block_address(w->t, index)].used_blocks--;
 }
 
 uint32_t nat44_session_up(struct worker *w, uint32_t session, uint32_t address)

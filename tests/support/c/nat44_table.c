@@ -247,6 +247,28 @@ static int check_free(const struct table_test *e, uint32_t address)
 	return n == a->free_blocks && last == a->free_last ? 0 : 7;
 }
 
+/* An address counts the blocks in use, and the live mappings in them. */
+static int check_used(const struct table_test *e, uint32_t address)
+{
+	const struct tables *t = &e->tables;
+	const struct nat_address *a = &t->nat_address[address];
+	uint32_t used = 0, live[NAT_PLANES] = {0};
+	for (uint32_t b = 0; b < t->nat->blocks_per_address; b++) {
+		const struct nat_block *block =
+			&t->nat_block[address * t->nat->blocks_per_address + b];
+		used += block->session != 0;
+		for (uint32_t plane = 0; plane < NAT_PLANES; plane++)
+			live[plane] += block->live[plane];
+	}
+	return used == a->used_blocks && !memcmp(live, a->live, sizeof(live)) ? 0 : 8;
+}
+
+static int check_address(const struct table_test *e, uint32_t address)
+{
+	int broken = check_free(e, address);
+	return broken ? broken : check_used(e, address);
+}
+
 /* 0, or which of the invariants does not hold. */
 int table_check(const struct table_test *e)
 {
@@ -258,7 +280,7 @@ int table_check(const struct table_test *e)
 	for (uint32_t s = 0; !broken && s < e->tables.max_sessions; s++)
 		broken = check_session(e, s);
 	for (uint32_t a = 0; !broken && a < nat->n_addresses; a++)
-		broken = check_free(e, a);
+		broken = check_address(e, a);
 	return broken;
 }
 
