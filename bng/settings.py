@@ -24,9 +24,9 @@ def pools(config: Config) -> dict[str, Ipv4PoolConfig]:
     gateways = {pool.gateway for pool in config.pool}
     return {
         pool.name: Ipv4PoolConfig(
-            ranges=tuple(Ipv4Range(r.first, r.last) for r in pool.ranges),
+            ranges=pool.ranges,
             exclude=(
-                *(Ipv4Range(r.first, r.last) for r in pool.exclude),
+                *pool.exclude,
                 *(Ipv4Range(gateway, gateway) for gateway in gateways),
             ),
             next_pool=pool.next,

@@ -14,6 +14,8 @@ from typing import Annotated, TypeVar
 
 from pydantic import PlainValidator, Strict
 
+from bng.pool.ranges import Ipv4Range
+
 T = TypeVar("T")
 
 List = Annotated[tuple[T, ...], Strict(False)]
@@ -26,27 +28,6 @@ MAX_VID = 4094
 MAX_CPU = 1023
 MAX_PATH_BYTES = 90
 """What leaves room for a file name in the address of a unix socket, 107 bytes."""
-
-
-@dataclass(frozen=True, slots=True)
-class IPv4Range:
-    """Addresses from *first* to *last*, both included."""
-
-    first: IPv4Address
-    last: IPv4Address
-
-    def __contains__(self, address: IPv4Address) -> bool:
-        return self.first <= address <= self.last
-
-    def __len__(self) -> int:
-        return int(self.last) - int(self.first) + 1
-
-    def overlaps(self, other: "IPv4Range") -> bool:
-        """Return whether an address is in both."""
-        return self.first <= other.last and other.first <= self.last
-
-    def __str__(self) -> str:
-        return str(self.first) if self.first == self.last else f"{self.first}-{self.last}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,17 +67,6 @@ def _interface(text: str) -> IPv4Interface:
     if "/" not in text:
         raise ValueError(text)
     return IPv4Interface(text)
-
-
-def _range(text: str) -> IPv4Range:
-    first, dash, last = text.partition("-")
-    if not dash:
-        network = IPv4Network(text)
-        return IPv4Range(network.network_address, network.broadcast_address)
-    found = IPv4Range(IPv4Address(first.strip()), IPv4Address(last.strip()))
-    if found.last < found.first:
-        raise ValueError(text)
-    return found
 
 
 def _vlan_range(value: object) -> VlanRange:
@@ -148,8 +118,10 @@ InterfaceAddress = Annotated[
     IPv4Interface, reader(_interface, "an address with prefix length: 192.0.2.1/24")
 ]
 AddressRange = Annotated[
-    IPv4Range,
-    reader(_range, "an address, a prefix with host bits zero, or FIRST-LAST (both included)"),
+    Ipv4Range,
+    reader(
+        Ipv4Range.parse, "an address, a prefix with host bits zero, or FIRST-LAST (both included)"
+    ),
 ]
 Vlans = Annotated[VlanRange, PlainValidator(_vlan_range)]
 AbsolutePath = Annotated[

@@ -22,6 +22,9 @@ from bng.tomltypes import Address, List, Name, Prefix, reader
 MAX_USER_NAME_BYTES = 253
 """User-Name is one RADIUS attribute (RFC 2865 §5.1)."""
 
+MAX_ROUTES = 16
+"""As many fit into the record that the dataplane keeps of a session."""
+
 
 @dataclass(frozen=True, slots=True)
 class User:
@@ -123,7 +126,7 @@ class _User(_Default):
 
     password: Annotated[StoredPassword, PlainValidator(_password)]
     ipv4_address: Address | None = None
-    routes: List[_Route] = Field(default=(), max_length=64)
+    routes: List[_Route] = Field(default=(), max_length=MAX_ROUTES)
     ipv6_interface_id: InterfaceId | None = None
 
 

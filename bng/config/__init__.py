@@ -11,14 +11,13 @@ from bng.config.arguments import dataplane_args
 from bng.config.model import AccessPort, AccessRule, Config, Pool, RoutedPort
 from bng.config.reload import Change, Needs, diff, live
 from bng.tomlfile import TomlFile
-from bng.tomltypes import IPv4Range, VlanRange
+from bng.tomltypes import VlanRange
 
 __all__ = [
     "AccessPort",
     "AccessRule",
     "Change",
     "Config",
-    "IPv4Range",
     "Needs",
     "Pool",
     "RoutedPort",

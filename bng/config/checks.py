@@ -18,8 +18,8 @@ from bng.config.model import (
     Config,
     RoutedPort,
 )
+from bng.pool.ranges import Ipv4Range
 from bng.tomlfile import Key, Problem
-from bng.tomltypes import IPv4Range
 
 MAX_SERVICE_NAME_TAGS_BYTES = 512
 """What all Service-Name tags together may take of a PADO."""
@@ -155,13 +155,13 @@ def _pools(config: Config) -> Iterator[Problem]:
 
 def _shared_addresses(config: Config) -> Iterator[Problem]:
     """Find addresses in two pools, be they of private or of public addresses."""
-    parts: list[tuple[IPv4Range, Key, str]] = [
+    parts: list[tuple[Ipv4Range, Key, str]] = [
         (part, ("pool", index, "ranges", number), f"pool {pool.name}")
         for index, pool in enumerate(config.pool)
         for number, part in enumerate(pool.ranges)
     ]
     parts += [
-        (_whole(prefix), ("nat", "pool", index, "addresses", number), f"NAT pool {pool.name}")
+        (Ipv4Range.of(prefix), ("nat", "pool", index, "addresses", number), f"NAT pool {pool.name}")
         for index, pool in enumerate(config.nat.pool)
         for number, prefix in enumerate(pool.addresses)
     ]
@@ -213,7 +213,7 @@ def _nat(config: Config) -> Iterator[Problem]:
     own = {address.ip for port in config.routed_ports for address in port.addresses}
     own |= {pool.gateway for pool in config.pool}
     parts = [
-        (_whole(prefix), ("nat", "pool", index, "addresses", number))
+        (Ipv4Range.of(prefix), ("nat", "pool", index, "addresses", number))
         for index, pool in enumerate(nat.pool)
         for number, prefix in enumerate(pool.addresses)
     ]
@@ -229,10 +229,6 @@ def _nat(config: Config) -> Iterator[Problem]:
     workers = len(config.dataplane.workers)
     if parts and count < workers:
         yield ("nat", "pool"), f"{count} public addresses for {workers} workers: one each at least"
-
-
-def _whole(prefix: IPv4Network) -> IPv4Range:
-    return IPv4Range(prefix.network_address, prefix.broadcast_address)
 
 
 def _is_unicast(address: IPv4Address) -> bool:

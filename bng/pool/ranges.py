@@ -16,20 +16,34 @@ class Ipv4Range:
         if self.last < self.first:
             raise ValueError(f"{self.first}-{self.last} ends before it starts")
 
+    def __contains__(self, address: IPv4Address) -> bool:
+        return self.first <= address <= self.last
+
+    def __len__(self) -> int:
+        return int(self.last) - int(self.first) + 1
+
+    def overlaps(self, other: "Ipv4Range") -> bool:
+        """Say whether an address is in both."""
+        return self.first <= other.last and other.first <= self.last
+
+    @classmethod
+    def of(cls, prefix: IPv4Network) -> "Ipv4Range":
+        """Return all addresses of *prefix*: on a PPP link, or behind NAT, none is special."""
+        return cls(prefix[0], prefix[-1])
+
     @classmethod
     def parse(cls, text: str) -> "Ipv4Range":
         """Read ``192.0.2.0/24``, ``192.0.2.10-192.0.2.20`` or ``192.0.2.1``.
 
-        A prefix is all its addresses: on a PPP link none of them is special. Raises: ValueError.
+        Raises: ValueError.
         """
         if "-" in text:
             first, _, last = text.partition("-")
             return cls(IPv4Address(first.strip()), IPv4Address(last.strip()))
-        network = IPv4Network(text.strip())
-        return cls(network[0], network[-1])
+        return cls.of(IPv4Network(text.strip()))
 
     def __str__(self) -> str:
-        return f"{self.first}-{self.last}"
+        return str(self.first) if self.first == self.last else f"{self.first}-{self.last}"
 
 
 Segment = tuple[int, int]  # first and last address

@@ -14,6 +14,8 @@ IN_MSS_CLAMP = 1 << 7
 IN_NAT44 = 1 << 9
 OUT_MSS_CLAMP = 1 << 7
 TCP_IP_HEADERS_BYTES = 40
+MAX_RECORD_BYTES = 1000
+"""``CONTROL_RECORD_LEN`` of dataplane.h."""
 
 
 def _granted(session: Session) -> tuple[SubscriberProfile, IPv4Address]:

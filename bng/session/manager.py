@@ -245,7 +245,12 @@ class SessionManager:
                 self.counters["install_failed"] += 1
                 self.end(session, Cause.NAS_ERROR, "install: no NAT address", now)
                 return
-        self.emit(Record(session.handle, session.acct_session_id, install.record(session)))
+        record = install.record(session)
+        if len(record) > install.MAX_RECORD_BYTES:
+            self.counters["install_failed"] += 1
+            self.end(session, Cause.NAS_ERROR, f"install: a record of {len(record)} bytes", now)
+            return
+        self.emit(Record(session.handle, session.acct_session_id, record))
         self._up(session)
 
     def network_up(self, session: Session, family: int, now: float) -> None:

@@ -28,7 +28,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
     "bng": (),
     **dict.fromkeys(VALUES, VALUES),
     **dict.fromkeys(PROTOCOLS, VALUES),
-    **dict.fromkeys(FILES, (*FILES, "bng.errors")),
+    **dict.fromkeys(FILES, (*FILES, "bng.pool", "bng.errors")),
     **dict.fromkeys(CORE, (*CORE, *PROTOCOLS, *VALUES)),
     "bng.aaa.users": (*CORE, *PROTOCOLS, *VALUES, *FILES),
     "bng.config": ("bng.aaa", "bng.pool", "bng.errors", *FILES),

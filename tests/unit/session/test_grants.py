@@ -7,9 +7,11 @@ from ipaddress import IPv4Address
 import pytest
 
 from bng.aaa.model import AccessReject, AccessRequest, Pending, RejectReason
+from bng.aaa.users import MAX_ROUTES, MAX_USER_NAME_BYTES
+from bng.session import install
 from bng.session.actions import Log, SendDiscovery
 from bng.session.model import State
-from dataplane.binding import Completion
+from dataplane.binding import Completion, lib
 from tests.support.client.layer import Phase
 from tests.support.memory_box import MemoryBox, memory_box
 
@@ -167,3 +169,32 @@ def test_a_late_reject_to_a_question_that_renegotiation_ended_is_ignored() -> No
         )
         assert box.manager.counters["answer_stale"] == 1
         assert session.cause is None
+
+
+def routes(count: int) -> list[dict[str, str]]:
+    return [{"prefix": f"192.168.{i}.128/25"} for i in range(count)]
+
+
+def test_as_many_framed_routes_as_a_user_may_have_are_installed() -> None:
+    name = "n" * MAX_USER_NAME_BYTES
+    with memory_box(user_table={name: {"password": "secret", "routes": routes(MAX_ROUTES)}}) as box:
+        client = box.subscriber(1, user=name)
+        box.dial(client)
+        assert client.phase is Phase.UP
+        (session,) = box.manager.table
+        assert len(session.routes) == 1 + MAX_ROUTES
+        assert box.dataplane.read_control(session.index) is not None
+        assert_empty(box)
+
+
+def test_a_session_that_cannot_be_written_down_is_refused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert install.MAX_RECORD_BYTES == lib.CONTROL_RECORD_LEN
+    with memory_box() as box:
+        monkeypatch.setattr(install, "MAX_RECORD_BYTES", 100)
+        client = box.subscriber(1)
+        box.dial(client, seconds=1.0)
+        assert client.phase is not Phase.UP
+        assert box.manager.counters["install_failed"] >= 1
+        assert_empty(box)
