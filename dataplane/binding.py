@@ -31,6 +31,7 @@ COMMAND = struct.Struct("=HHIIIQ40s")
 BIND = struct.Struct("=QHHHHIIH6sB7x")
 UP = struct.Struct("=4sIHHHHH2xI16x")
 ECHO = struct.Struct("=IIII24x")
+POLICER = struct.Struct("=QQQQHB5x")
 ROUTE4 = struct.Struct("=4sI32x")
 ACCESS = struct.Struct("=II32x")
 ACCESS_RANGE = struct.Struct("=HHHH")
@@ -66,6 +67,7 @@ class CommandType(IntEnum):
     ACCESS_SET = 12
     PORT_GRACE = 13
     MEASURE = 14
+    SESSION_POLICER = 15
 
 
 class Ring(IntEnum):
@@ -97,6 +99,21 @@ class EventType(IntEnum):
     LOOP = 3
     PORT_UP = 4
     PORT_DOWN = 5
+
+
+class Direction(IntEnum):
+    """``enum direction`` of dataplane.h: IN is from the subscriber."""
+
+    IN = 0
+    OUT = 1
+
+
+class PolicerMode(IntEnum):
+    """``enum policer_mode`` of dataplane.h."""
+
+    OFF = 0
+    SRTCM = 1
+    TRTCM = 2
 
 
 class Punt(NamedTuple):
@@ -214,6 +231,25 @@ def echo_record(
     return COMMAND.pack(CommandType.SESSION_ECHO, CMD_FLAG_QUIET, session, generation, 0, 0, body)
 
 
+def policer_record(
+    session: int,
+    generation: int,
+    cookie: int,
+    direction: Direction,
+    mode: PolicerMode,
+    *,
+    cir_bps: int = 0,
+    pir_bps: int = 0,
+    cbs_bytes: int = 0,
+    ebs_bytes: int = 0,
+    overhead_bytes: int = 0,
+) -> bytes:
+    """Pack CMD_SESSION_POLICER of one direction, quiet; *ebs_bytes* is PBS with TRTCM."""
+    body = POLICER.pack(cir_bps, pir_bps, cbs_bytes, ebs_bytes, overhead_bytes, mode)
+    kind = CommandType.SESSION_POLICER
+    return COMMAND.pack(kind, CMD_FLAG_QUIET, session, generation, direction, cookie, body)
+
+
 def session_record(
     kind: CommandType, session: int, generation: int, cookie: int, *, quiet: bool = False
 ) -> bytes:
@@ -275,6 +311,7 @@ class Dataplane:
         self.session_in = self._section("struct session_in *", lib.SECTION_SESSION_IN)
         self.session_out = self._section("struct session_out *", lib.SECTION_SESSION_OUT)
         self.session_cold = self._section("struct session_cold *", lib.SECTION_SESSION_COLD)
+        self.policer = self._section("struct policer *", lib.SECTION_POLICER)
         self.nat_config = self._section("struct nat_config *", lib.SECTION_NAT_CONFIG)
         self.nat_address = self._section("struct nat_address *", lib.SECTION_NAT_ADDRESS)
         self.nat_block = self._section("struct nat_block *", lib.SECTION_NAT_BLOCK)

@@ -31,6 +31,7 @@ static const char *const section_names[N_SECTIONS] = {
 	[SECTION_SESSION_OUT] = "session-out",
 	[SECTION_SESSION_COLD] = "session-cold",
 	[SECTION_CONTROL] = "control",
+	[SECTION_POLICER] = "policer",
 	[SECTION_FIB4_ROOT] = "fib4-root",
 	[SECTION_FIB4_PAGE] = "fib4-page",
 	[SECTION_ADJACENCY] = "adjacency",
@@ -113,6 +114,7 @@ void arena_plan(const struct options *o, uint32_t n_nodes, struct arena_header *
 	section(h, SECTION_SESSION_OUT, sizeof(struct session_out), h->max_sessions);
 	section(h, SECTION_SESSION_COLD, sizeof(struct session_cold), h->max_sessions);
 	section(h, SECTION_CONTROL, sizeof(struct control_record), h->max_sessions);
+	section(h, SECTION_POLICER, 2 * sizeof(struct policer), h->max_sessions);
 	section(h, SECTION_FIB4_ROOT, sizeof(uint32_t), 65536);
 	section(h, SECTION_FIB4_PAGE, 256 * sizeof(uint32_t), h->max_fib4_pages);
 	section(h, SECTION_ADJACENCY, sizeof(struct adjacency), h->max_adjacencies);
@@ -289,6 +291,7 @@ void arena_tables(const struct arena *arena, struct tables *t)
 		.in = AT(SECTION_SESSION_IN),
 		.out = AT(SECTION_SESSION_OUT),
 		.cold = AT(SECTION_SESSION_COLD),
+		.policer = AT(SECTION_POLICER),
 		.fib4_root = AT(SECTION_FIB4_ROOT),
 		.fib4_page = AT(SECTION_FIB4_PAGE),
 		.adjacency = AT(SECTION_ADJACENCY),

@@ -34,6 +34,7 @@ struct tables {
 	struct session_in *in;
 	struct session_out *out;
 	struct session_cold *cold;
+	struct policer *policer; /* [session * 2 + enum direction] */
 	uint32_t *fib4_root;
 	uint32_t *fib4_page; /* [page * 256] */
 	struct adjacency *adjacency;

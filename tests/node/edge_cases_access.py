@@ -91,7 +91,13 @@ def arc_of_session_0(bit: int) -> Case:
     return run
 
 
-for _bit, _next in ((0, "ip4_lookup"), (1, "antispoof4"), (7, "mss_clamp_in"), (9, "nat44_in2out")):
+for _bit, _next in (
+    (0, "ip4_lookup"),
+    (1, "antispoof4"),
+    (5, "policer_in"),
+    (7, "mss_clamp_in"),
+    (9, "nat44_in2out"),
+):
     CASES[f"pppoe_input/{_next}"] = arc_of_session_0(_bit)
 
 

@@ -3,6 +3,7 @@
 from scapy.layers.inet import ICMP, IP
 
 from dataplane import binding
+from dataplane.binding import Direction
 
 from . import lab
 from .edges import IP4_FAULTS, IP_FRAME, case
@@ -11,6 +12,7 @@ from .harness import WAN, Dataplane, Frame
 
 @case(
     "antispoof4/ip4_lookup",
+    "antispoof4/policer_in",
     "antispoof4/mss_clamp_in",
     "antispoof4/nat44_in2out",
     "antispoof4/drop: source-spoofed",
@@ -18,8 +20,27 @@ from .harness import WAN, Dataplane, Frame
 def _antispoof(dp: Dataplane) -> None:
     lab.furnish(dp)
     spoofed = lab.udp("100.65.0.2", lab.SERVER)
-    frames = [lab.at_ip(IP_FRAME, session=0, arc=arc) for arc in (0x2, 0x82, 0x202)]
+    frames = [lab.at_ip(IP_FRAME, session=0, arc=arc) for arc in (0x2, 0x22, 0x82, 0x202)]
     dp.node("antispoof4", [*frames, lab.at_ip(spoofed, session=0, arc=2)])
+
+
+@case(
+    "policer_in/ip4_lookup",
+    "policer_in/mss_clamp_in",
+    "policer_in/nat44_in2out",
+    "policer_in/drop: policed",
+    "policer_out/pppoe_output",
+    "policer_out/mss_clamp_out",
+    "policer_out/drop: policed",
+)
+def _police(dp: Dataplane) -> None:
+    generation = lab.furnish(dp)
+    for direction in Direction:
+        lab.police(dp, generation, direction, cir_bps=8, cbs_bytes=3 * len(IP_FRAME))
+    arcs = (0x20, 0xA0, 0x220, 0x20)
+    dp.node("policer_in", [lab.at_ip(IP_FRAME, session=0, arc=arc) for arc in arcs])
+    arcs = (0x20, 0xA0, 0x20, 0x20)
+    dp.node("policer_out", [lab.at_ip(IP_FRAME, session=0, arc=arc) for arc in arcs])
 
 
 @case("mss_clamp_in/ip4_lookup", "mss_clamp_in/nat44_in2out", "mss_clamp_out/pppoe_output")
@@ -33,12 +54,13 @@ def session_output(dp: Dataplane, packet: bytes, **metadata: int) -> None:
     dp.node("session_output", [lab.at_ip(packet, session=0, **metadata)])
 
 
-@case("session_output/pppoe_output", "session_output/mss_clamp_out")
+@case("session_output/pppoe_output", "session_output/policer_out", "session_output/mss_clamp_out")
 def _to_session(dp: Dataplane) -> None:
     lab.furnish(dp)
     session_output(dp, IP_FRAME)
-    dp.session_out(0).features = 1 << 7
-    session_output(dp, IP_FRAME)
+    for bit in (5, 7):
+        dp.session_out(0).features = 1 << bit
+        session_output(dp, IP_FRAME)
 
 
 @case("session_output/icmp4_error", "session_output/ip4_fragment")

@@ -11,6 +11,7 @@ from scapy.layers.inet import ICMP, IP, TCP, UDP, IPOption
 from scapy.packet import Packet
 
 from dataplane import binding
+from dataplane.binding import Direction, PolicerMode
 
 from .harness import (
     ACC,
@@ -201,6 +202,20 @@ def decoded_header(ip: Packet) -> None:
 def command(kind: int, session: int, generation: int, body: bytes = b"") -> bytes:
     """Pack any session command."""
     return binding.COMMAND.pack(kind, 0, session, generation, 0, 1, body)
+
+
+def police(dp: Dataplane, generation: int, direction: Direction, **rates: int) -> None:
+    """Police session 0: *rates* as `binding.policer_record` has them; with a PIR by RFC 2698."""
+    mode = PolicerMode.TRTCM if rates.get("pir_bps") else PolicerMode.SRTCM
+    mode = mode if rates.get("cir_bps") else PolicerMode.OFF
+    body = binding.POLICER.pack(*(rates.get(name, 0) for name in POLICER_FIELDS), mode)
+    record = binding.COMMAND.pack(
+        binding.CommandType.SESSION_POLICER, 0, 0, generation, direction, 1, body
+    )
+    assert dp.command(record) == 0
+
+
+POLICER_FIELDS = ("cir_bps", "pir_bps", "cbs_bytes", "ebs_bytes", "overhead_bytes")
 
 
 def start_echo(

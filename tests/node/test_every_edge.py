@@ -13,6 +13,8 @@ NODES = (
     "pppoe_input",
     "pppoe_padt",
     "antispoof4",
+    "policer_in",
+    "policer_out",
     "mss_clamp_in",
     "mss_clamp_out",
     "ip4_input",

@@ -1,10 +1,10 @@
 /*
  * antispoof4: strict source check per session (RFC 3704 section 2.2). The source is the session's
- * address or lies in a prefix routed to this very session. Counts what it lets pass (RFC 2866:
- * drops are not charged).
+ * address or lies in a prefix routed to this very session.
  */
 #include "graph.h"
 #include "hdr/ip4.h"
+#include "node/charge.h"
 #include "node/hints.h"
 #include "table/fib4.h"
 #include "worker.h"
@@ -25,8 +25,7 @@ static inline uint16_t check(const struct tables *t, struct pkt *p)
 		t->cold[p->session].in_drops++;
 		return EDGE_SPOOFED;
 	}
-	in->packets++;
-	in->bytes += p->len;
+	charge_in(in, p);
 	return arc_next(p);
 }
 

@@ -13,6 +13,7 @@
 #include "node/l2.h"
 #include "node/session_header.h"
 #include "table/nat44.h"
+#include "table/policer.h"
 
 enum {
 	VID_MAX = 4094,
@@ -25,6 +26,9 @@ enum {
 	FEATURES_IN =
 		1 << FEATURE_IN_ANTISPOOF4 | 1 << FEATURE_IN_MSS_CLAMP | 1 << FEATURE_IN_NAT44,
 	FEATURES_OUT = 1 << FEATURE_OUT_MSS_CLAMP,
+	/* turned on and off by commands of their own, not by UP */
+	OWN_COMMAND_IN = 1 << FEATURE_IN_POLICER,
+	OWN_COMMAND_OUT = 1 << FEATURE_OUT_POLICER,
 };
 
 static bool tag_is_sane(uint16_t tpid, uint16_t vid)
@@ -224,10 +228,10 @@ static int session_up(struct worker *w, const struct command *c)
 	}
 	if (!up->nat_address)
 		features_in &= (uint16_t) ~(1 << FEATURE_IN_NAT44);
-	in->features = features_in;
+	in->features = features_in | (in->features & OWN_COMMAND_IN);
 	in->mtu = up->mtu_in;
 	in->mss = out->mss = up->mss;
-	out->features = features_out;
+	out->features = features_out | (out->features & OWN_COMMAND_OUT);
 	out->mtu = up->mtu_out;
 	cold->idle_timeout_ms = up->idle_timeout_ms;
 	if (in->state != SESSION_LIVE) {
@@ -284,6 +288,7 @@ static int session_release(struct worker *w, const struct command *c)
 		nat44_session_down(w, c->session);
 	in->ip4 = 0;
 	in->features = 0;
+	policer_clear(w, c->session);
 	set_state(w, c->session, SESSION_FREE);
 	__atomic_fetch_sub(&w->shared->sessions, 1, __ATOMIC_RELAXED);
 	return 0;
@@ -308,6 +313,8 @@ int session_command(struct worker *w, const struct command *c)
 		return session_up(w, c);
 	case CMD_SESSION_ECHO:
 		return session_echo(w, c);
+	case CMD_SESSION_POLICER:
+		return policer_command(w, c);
 	case CMD_SESSION_PAUSE:
 		return session_pause(w, c);
 	case CMD_SESSION_CLOSE:

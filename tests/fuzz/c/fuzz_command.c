@@ -69,6 +69,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	bed_open();
 	const struct session_in *in = bed_section(SECTION_SESSION_IN);
 	const struct worker_shared *worker = bed_section(SECTION_WORKER);
+	const struct policer *policer = bed_section(SECTION_POLICER);
 	const struct nat_address *address = bed_section(SECTION_NAT_ADDRESS);
 	static uint32_t free_blocks;
 	if (!free_blocks) {
@@ -88,6 +89,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	release_all(in);
 	assert(worker->sessions == 0 && used(in) == 0 && ids(in) == 0);
 	assert(address->free_blocks == free_blocks);
+	for (uint32_t i = 0; i < 2 * SESSIONS; i++)
+		assert(policer[i].mode == POLICER_OFF && !policer[i].tc && !policer[i].te);
 	forget();
 	bed_finish(true);
 	return 0;

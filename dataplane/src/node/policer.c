@@ -1,0 +1,81 @@
+/*
+ * policer: RFC 2697 and RFC 2698 for each session, both ways: policer_in and policer_out. Red is
+ * dropped, yellow passes and is counted. Bytes are those of the IP packet, with a fixed number
+ * added to each where the session says so.
+ */
+#include "table/policer.h"
+
+#include "graph.h"
+#include "node/charge.h"
+#include "node/hints.h"
+#include "worker.h"
+
+enum { EDGE_POLICED = ARC_EDGES };
+
+/* The entries of the whole vector are on their way before the first one is looked at. */
+static inline void fetch(const struct tables *t, struct pkt **pkts, uint16_t n, enum direction to)
+{
+	for (uint16_t i = 0; i < n; i++)
+		prefetch_write(policer_of(t, pkts[i]->session, to));
+}
+
+/* False: red. */
+static inline bool passes(
+	const struct tables *t, const struct pkt *p, uint64_t tick, enum direction direction)
+{
+	enum policer_colour colour =
+		policer_meter(policer_of(t, p->session, direction), tick, p->len);
+	if (likely(colour == POLICER_GREEN))
+		return true;
+	struct session_cold *cold = &t->cold[p->session];
+	struct policer_counters *counters = &cold->policed[direction];
+	if (colour == POLICER_YELLOW) {
+		counters->yellow_packets++;
+		counters->yellow_bytes += p->len;
+		return true;
+	}
+	counters->red_packets++;
+	counters->red_bytes += p->len;
+	*(direction == DIRECTION_IN ? &cold->in_drops : &cold->out_drops) += 1;
+	return false;
+}
+
+static void process_in(struct worker *w, struct pkt **pkts, uint16_t n, uint16_t *next)
+{
+	uint64_t tick = policer_tick(w);
+	fetch(w->t, pkts, n, DIRECTION_IN);
+	for (uint16_t i = 0; i < n; i++) {
+		struct pkt *p = pkts[i];
+		next[i] = EDGE_POLICED;
+		if (likely(passes(w->t, p, tick, DIRECTION_IN))) {
+			charge_in(&w->t->in[p->session], p);
+			next[i] = arc_next(p);
+		}
+	}
+}
+
+static void process_out(struct worker *w, struct pkt **pkts, uint16_t n, uint16_t *next)
+{
+	uint64_t tick = policer_tick(w);
+	fetch(w->t, pkts, n, DIRECTION_OUT);
+	for (uint16_t i = 0; i < n; i++) {
+		bool pass = passes(w->t, pkts[i], tick, DIRECTION_OUT);
+		next[i] = likely(pass) ? arc_next(pkts[i]) : EDGE_POLICED;
+	}
+}
+
+NODE(policer_in) = {
+	.name = "policer_in",
+	.process = process_in,
+	.arc = ARC_SESSION_IN,
+	.feature = FEATURE_IN_POLICER,
+	.edges = {[EDGE_POLICED] = DROP("policed")},
+};
+
+NODE(policer_out) = {
+	.name = "policer_out",
+	.process = process_out,
+	.arc = ARC_SESSION_OUT,
+	.feature = FEATURE_OUT_POLICER,
+	.edges = {[EDGE_POLICED] = DROP("policed")},
+};
