@@ -12,6 +12,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
 #include <x86intrin.h>
@@ -217,6 +218,17 @@ static bool has_work(const struct worker *w)
 	return __atomic_load_n(&w->dp->stop, __ATOMIC_RELAXED);
 }
 
+/* A device that went down leaves an error on its socket, a TAP that was deleted a dead descriptor:
+ * either would end every sleep at once. */
+static void clear_error(const struct worker *w, int fd)
+{
+	int error;
+	socklen_t len = sizeof(error);
+
+	if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &len))
+		(void)epoll_ctl(w->engine->epoll_fd, EPOLL_CTL_DEL, fd, NULL);
+}
+
 static void sleep_until_work(struct worker *w)
 {
 	struct epoll_event events[MAX_WAIT_EVENTS];
@@ -230,6 +242,8 @@ static void sleep_until_work(struct worker *w)
 	for (int i = 0; i < n; i++)
 		if (events[i].data.fd == fd)
 			eventfd_clear(fd);
+		else if (events[i].events & (EPOLLERR | EPOLLHUP))
+			clear_error(w, events[i].data.fd);
 }
 
 static void pin(const struct worker *w)
