@@ -163,6 +163,10 @@ class PppoeAccess:
             self._configs[mru] = replace(self._config, mru=mru)
         return self._configs[mru]
 
+    def session_id(self, session: Session) -> int:
+        """Return the SESSION_ID (RFC 2516 §4)."""
+        return _of(session).session_id
+
     # ---- the link ----
 
     def receive(self, session: Session, frame: bytes, now: float) -> None:

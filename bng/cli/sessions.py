@@ -15,6 +15,7 @@ KEYS = (
     "port",
     "vlan",
     "method",
+    "session_id",
     "uptime_s",
     "in_packets",
     "in_bytes",
@@ -22,7 +23,10 @@ KEYS = (
     "out_bytes",
 )
 """All that a row of ``show sessions`` has."""
-COLUMNS = ("user", "state", "address", "mac", "port", "vlan", "uptime_s", "in_bytes", "out_bytes")
+COLUMNS = (
+    *("user", "state", "address", "mac", "port", "vlan", "session_id"),
+    *("uptime_s", "in_bytes", "out_bytes"),
+)
 """What is shown unless the operator says otherwise."""
 
 SECTIONS = {
@@ -31,7 +35,7 @@ SECTIONS = {
         "port",
         "vlan",
         "mac",
-        "pppoe_session_id",
+        "session_id",
         "service_name",
         "circuit_id",
         "remote_id",
@@ -77,12 +81,10 @@ def _sort(rows: list[dict[str, object]], key: str, *, falling: bool) -> None:
 def show_one(data: Mapping[str, object], out: TextIO) -> None:
     """Print everything about a session."""
     rest = dict(data)
-    profile, not_enforced = rest.pop("profile", None), rest.pop("not_enforced", None)
+    profile = rest.pop("profile", None)
     for title, keys in SECTIONS.items():
         render.section(title, {key: rest.pop(key) for key in keys if key in rest}, out)
     render.section("other", rest, out)
     if isinstance(profile, dict):
         given = {key: value for key, value in profile.items() if value not in (None, "", [], {})}
         render.section("profile", given, out)
-    if not_enforced:
-        render.section("granted, but not enforced", {"attributes": not_enforced}, out)

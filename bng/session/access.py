@@ -25,6 +25,10 @@ class AccessMethod(Protocol):
         """The word that show prints."""
         ...
 
+    def session_id(self, session: "Session") -> int:
+        """The number by which the client knows the session: SESSION_ID of PPPoE."""
+        ...
+
     def receive(self, session: "Session", frame: bytes, now: float) -> None:
         """Take a control frame of the session; never raises."""
         ...

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 from ipaddress import IPv4Address, IPv4Network
 
+from bng.aaa.model import RatePolicy
 from bng.ethernet import AccessLine, Mac
 
 INDEX_BITS = 24
@@ -32,6 +33,7 @@ class CommandKind(IntEnum):
     ROUTE = 3
     CLOSE = 4
     RELEASE = 5
+    POLICE = 6
 
 
 def cookie(kind: CommandKind, handle: Handle) -> int:
@@ -90,6 +92,16 @@ class UpSession:
     mtu_out: int
     mss: int
     idle_timeout_s: int
+
+
+@dataclass(frozen=True, slots=True)
+class PoliceSession:
+    """Police a session from now on; None: that direction is not policed."""
+
+    handle: Handle
+    up: RatePolicy | None
+    down: RatePolicy | None
+    overhead_bytes: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,6 +183,7 @@ Action = (
     | SendFrame
     | BindSession
     | UpSession
+    | PoliceSession
     | EchoSession
     | PauseSession
     | CloseSession

@@ -106,8 +106,6 @@ class Grants:
         session.gateway = pool.gateway
         if session.state is not State.UP:
             session.state = State.READY
-        if unserved := profile.unserved():
-            manager.emit(logs.not_enforced(session, profile.user_name, unserved))
         ipv4 = Ipv4Params(
             local=pool.gateway,
             peer=session.ipv4_address,

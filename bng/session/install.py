@@ -4,7 +4,7 @@ import json
 from ipaddress import IPv4Address, IPv4Network
 
 from bng.aaa.model import SubscriberProfile
-from bng.session.actions import UpSession
+from bng.session.actions import PoliceSession, UpSession
 from bng.session.model import Session
 from bng.session.settings import Settings
 
@@ -61,6 +61,13 @@ def up(settings: Settings, session: Session) -> UpSession:
         mss,
         profile.idle_timeout_s or 0,
     )
+
+
+def police(settings: Settings, session: Session) -> PoliceSession:
+    """Return the command that makes the dataplane keep to the session's rates."""
+    profile, _ = _granted(session)
+    overhead = settings.policer_overhead_bytes
+    return PoliceSession(session.handle, profile.rate_up, profile.rate_down, overhead)
 
 
 def record(session: Session) -> bytes:

@@ -5,26 +5,27 @@ from bng.session.model import Counters, Session
 from bng.session.nat import NatAddresses
 
 
-def started(session: Session, nat: NatAddresses, now: float) -> Log:
+def started(session: Session, now: float) -> Log:
     """Return the line for a session whose first network protocol is up."""
     fields: dict[str, object] = {
         "user": session.user_name,
         "address": str(session.ipv4_address),
-        "nat_address": nat.text(session.nat_address),
         "mac": str(session.mac),
         "line": str(session.line),
+        "session_id": session.method.session_id(session),
         "setup_ms": round((now - session.created_at) * 1000),
     }
     return Log("session-start", session.acct_session_id, fields)
 
 
-def ended(session: Session, counters: Counters, now: float) -> Log:
+def ended(session: Session, counters: Counters, nat: NatAddresses, now: float) -> Log:
     """Return the line for a session that is closed, or for one that never came up."""
     event = "session-stop" if session.up_at is not None else "setup-failed"
     since = session.created_at if session.up_at is None else session.up_at
     fields: dict[str, object] = {
         "user": session.user_name,
         "address": str(session.ipv4_address or ""),
+        "nat_address": nat.text(session.nat_address),
         "mac": str(session.mac),
         "line": str(session.line),
         "cause": session.cause.word if session.cause else "",
@@ -49,9 +50,3 @@ def rejected(session: Session, user: str, reason: str, detail: str) -> Log:
     if detail:
         fields["detail"] = detail
     return Log("access-reject", session.acct_session_id, fields, warning=True)
-
-
-def not_enforced(session: Session, user: str, attributes: list[str]) -> Log:
-    """Return the line that says which attributes of a profile this version does not enforce."""
-    fields: dict[str, object] = {"user": user, "attributes": attributes}
-    return Log("attributes-not-enforced", session.acct_session_id, fields, warning=True)

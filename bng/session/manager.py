@@ -264,7 +264,7 @@ class SessionManager:
             session.up_at = now
             self._start_timers(session, now)
             self.counters["started"] += 1
-            self.emit(logs.started(session, self.nat, now))
+            self.emit(logs.started(session, now))
 
     def network_down(self, session: Session, family: int, now: float) -> None:
         """The client closed *family*: the others go on."""
@@ -358,7 +358,7 @@ class SessionManager:
         """Counters are frozen: say what it carried, then let the entry go."""
         if session.up_at is not None:
             self.counters["stopped"] += 1
-        self.emit(logs.ended(session, counters, now))
+        self.emit(logs.ended(session, counters, self.nat, now))
         self.emit(Forget(session.handle, session.acct_session_id))
         self.emit(ReleaseSession(session.handle))
 

@@ -30,6 +30,7 @@ class Settings:
     nat_inside: tuple[IPv4Network, ...] = ()
     nat_profiles: Mapping[str, bool]
     drain_per_s: int = 50
+    policer_overhead_bytes: int = 0
     port_grace_s: int = 30
 
     def pool_of(self, profile: SubscriberProfile) -> str:

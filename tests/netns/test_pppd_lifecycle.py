@@ -68,7 +68,7 @@ def test_terminate_by_the_operator_hangs_pppd_up_with_padt(lab: Lab, tmp_path: P
     mac = interface_mac(lab.bng, "acc0")
     ours = f"eth.src == {mac} && eth.dst == {session['mac']}"
     padt = fields(capture.path, f"{ours} && pppoe.code == 0xa7", "pppoe.session_id")
-    assert [int(row[0], 0) for row in padt] == [session["pppoe_session_id"]]
+    assert [int(row[0], 0) for row in padt] == [session["session_id"]]
 
 
 def test_terminate_request_of_pppd_ends_the_session_at_once(lab: Lab, tmp_path: Path) -> None:

@@ -1,17 +1,18 @@
 """``show sessions``, ``show session``, ``terminate``."""
 
 import time
-from collections.abc import Iterator
-from contextlib import suppress
+from collections.abc import Callable
 from dataclasses import asdict
 from ipaddress import IPv4Address
-from typing import Any
+from typing import Any, TypeVar
 
 from bng.box import Box
 from bng.ethernet import Mac
 from bng.mgmt.registry import Args, CommandError, command
 from bng.mgmt.select import SELECTORS, port_name, select, text, vlans_of
 from bng.session.model import Session
+
+T = TypeVar("T")
 
 
 @command("show sessions", *SELECTORS, summary="List sessions; selectors must all fit.")
@@ -53,7 +54,6 @@ def show_session(box: Box, args: Args) -> object:
         "worker": session.handle.worker,
         "index": session.index,
         "generation": session.handle.generation,
-        "pppoe_session_id": int(cold.session_id),
         "echo": {
             "interval_s": cold.echo_interval_ms / 1000,
             "failures": int(cold.echo_failures),
@@ -88,11 +88,13 @@ def terminate(box: Box, args: Args) -> object:
 def _one(box: Box, wanted: str | None) -> Session:
     if wanted is None:
         raise CommandError("show session: say which: id, user, address or MAC")
-    names = {wanted, *_values(wanted)}
+    address, mac = _read(IPv4Address, wanted), _read(Mac.parse, wanted)
     found = [
         s
         for s in box.manager.table
-        if not names.isdisjoint((s.acct_session_id, s.user_name, s.ipv4_address, s.mac))
+        if wanted in (s.acct_session_id, s.user_name)
+        or (mac is not None and s.mac == mac)
+        or (address is not None and s.ipv4_address == address)
     ]
     if not found:
         raise CommandError(f"no session {wanted!r}")
@@ -102,11 +104,12 @@ def _one(box: Box, wanted: str | None) -> Session:
     return found[0]
 
 
-def _values(text: str) -> Iterator[IPv4Address | Mac]:
+def _read(read: Callable[[str], T], text: str) -> T | None:
     """Return what *text* is beside a name: an address, perhaps."""
-    for read in (IPv4Address, Mac.parse):
-        with suppress(ValueError):
-            yield read(text)
+    try:
+        return read(text)
+    except ValueError:
+        return None
 
 
 def _row(box: Box, session: Session, now: float) -> dict[str, object]:
@@ -121,6 +124,7 @@ def _row(box: Box, session: Session, now: float) -> dict[str, object]:
         "port": port_name(box, session.line.port),
         "vlan": vlans_of(session),
         "method": session.method.name,
+        "session_id": session.method.session_id(session),
         "uptime_s": None if session.up_at is None else round(now - session.up_at),
         "in_packets": int(entry_in.packets),
         "in_bytes": int(entry_in.bytes),

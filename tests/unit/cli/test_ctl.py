@@ -25,7 +25,8 @@ def users(ctl: Ctl, *words: str) -> list[str]:
 def test_the_session_table_has_a_header_and_a_line_for_each(ctl: Ctl) -> None:
     header, first, second = ctl("show", "sessions").out.splitlines()
     assert header.split() == [
-        *("user", "state", "address", "mac", "port", "vlan", "uptime_s", "in_bytes", "out_bytes")
+        *("user", "state", "address", "mac", "port", "vlan", "session_id"),
+        *("uptime_s", "in_bytes", "out_bytes"),
     ]
     assert first.split()[:6] == [
         *("user00001", "up", "100.64.0.10", "02:b0:00:00:00:01", "acc0", "-")

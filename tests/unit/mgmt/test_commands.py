@@ -95,7 +95,7 @@ def test_show_session_finds_it_by_any_of_its_names(still: Managed, key: str) -> 
     row = still.ask("show sessions", user="user00002")["data"][0]
     data = still.ask("show session", session=row[key])["data"]
     assert (data["user"], data["vlan"], data["gateway"]) == ("user00002", "100.7", "100.64.0.1")
-    assert data["pppoe_session_id"] > 0
+    assert data["session_id"] > 0
     assert data["nat_address"].startswith("198.51.100.")
     assert data["routes"] == [f"{row['address']}/32"]
 
