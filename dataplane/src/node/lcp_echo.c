@@ -172,6 +172,14 @@ static void check_alive(struct worker *w, uint32_t session, uint16_t port_output
 	cold->echo_next_ms = w->now_ms + cold->echo_interval_ms;
 }
 
+/* Other workers' sessions are looked at too: the state is read before the owner. */
+static bool is_live_here(const struct worker *w, uint32_t session)
+{
+	const struct session_in *in = &w->t->in[session];
+	return __atomic_load_n(&in->state, __ATOMIC_ACQUIRE) == SESSION_LIVE &&
+	       __atomic_load_n(&in->owner, __ATOMIC_RELAXED) == w->id;
+}
+
 static void tick(struct worker *w)
 {
 	struct state *s = w->node_state[node_lcp_echo.id];
@@ -181,7 +189,7 @@ static void tick(struct worker *w)
 	for (; s->credit >= ROUND_MS; s->credit -= ROUND_MS) {
 		uint32_t session = s->cursor;
 		s->cursor = session + 1 < w->t->max_sessions ? session + 1 : 0;
-		if (w->t->in[session].state != SESSION_LIVE || w->t->in[session].owner != w->id)
+		if (!is_live_here(w, session))
 			continue;
 		check_idle(w, session);
 		if (w->t->cold[session].echo_on && w->t->cold[session].echo_interval_ms)
