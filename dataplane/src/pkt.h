@@ -18,10 +18,7 @@ enum {
 enum pkt_flags {
 	PKT_FROM_SESSION = 1, /* came in through a session: `session` is its source */
 	PKT_TO_SESSION = 2,   /* `session` is where it goes */
-	PKT_CONTROL = 4,      /* leaves with the port's control p-bit */
-	PKT_ICMP_MADE = 8,    /* made by us: no error is sent about it */
-	PKT_HAIRPIN = 16,
-	PKT_REASSEMBLED = 32, /* reserved for fragments */
+	PKT_ICMP_MADE = 4,    /* made by us: no error is sent about it */
 };
 
 struct pkt {
@@ -42,8 +39,7 @@ struct pkt {
 	uint8_t cause;	      /* punt cause, or ICMP type for icmp4_error (code in arg) */
 	uint8_t pool;	      /* worker the buffer belongs to */
 	uint8_t handoff_node; /* where it continues on the other worker */
-	uint8_t pbit;
-	uint8_t reserved[9];
+	uint8_t reserved[10];
 	_Alignas(64) uint8_t buf[PKT_HEADROOM + PKT_DATA_ROOM];
 };
 

@@ -47,7 +47,6 @@ static uint16_t discovery(const struct tables *t, const struct inject_record *re
 	l2_build(pkt_push(p, l2_len(p)), record->destination, port->mac, &tags,
 		ETHERTYPE_PPPOE_DISCOVERY);
 	p->tx_port = record->port;
-	p->flags |= PKT_CONTROL;
 	return EDGE_PORT_OUTPUT;
 }
 

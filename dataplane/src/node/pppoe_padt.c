@@ -50,7 +50,6 @@ static void make_padt(const struct port_shared *port, struct pkt *p)
 	p->len = PPPOE_LEN;
 	l2_build(pkt_push(p, l2_len(p)), client, port->mac, &tags, ETHERTYPE_PPPOE_DISCOVERY);
 	p->tx_port = p->rx_port;
-	p->flags |= PKT_CONTROL;
 }
 
 static uint16_t padt(struct worker *w, struct share_table *clients, struct pkt *p)

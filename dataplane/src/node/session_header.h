@@ -44,7 +44,6 @@ static inline void session_control_push(
 	if (out->header_len >= SESSION_HEADER_TWO_TAGS)
 		header[ETH_LEN + VLAN_LEN] |= priority;
 	p->tx_port = out->port;
-	p->flags |= PKT_CONTROL;
 }
 
 #endif
