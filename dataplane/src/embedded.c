@@ -29,7 +29,7 @@ struct embedded *embedded_create(int argc, char **argv)
 	}
 	for (uint32_t i = 0; i < e->dp.options.n_ports; i++)
 		if (gen_is(&e->dp.port[i]))
-			gen_keep(&e->dp.port[i]);
+			gen_keep(&e->dp.port[i], true);
 	embedded_set_time(e, UINT64_C(1000000000000));
 	e->dp.tables.arena->ready = 1;
 	return e;

@@ -196,10 +196,10 @@ uint16_t gen_transmitted(struct port *port, uint8_t *frame, uint16_t size)
 	return len;
 }
 
-void gen_keep(struct port *port)
+void gen_keep(struct port *port, bool keep)
 {
 	struct gen *g = port->state;
-	g->keep = true;
+	g->keep = keep;
 }
 
 void gen_replay(struct port *port, const uint8_t *const *frames, const uint16_t *lens, uint32_t n)

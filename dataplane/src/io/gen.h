@@ -11,8 +11,8 @@
 int gen_receive(struct port *port, const uint8_t *frame, uint16_t len);
 /* Frames waiting there. */
 uint32_t gen_pending(const struct port *port);
-/* From now on what is sent is kept, until it is taken. */
-void gen_keep(struct port *port);
+/* From now on what is sent is kept, until it is taken, or freed. */
+void gen_keep(struct port *port, bool keep);
 /* Takes the oldest frame that was sent; its length, 0: none. Longer ones are cut to size. */
 uint16_t gen_transmitted(struct port *port, uint8_t *frame, uint16_t size);
 /* Replays n frames, again and again, in the order given; they stay the caller's. */

@@ -1,9 +1,10 @@
 /*
  * TSC clocks per packet through the graph, one worker, from ethernet_input to port_output: without
  * the generator that fills the vectors and the sink that takes them. Sessions are installed by
- * commands, as bngd does; each has one UDP flow; frames of 60 bytes, in shuffled order.
+ * commands, as bngd does; each has its UDP flows; frames of 60 bytes, in shuffled order.
  *
- * Usage: bench-dataplane [--json] [--runs N] [--sessions N,N...] [--hugepages auto|on|off]
+ * Usage: bench-dataplane [--first-packet] [--json] [--runs N] [--sessions N[xFLOWS],...]
+ *        [--hugepages auto|on|off]
  */
 #include "bench.h"
 
@@ -32,7 +33,7 @@ static void push(struct bench *b, uint32_t group, const struct command *c)
 	ring_publish(ring, bytes, sizeof(*c));
 }
 
-static void install(struct bench *b, uint32_t i)
+static void install(struct bench *b, uint32_t i, uint32_t per_address)
 {
 	struct command bind = {
 		.type = CMD_SESSION_BIND,
@@ -50,7 +51,7 @@ static void install(struct bench *b, uint32_t i)
 		.session = i,
 		.generation = 1,
 		.u.up = {.ip4 = hton32(CLIENTS + i),
-			.nat_address = b->nat ? i / BLOCKS_USABLE + 1 : 0,
+			.nat_address = b->nat ? i / per_address + 1 : 0,
 			.features_in = (uint16_t)(1 << FEATURE_IN_ANTISPOOF4 |
 						  (b->nat ? 1 << FEATURE_IN_NAT44 : 0)),
 			.mtu_in = 1492,
@@ -115,8 +116,7 @@ static uint64_t turn(struct bench *b, struct pkt **pkts, uint16_t n)
 	return 0;
 }
 
-/* One pass of at least MIN_PACKETS packets; clocks in the graph per packet. */
-static double run_once(struct bench *b, uint8_t from, uint8_t to)
+double bench_run(struct bench *b, uint8_t from, uint8_t to, uint64_t least)
 {
 	struct worker *w = b->w;
 	struct port *port = &b->dp->port[from];
@@ -124,12 +124,12 @@ static double run_once(struct bench *b, uint8_t from, uint8_t to)
 	uint64_t counted = 0;
 	uint64_t packets = 0;
 	uint64_t sent = b->dp->tables.port[to].tx[0].packets;
-	uint64_t total = b->sessions * 4 > MIN_PACKETS ? b->sessions * 4 : MIN_PACKETS;
 
-	while (packets < total) {
+	while (packets < least) {
 		struct pkt *pkts[VECTOR_SIZE];
 		worker_clock(w, monotonic_ns());
-		uint16_t n = port->driver->rx(port, w, pkts, VECTOR_SIZE);
+		uint16_t n = port->driver->rx(port, w, pkts,
+			(uint16_t)(least - packets < VECTOR_SIZE ? least - packets : VECTOR_SIZE));
 		for (uint16_t i = 0; i < n; i++)
 			pkts[i]->rx_port = from;
 		uint64_t taken = turn(b, pkts, n);
@@ -145,6 +145,12 @@ static double run_once(struct bench *b, uint8_t from, uint8_t to)
 		exit(1);
 	}
 	return (double)clocks / (double)counted;
+}
+
+static double run_once(struct bench *b, uint8_t from, uint8_t to)
+{
+	uint64_t total = frames_of(b) * 4ull;
+	return bench_run(b, from, to, total > MIN_PACKETS ? total : MIN_PACKETS);
 }
 
 static void measure_nodes(
@@ -178,13 +184,12 @@ static struct result measure(struct bench *b, const char *direction, uint32_t ru
 	bool up = direction[0] == 'u';
 	uint8_t from = up ? ACC : WAN;
 	uint8_t to = up ? WAN : ACC;
-	struct result r = {.direction = direction, .nat = b->nat, .sessions = b->sessions};
+	struct result r = {.direction = direction, .nat = b->nat, .row = {b->sessions, b->flows}};
 	double clocks[MAX_RUNS];
 
-	shuffle(b);
-	gen_replay(&b->dp->port[from], b->order, b->lens, b->sessions);
-	gen_replay(&b->dp->port[to], b->order, b->lens, b->sessions); /* its sink frees */
-	run_once(b, from, to);					      /* warm */
+	shuffle(b, 0, frames_of(b));
+	gen_replay(&b->dp->port[from], b->order, b->lens, frames_of(b));
+	run_once(b, from, to); /* warm */
 	for (uint32_t i = 0; i < runs; i++)
 		clocks[i] = run_once(b, from, to);
 	summarize(clocks, runs, &r.clocks);
@@ -192,23 +197,24 @@ static struct result measure(struct bench *b, const char *direction, uint32_t ru
 	r.preempted = b->preempted;
 	b->preempted = 0;
 	gen_replay(&b->dp->port[from], NULL, NULL, 0);
-	gen_replay(&b->dp->port[to], NULL, NULL, 0);
 	return r;
 }
 
-static void bench_one(const struct settings *s, uint32_t sessions, bool nat)
+void bench_open(struct bench *b, const struct settings *s, struct row row, uint32_t blocks)
 {
-	struct bench b = {.sessions = sessions, .nat = nat};
+	uint32_t per_address = BLOCKS_USABLE / (blocks ? blocks : 1);
 	struct options *o;
 
-	b.dp = aligned_alloc(64, (sizeof(*b.dp) + 63) / 64 * 64);
-	b.frames = aligned_alloc(64, (size_t)sessions * 64);
-	b.order = calloc(sessions, sizeof(*b.order));
-	b.lens = calloc(sessions, sizeof(*b.lens));
-	assert(b.dp && b.frames && b.order && b.lens);
-	memset(b.dp, 0, sizeof(*b.dp));
-	memset(b.frames, 0, (size_t)sessions * 64);
-	o = &b.dp->options;
+	*b = (struct bench){.sessions = row.sessions, .flows = row.flows, .nat = blocks};
+	uint32_t n = frames_of(b);
+	b->dp = aligned_alloc(64, (sizeof(*b->dp) + 63) / 64 * 64);
+	b->frames = aligned_alloc(64, (size_t)n * 64);
+	b->order = calloc(n, sizeof(*b->order));
+	b->lens = calloc(n, sizeof(*b->lens));
+	assert(b->dp && b->frames && b->order && b->lens);
+	memset(b->dp, 0, sizeof(*b->dp));
+	memset(b->frames, 0, (size_t)n * 64);
+	o = &b->dp->options;
 	char name[] = "bench";
 	char access[] = "--port=name=acc0,driver=gen,role=access,mtu=1508";
 	char routed[] = "--port=name=wan0,driver=gen,role=routed";
@@ -217,34 +223,64 @@ static void bench_one(const struct settings *s, uint32_t sessions, bool nat)
 		exit(2);
 	o->hugepages = s->hugepages;
 	o->sessions = 65536;
-	for (uint32_t i = 0; nat && i * BLOCKS_USABLE < sessions; i++)
+	for (uint32_t i = 0; b->nat && i * per_address < b->sessions; i++)
 		o->nat_address[o->n_nat_addresses++] = hton32(NAT_POOL + i);
 	o->nat.n_addresses = o->n_nat_addresses;
-	if (dataplane_start(b.dp, false))
+	if (dataplane_start(b->dp, false))
 		exit(1);
-	b.w = b.dp->worker[0];
-	worker_clock(b.w, monotonic_ns());
-	for (uint32_t i = 0; i < sessions; i++)
-		install(&b, i);
-	add_neighbour(&b);
+	b->w = b->dp->worker[0];
+	worker_clock(b->w, monotonic_ns());
+	for (uint32_t i = 0; i < b->sessions; i++)
+		install(b, i, per_address);
+	add_neighbour(b);
+}
+
+void bench_close(struct bench *b)
+{
+	dataplane_stop(b->dp);
+	free(b->dp);
+	free(b->frames);
+	free(b->order);
+	free(b->lens);
+}
+
+static void bench_row(const struct settings *s, struct row row, bool nat)
+{
+	struct bench b;
+
+	bench_open(&b, s, row, nat);
 	make_upstream(&b);
 	struct result up = measure(&b, "up", s->runs);
 	print_result(s, &up, b.dp->arena.hugepages);
 	make_downstream(&b);
 	struct result down = measure(&b, "down", s->runs);
 	print_result(s, &down, b.dp->arena.hugepages);
-	dataplane_stop(b.dp);
-	free(b.dp);
-	free(b.frames);
-	free(b.order);
-	free(b.lens);
+	bench_close(&b);
+}
+
+/* "N" or "NxFLOWS", separated by commas. */
+static int parse_rows(struct settings *s, char *text)
+{
+	s->n_rows = 0;
+	for (char *item = strtok(text, ","); item && s->n_rows < MAX_ROWS;
+		item = strtok(NULL, ",")) {
+		struct row *row = &s->rows[s->n_rows++];
+		char *end;
+		row->sessions = (uint32_t)strtoul(item, &end, 10);
+		row->flows = *end == 'x' ? (uint32_t)strtoul(end + 1, &end, 10) : 1;
+		if (*end || row->sessions < 1 || row->sessions > 60000 || row->flows < 1 ||
+			row->flows > MAX_FLOWS)
+			return -1;
+	}
+	return 0;
 }
 
 static int parse(struct settings *s, int argc, char **argv)
 {
 	static const struct option options[] = {{"json", no_argument, NULL, 'j'},
 		{"runs", required_argument, NULL, 'r'}, {"sessions", required_argument, NULL, 's'},
-		{"hugepages", required_argument, NULL, 'h'}, {NULL, 0, NULL, 0}};
+		{"hugepages", required_argument, NULL, 'h'},
+		{"first-packet", no_argument, NULL, 'f'}, {NULL, 0, NULL, 0}};
 	int opt;
 
 	while ((opt = getopt_long(argc, argv, "", options, NULL)) >= 0) {
@@ -256,39 +292,42 @@ static int parse(struct settings *s, int argc, char **argv)
 			s->hugepages = !strcmp(optarg, "on")	? HUGEPAGES_ON
 				       : !strcmp(optarg, "off") ? HUGEPAGES_OFF
 								: HUGEPAGES_AUTO;
-		else if (opt == 's') {
-			s->n_sessions = 0;
-			for (char *item = strtok(optarg, ","); item && s->n_sessions < MAX_ROWS;
-				item = strtok(NULL, ","))
-				s->sessions[s->n_sessions++] = (uint32_t)strtoul(item, NULL, 10);
-		} else
+		else if (opt == 'f')
+			s->firstpacket = true;
+		else if (opt != 's' || parse_rows(s, optarg))
 			return -1;
 	}
-	for (uint32_t i = 0; i < s->n_sessions; i++)
-		if (s->sessions[i] < 1 || s->sessions[i] > 60000)
-			return -1;
 	return s->runs >= 1 && s->runs <= MAX_RUNS ? 0 : -1;
+}
+
+static void bench_rows(const struct settings *s)
+{
+	for (int nat = 1; nat >= 0; nat--)
+		for (uint32_t i = 0; i < s->n_rows; i++)
+			if (nat || s->rows[i].flows == 1) /* without NAT flows are nothing */
+				bench_row(s, s->rows[i], nat);
 }
 
 int main(int argc, char **argv)
 {
 	struct settings s = {.runs = 9,
 		.hugepages = HUGEPAGES_AUTO,
-		.n_sessions = 4,
-		.sessions = {1, 1000, 10000, 60000}};
+		.n_rows = 6,
+		.rows = {{1, 1}, {1000, 1}, {10000, 1}, {60000, 1}, {10000, 10}, {60000, 5}}};
 
 	if (parse(&s, argc, argv)) {
-		fprintf(stderr, "usage: bench-dataplane [--json] [--runs N] [--sessions N,...] "
-				"[--hugepages auto|on|off]\n");
+		fprintf(stderr, "usage: bench-dataplane [--first-packet] [--json] [--runs N]\n"
+				"       [--sessions N[xFLOWS],...] [--hugepages auto|on|off]\n");
 		return 2;
 	}
 	if (s.hugepages != HUGEPAGES_OFF)
 		reserve_hugepages();
 	print_head(&s);
 	calibrate(&s);
-	for (int nat = 1; nat >= 0; nat--)
-		for (uint32_t i = 0; i < s.n_sessions; i++)
-			bench_one(&s, s.sessions[i], nat);
+	if (s.firstpacket)
+		bench_first_packets(&s);
+	else
+		bench_rows(&s);
 	print_tail(&s);
 	return 0;
 }

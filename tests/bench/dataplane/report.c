@@ -37,10 +37,12 @@ void print_tail(const struct settings *s)
 
 static void print_json_row(const struct result *r, bool hugepages)
 {
-	printf(",\n{\"name\": \"%s\", \"nat\": %s, \"sessions\": %u, \"hugepages\": %s, "
+	printf(",\n{\"name\": \"%s\", \"nat\": %s, \"sessions\": %u, \"flows\": %u, \"hugepages\": "
+	       "%s, "
 	       "\"median\": %.1f, \"min\": %.1f, \"max\": %.1f, \"preempted\": %lu, \"nodes\": {",
-		r->direction, r->nat ? "true" : "false", r->sessions, hugepages ? "true" : "false",
-		r->clocks.median, r->clocks.min, r->clocks.max, r->preempted);
+		r->direction, r->nat ? "true" : "false", r->row.sessions, r->row.flows,
+		hugepages ? "true" : "false", r->clocks.median, r->clocks.min, r->clocks.max,
+		r->preempted);
 	for (uint32_t i = 0; i < r->n_nodes; i++)
 		printf("%s\"%s\": %.1f", i ? ", " : "", r->node[i], r->node_clocks[i]);
 	printf("}}");
@@ -53,25 +55,32 @@ void print_result(const struct settings *s, const struct result *r, bool hugepag
 		fflush(stdout);
 		return;
 	}
-	printf("%-4s %-6s %6u sessions  hugepages %-3s  median %6.1f  min %6.1f  max %6.1f\n",
-		r->direction, r->nat ? "nat" : "no nat", r->sessions, hugepages ? "on" : "off",
-		r->clocks.median, r->clocks.min, r->clocks.max);
+	printf("%-4s %-6s %6u sessions x %2u flows  hugepages %-3s  median %6.1f  min %6.1f  max "
+	       "%6.1f\n",
+		r->direction, r->nat ? "nat" : "no nat", r->row.sessions, r->row.flows,
+		hugepages ? "on" : "off", r->clocks.median, r->clocks.min, r->clocks.max);
 	for (uint32_t i = 0; i < r->n_nodes; i++)
 		printf("       %-16s %6.1f\n", r->node[i], r->node_clocks[i]);
 	fflush(stdout);
 }
 
-static void print_calibration(struct settings *s, const char *name, const struct summary *sum)
+static void print_figure(
+	struct settings *s, const char *kind, const char *name, const struct summary *sum)
 {
 	if (s->json)
-		printf("%s\n{\"name\": \"calibration\", \"what\": \"%s\", \"median\": %.1f, "
+		printf("%s\n{\"name\": \"%s\", \"what\": \"%s\", \"median\": %.1f, "
 		       "\"min\": %.1f, \"max\": %.1f}",
-			s->printed ? "," : "", name, sum->median, sum->min, sum->max);
+			s->printed ? "," : "", kind, name, sum->median, sum->min, sum->max);
 	else
-		printf("calibration %-18s  median %6.1f  min %6.1f  max %6.1f\n", name, sum->median,
+		printf("%-12s %-18s  median %6.1f  min %6.1f  max %6.1f\n", kind, name, sum->median,
 			sum->min, sum->max);
 	s->printed = true;
 	fflush(stdout);
+}
+
+void print_first_packet(struct settings *s, const char *name, const struct summary *sum)
+{
+	print_figure(s, "first-packet", name, sum);
 }
 
 /* A random cycle through all lines of an area, so that each load waits for the one before it. */
@@ -119,7 +128,7 @@ static void calibrate_loads(struct settings *s, uint32_t mib)
 	munmap(area, mapped);
 	summarize(clocks, CALIBRATION_RUNS, &sum);
 	snprintf(name, sizeof(name), "load-%u-MiB", mib);
-	print_calibration(s, name, &sum);
+	print_figure(s, "calibration", name, &sum);
 }
 
 static void calibrate_copy(struct settings *s)
@@ -138,7 +147,7 @@ static void calibrate_copy(struct settings *s)
 		clocks[run] = (double)(__rdtsc() - start) / COPIES;
 	}
 	summarize(clocks, CALIBRATION_RUNS, &sum);
-	print_calibration(s, "copy-64-bytes", &sum);
+	print_figure(s, "calibration", "copy-64-bytes", &sum);
 }
 
 void calibrate(struct settings *s)

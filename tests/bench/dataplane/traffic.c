@@ -1,4 +1,4 @@
-/* The frames of the benchmark: one UDP flow a session, in shuffled order. */
+/* The frames of the benchmark: UDP flows of each session, in shuffled order. */
 #include <assert.h>
 #include <string.h>
 
@@ -53,34 +53,38 @@ static void put_udp(
 	memcpy(at + sizeof(ip), &udp, sizeof(udp));
 }
 
-void make_upstream(struct bench *b)
+void make_upstream_frame(struct bench *b, uint32_t frame, uint32_t session, uint16_t port)
 {
-	for (uint32_t i = 0; i < b->sessions; i++) {
-		uint8_t mac[6];
-		uint8_t *at = b->frames[i];
-		struct pppoe_hdr pppoe = {.ver_type = PPPOE_VER_TYPE,
-			.session_id = hton16((uint16_t)(i + 1)),
-			.length = hton16(FRAME_LEN - ETH_LEN - PPPOE_LEN)};
-		be16 protocol = hton16(PPP_IP4);
-		mac_of(i, mac);
-		at = put_ethernet(at, b->dp->tables.port[ACC].mac, mac, ETHERTYPE_PPPOE_SESSION);
-		memcpy(at, &pppoe, sizeof(pppoe));
-		memcpy(at + sizeof(pppoe), &protocol, sizeof(protocol));
-		put_udp(at + 8, CLIENTS + i, SERVER, CLIENT_PORT, SERVER_PORT,
-			FRAME_LEN - ETH_LEN - 8);
-	}
+	uint8_t mac[6];
+	uint8_t *at = b->frames[frame];
+	struct pppoe_hdr pppoe = {.ver_type = PPPOE_VER_TYPE,
+		.session_id = hton16((uint16_t)(session + 1)),
+		.length = hton16(FRAME_LEN - ETH_LEN - PPPOE_LEN)};
+	be16 protocol = hton16(PPP_IP4);
+
+	mac_of(session, mac);
+	at = put_ethernet(at, b->dp->tables.port[ACC].mac, mac, ETHERTYPE_PPPOE_SESSION);
+	memcpy(at, &pppoe, sizeof(pppoe));
+	memcpy(at + sizeof(pppoe), &protocol, sizeof(protocol));
+	put_udp(at + 8, CLIENTS + session, SERVER, port, SERVER_PORT, FRAME_LEN - ETH_LEN - 8);
 }
 
-void shuffle(struct bench *b)
+void make_upstream(struct bench *b)
 {
-	for (uint32_t i = 0; i < b->sessions; i++) {
+	for (uint32_t i = 0; i < frames_of(b); i++)
+		make_upstream_frame(b, i, i / b->flows, (uint16_t)(CLIENT_PORT + i % b->flows));
+}
+
+void shuffle(struct bench *b, uint32_t first, uint32_t n)
+{
+	for (uint32_t i = first; i < first + n; i++) {
 		b->order[i] = b->frames[i];
 		b->lens[i] = FRAME_LEN;
 	}
-	for (uint32_t i = b->sessions; i > 1; i--) {
-		uint32_t j = random_below(i);
-		const uint8_t *swap = b->order[i - 1];
-		b->order[i - 1] = b->order[j];
+	for (uint32_t i = n; i > 1; i--) {
+		uint32_t j = first + random_below(i);
+		const uint8_t *swap = b->order[first + i - 1];
+		b->order[first + i - 1] = b->order[j];
 		b->order[j] = swap;
 	}
 }
@@ -91,11 +95,12 @@ void make_downstream(struct bench *b)
 	static const uint8_t peer[6] = {2, 9, 9, 9, 9, 9};
 	uint8_t frame[128];
 
-	for (uint32_t i = 0; i < b->sessions; i++)
+	gen_keep(&b->dp->port[WAN], true);
+	for (uint32_t i = 0; i < frames_of(b); i++)
 		gen_receive(&b->dp->port[ACC], b->frames[i], FRAME_LEN);
 	while (gen_pending(&b->dp->port[ACC]))
 		worker_turn(b->w);
-	for (uint32_t i = 0; i < b->sessions; i++) {
+	for (uint32_t i = 0; i < frames_of(b); i++) {
 		struct ip4_hdr ip;
 		struct udp_hdr udp;
 		uint16_t len = gen_transmitted(&b->dp->port[WAN], frame, sizeof(frame));
@@ -107,4 +112,5 @@ void make_downstream(struct bench *b)
 		put_udp(at, SERVER, ntoh32(ip.source), SERVER_PORT, ntoh16(udp.source),
 			FRAME_LEN - ETH_LEN);
 	}
+	gen_keep(&b->dp->port[WAN], false);
 }
