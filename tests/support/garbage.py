@@ -1,15 +1,17 @@
-"""Flood an interface with frames that nobody should send: random, cut, and mutated PPPoE.
+"""Flood an interface with frames that nobody should send: random, cut, and mutated.
 
-    python -m tests.support.garbage INTERFACE SECONDS [SEED [MAC]]
+    python -m tests.support.garbage INTERFACE SECONDS [SEED [MAC [ADDRESS...]]]
 
-Half of the frames start as something valid, so that they get past the first checks. The sources
-are random; the seed makes a run repeatable. It prints how many frames it sent.
+Most frames start as something valid, so that they get past the first checks: PPPoE, or with
+addresses IPv4 towards them, ARP and IPv6. The sources are random; the seed makes a run repeatable.
+It prints how many frames it sent.
 """
 
 import random
 import struct
 import sys
 import time
+from ipaddress import IPv4Address
 
 from tests.support.client import wire
 from tests.support.client.raw import PacketPort
@@ -19,9 +21,14 @@ _CODES = (wire.PADI, wire.PADO, wire.PADR, wire.PADS, wire.PADT, 0)
 _PROTOCOLS = (0x0021, 0x0057, 0x8021, 0x8057, 0x80FD, 0xC021, 0xC023, 0xC223, 0xC227)
 
 
-def _seed(chance: random.Random, target: bytes) -> bytes:
-    """Build a frame that is nearly right."""
-    head = target + chance.randbytes(6) + chance.choice(_TAGS)
+def _source(chance: random.Random) -> bytes:
+    first = chance.randrange(256) & 0xFE  # a group address would be the end of it
+    return bytes((first,)) + chance.randbytes(5)
+
+
+def _pppoe(chance: random.Random, target: bytes) -> bytes:
+    """Build a frame of a subscriber that is nearly right."""
+    head = target + _source(chance) + chance.choice(_TAGS)
     if chance.random() < 0.5:
         kinds = (0x0000, 0x0101, 0x0102, 0x0103, 0x0104, 0x0105, 0x0110, 0x0120)
         body = b"".join(
@@ -46,14 +53,36 @@ def _seed(chance: random.Random, target: bytes) -> bytes:
     )
 
 
-def frames(chance: random.Random, target: bytes, count: int) -> list[bytes]:
+def _routed(chance: random.Random, target: bytes, addresses: list[IPv4Address]) -> bytes:
+    """Build a frame of the network that is nearly right; IPv4 header checksums mostly are."""
+    head = target + _source(chance)
+    if chance.random() < 0.1:
+        kind = chance.choice((b"\x08\x06", b"\x86\xdd", b"\x88\xcc", b"\x81\x00"))
+        return head + kind + chance.randbytes(chance.randrange(80))
+    body = chance.randbytes(chance.randrange(64))
+    header = struct.pack(
+        "!BBHHHBBH4s4s",
+        *(0x45, 0, 20 + len(body), chance.randrange(65536)),
+        chance.choice((0, 0, 0, 0x4000, 0x2000, 0x2001, 0x0003, 0xFFFF)),
+        *(chance.randrange(256), chance.choice((1, 6, 17, 47)), 0),
+        chance.randbytes(4),
+        chance.choice(addresses).packed,
+    )
+    total = struct.pack("!H", wire.checksum(header) ^ 0xFFFF)
+    return head + b"\x08\x00" + header[:10] + total + header[12:] + body
+
+
+def frames(
+    chance: random.Random, target: bytes, count: int, addresses: list[IPv4Address] | None = None
+) -> list[bytes]:
     """Return *count* bad frames, most of them towards the Ethernet address *target*."""
     made = []
     for _ in range(count):
         if chance.random() < 0.3:
-            made.append(target + chance.randbytes(chance.randrange(8, 1494)))
+            made.append(target + _source(chance) + chance.randbytes(chance.randrange(2, 1488)))
             continue
-        frame = bytearray(_seed(chance, target))
+        nearly = _routed(chance, target, addresses) if addresses else _pppoe(chance, target)
+        frame = bytearray(nearly)
         for _ in range(chance.randrange(4)):
             frame[chance.randrange(12, len(frame))] = chance.randrange(256)
         if chance.random() < 0.3:
@@ -68,7 +97,7 @@ def main() -> None:
     chance = random.Random(int(sys.argv[3]) if len(sys.argv) > 3 else 1)
     target = bytes.fromhex(sys.argv[4].replace(":", "")) if len(sys.argv) > 4 else b"\xff" * 6
     port = PacketPort(interface, frames=64, control_only=True)
-    made = frames(chance, target, 5000)
+    made = frames(chance, target, 5000, [IPv4Address(text) for text in sys.argv[5:]])
     sent = 0
     end = time.monotonic() + seconds
     while time.monotonic() < end:
