@@ -27,6 +27,7 @@ from bng.io.natlog import NatLog
 from bng.io.punt import Dispatcher
 from bng.pool.ipv4 import Ipv4Pools
 from bng.pppoe.discovery import Discovery
+from bng.session.features import Refreshed, refresh
 from bng.session.manager import SessionManager
 from bng.session.model import Cause, Session
 from bng.session.nat import NatAddresses
@@ -36,6 +37,8 @@ from dataplane.binding import CommandType, Dataplane, access_record, route4_reco
 STOP_BATCH = 500
 """Sessions ended at a time when stopping: the dataplane sends their PADTs in between."""
 STOP_TIMEOUT_S = 10.0
+REFRESH_BATCH = 200
+"""Living sessions that a reload changes at a time: takes some 5 ms, then packets are served."""
 TERMINATE_BATCH = 200
 """Sessions closed at a time for the operator: takes some 5 ms, then packets are served."""
 
@@ -62,16 +65,18 @@ class Box:
 
     # ---- the operator ----
 
-    async def reload(self) -> list[Change]:
+    async def reload(self) -> tuple[list[Change], Refreshed]:
         """Read the files again and apply all that can change live, or nothing.
 
-        Returns every change with what it needs; those that need a restart are not applied.
-        Packets are served while a thread reads and checks; what it found is applied at once.
+        Returns every change with what it needs; those that need a restart are not applied. And what
+        it came to for living sessions. Packets are served while a thread reads and checks; what it
+        found is applied at once, to living sessions a batch at a time.
         Raises: ConfigError.
         """
         async with self.reloading:
             wanted, config, loaded = await asyncio.to_thread(_read, self.config_path, self.config)
-            return self._apply(wanted, config, loaded)
+            changes = self._apply(wanted, config, loaded)
+            return changes, await self._refresh(loaded)
 
     def _apply(self, wanted: Config, config: Config, loaded: Users) -> list[Change]:
         """Make *config* and *loaded* effective, what is live of *wanted*. Raises: ConfigError."""
@@ -101,6 +106,18 @@ class Box:
             "reloaded", changes=[str(c) for c in changes], users=len(loaded)
         )
         return changes
+
+    async def _refresh(self, loaded: Users) -> Refreshed:
+        """Have living sessions follow the user file and the settings."""
+        result = Refreshed()
+        sessions = list(self.manager.table)
+        for at in range(0, len(sessions), REFRESH_BATCH):
+            for session in sessions[at : at + REFRESH_BATCH]:
+                user = loaded.by_name.get(session.user_name or "")
+                refresh(self.manager, session, user.profile if user else None, result)
+            self.loop.settle()
+            await asyncio.sleep(0)
+        return result
 
     def drain(self, port: str | None, on: bool) -> int:
         """Take no new sessions on *port*, None for all, and end those there at a pace.

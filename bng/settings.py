@@ -52,6 +52,7 @@ def session(config: Config, ports: Mapping[str, int]) -> Settings:
         nat_inside=config.nat.inside if config.nat.pool else (),
         nat_profiles={name: p.translate for name, p in config.nat.profile.items()},
         drain_per_s=config.session.drain_per_s,
+        policer_overhead_bytes=config.session.policer_overhead_bytes,
         port_grace_s=config.session.port_grace_s,
     )
 

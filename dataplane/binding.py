@@ -46,6 +46,7 @@ COMMAND_HEAD = RECORD_HEAD.pack(COMMAND.size, 0)
 PADDING = tuple(bytes(-length & 7) for length in range(8))
 
 CMD_FLAG_QUIET = 1
+TOKENS_PER_BYTE = 1_000_000_000  # of a policer
 INJECT_DISCOVERY = 1
 INJECT_SESSION = 2
 

@@ -30,10 +30,32 @@ class FramedRoute:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RatePolicy:
-    """A single-rate policer (RFC 2697): committed rate in bit/s, burst in bytes, both 64 bits."""
+    """A colour-blind policer: RFC 2697 with one rate, RFC 2698 when there is a peak rate.
+
+    Rates are 64 bits; what bytes are counted is `bng.session.settings.Settings`'
+    *policer_overhead_bytes* beside those of the IP packet.
+    """
 
     cir_bps: int
     cbs_bytes: int
+    ebs_bytes: int = 0
+    """Excess burst (RFC 2697)."""
+    pir_bps: int | None = None
+    """Peak rate (RFC 2698)."""
+    pbs_bytes: int = 0
+
+
+DEFAULT_BURST_MS = 200
+LEAST_BURST_BYTES = 15_000
+"""Ten packets of 1500 bytes."""
+MAX_BURST_BYTES = 1 << 34
+"""What the dataplane's token buckets hold."""
+
+
+def default_burst_bytes(rate_bps: int) -> int:
+    """Return the burst for a rate that came without one: 200 ms of it, at least 10 packets."""
+    burst = rate_bps * DEFAULT_BURST_MS // 8_000
+    return min(max(burst, LEAST_BURST_BYTES), MAX_BURST_BYTES)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,14 +94,6 @@ class SubscriberProfile:
     """Port-Limit (§5.42): how many sessions this user may hold at once."""
     reply_message: str = ""
     """Reply-Message (§5.18), shown to the peer with the success."""
-
-    def unserved(self) -> list[str]:
-        """Return the attributes that are set and that this version does not enforce."""
-        return [name for name in UNSERVED if getattr(self, name) is not None]
-
-
-UNSERVED = ("rate_up", "rate_down")
-"""Fields of `SubscriberProfile` that are carried and shown, but not enforced yet."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,11 +10,18 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Self
 
-from pydantic import Field, PlainValidator, ValidationError
+from pydantic import Field, PlainValidator, ValidationError, model_validator
 
-from bng.aaa.model import NO_NAT, FramedRoute, RatePolicy, SubscriberProfile
+from bng.aaa.model import (
+    MAX_BURST_BYTES,
+    NO_NAT,
+    FramedRoute,
+    RatePolicy,
+    SubscriberProfile,
+    default_burst_bytes,
+)
 from bng.aaa.password import ClearText, StoredPassword, parse_password
 from bng.tomlfile import Key, Problem, Table, TomlFile, problems_of
 from bng.tomltypes import Address, List, Name, Prefix, reader
@@ -65,9 +72,28 @@ class Known:
     """Addresses of the box itself, which no subscriber may have."""
 
 
+LEAST_BURST_BYTES = 2_048
+"""The largest packet, with policer_overhead_bytes, fits in."""
+Rate = Annotated[int, Field(ge=1_000, le=(1 << 63) - 1)]
+Burst = Annotated[int, Field(ge=LEAST_BURST_BYTES, le=MAX_BURST_BYTES)]
+
+
 class _Rate(Table):
-    cir_bps: int = Field(ge=8_000, le=(1 << 63) - 1)
-    cbs_bytes: int = Field(ge=1_500, le=(1 << 63) - 1)
+    cir_bps: Rate
+    cbs_bytes: Burst | None = None
+    ebs_bytes: int = Field(default=0, ge=0, le=MAX_BURST_BYTES)
+    pir_bps: Rate | None = None
+    pbs_bytes: Burst | None = None
+
+    @model_validator(mode="after")
+    def _one_rfc(self) -> Self:
+        if self.pir_bps is None and self.pbs_bytes is not None:
+            raise ValueError("pbs_bytes is the burst of a pir_bps, which is missing")
+        if self.pir_bps is not None and self.ebs_bytes:
+            raise ValueError("ebs_bytes is of RFC 2697, pir_bps of RFC 2698: one of them")
+        if self.pir_bps is not None and self.pir_bps < self.cir_bps:
+            raise ValueError("pir_bps must be at least cir_bps")
+        return self
 
 
 class _Route(Table):
@@ -270,4 +296,13 @@ def _profile(name: str, entry: _User) -> SubscriberProfile:
 
 
 def _rate(rate: _Rate | None) -> RatePolicy | None:
-    return None if rate is None else RatePolicy(cir_bps=rate.cir_bps, cbs_bytes=rate.cbs_bytes)
+    if rate is None:
+        return None
+    pir_bps = rate.pir_bps
+    return RatePolicy(
+        cir_bps=rate.cir_bps,
+        cbs_bytes=rate.cbs_bytes or default_burst_bytes(rate.cir_bps),
+        ebs_bytes=rate.ebs_bytes,
+        pir_bps=pir_bps,
+        pbs_bytes=0 if pir_bps is None else rate.pbs_bytes or default_burst_bytes(pir_bps),
+    )

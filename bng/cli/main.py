@@ -259,6 +259,13 @@ def reload(context: typer.Context, json: Json = False) -> None:
             sys.stdout,
         )
     print(f"{data['users']} users")
+    if data["sessions_changed"]:
+        print(f"{data['sessions_changed']} living sessions changed")
+    if data["sessions_need_redial"]:
+        title = "sessions that have to dial again for:"
+        render.section(title, data["sessions_need_redial"], sys.stdout)
+    if data["sessions_of_unknown_users"]:
+        print(f"{data['sessions_of_unknown_users']} sessions of users that are no more: they stay")
 
 
 PortArgument = Annotated[str | None, typer.Argument(help="An access port; none: the whole box.")]

@@ -181,6 +181,7 @@ class Session(Table):
     single_session: Literal["replace", "deny", "allow"] = "replace"
     default_pool: Name | None = None
     mss_clamp: bool = True
+    policer_overhead_bytes: int = Field(default=0, ge=0, le=128)
     setup_per_s: int = Field(default=500, ge=1, le=100_000)
     drain_per_s: int = Field(default=50, ge=1, le=100_000)
     port_grace_s: int = Field(default=30, ge=0, le=86_400)

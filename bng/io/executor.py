@@ -5,6 +5,7 @@ from typing import Any
 
 import structlog
 
+from bng.aaa.model import RatePolicy
 from bng.ethernet import AccessLine, VlanTag
 from bng.io.journal import Journal
 from bng.session import actions
@@ -12,8 +13,11 @@ from bng.session.actions import CommandKind, cookie
 from dataplane.binding import (
     CommandType,
     Dataplane,
+    Direction,
+    PolicerMode,
     bind_record,
     echo_record,
+    policer_record,
     route4_record,
     session_record,
     up_record,
@@ -35,6 +39,25 @@ def tags_of(line: AccessLine) -> tuple[VlanTag, VlanTag]:
             raise ValueError(f"line {line} has more than two tags")
 
 
+def _policer(a: actions.PoliceSession, direction: Direction, rate: RatePolicy | None) -> bytes:
+    h, tag = a.handle, cookie(CommandKind.POLICE, a.handle)
+    if rate is None:
+        return policer_record(h.index, h.generation, tag, direction, PolicerMode.OFF)
+    two_rates = rate.pir_bps is not None
+    return policer_record(
+        h.index,
+        h.generation,
+        tag,
+        direction,
+        PolicerMode.TRTCM if two_rates else PolicerMode.SRTCM,
+        cir_bps=rate.cir_bps,
+        pir_bps=rate.pir_bps or 0,
+        cbs_bytes=rate.cbs_bytes,
+        ebs_bytes=rate.pbs_bytes if two_rates else rate.ebs_bytes,
+        overhead_bytes=a.overhead_bytes,
+    )
+
+
 class Executor:
     """Turns actions into commands, frames, journal entries and log lines.
 
@@ -54,6 +77,7 @@ class Executor:
             actions.SendFrame: self._send_frame,
             actions.BindSession: self._bind,
             actions.UpSession: self._up,
+            actions.PoliceSession: self._police,
             actions.EchoSession: self._echo,
             actions.PauseSession: self._pause,
             actions.CloseSession: self._close,
@@ -115,6 +139,10 @@ class Executor:
             idle_timeout_ms=a.idle_timeout_s * 1000,
         )
         self.dataplane.command(h.worker, record)
+
+    def _police(self, a: actions.PoliceSession) -> None:
+        for direction, rate in ((Direction.IN, a.up), (Direction.OUT, a.down)):
+            self.dataplane.command(a.handle.worker, _policer(a, direction, rate))
 
     def _echo(self, a: actions.EchoSession) -> None:
         h = a.handle

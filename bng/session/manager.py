@@ -12,7 +12,7 @@ from bng.aaa.model import AccessAnswer, AccessRequest, Backend, Pending
 from bng.ethernet import AccessLine, Mac
 from bng.pool.ipv4 import Ipv4Pools
 from bng.ppp.credentials import Credentials
-from bng.session import install, logs
+from bng.session import features, install, logs
 from bng.session.access import AccessMethod
 from bng.session.actions import (
     Action,
@@ -26,6 +26,7 @@ from bng.session.actions import (
     PauseSession,
     Record,
     ReleaseSession,
+    UpSession,
     read_cookie,
 )
 from bng.session.deadlines import Deadlines
@@ -140,9 +141,10 @@ class SessionManager:
             case CommandKind.UP | CommandKind.ROUTE:
                 self._installing(session, status, now)
                 self.reschedule(session)
-            case _ if status:
-                self.counters["bind_failed"] += 1
-                self.end(session, Cause.NAS_ERROR, f"bind: errno {-status}", now)
+            case _ if status:  # BIND and POLICE are answered only when they fail
+                what = CommandKind(kind).name.lower()
+                self.counters[f"{what}_failed"] += 1
+                self.end(session, Cause.NAS_ERROR, f"{what}: errno {-status}", now)
 
     def echo_lost(self, index: int, generation: int, now: float) -> None:
         """The client answers no LCP Echo-Request."""
@@ -287,14 +289,20 @@ class SessionManager:
         """Send what makes the dataplane forward for the session."""
         if session.magics is not None:  # a pause turned it off
             self.emit(EchoSession(session.handle, *session.magics))
-        self.emit(install.up(self.settings, session))
+        features.police(self, session)
+        self.tell_up(session, install.up(self.settings, session))
         session.paused = False
-        session.install_pending += 1
         if not session.routes:
             session.routes = install.routes(session)
             for prefix in session.routes:
                 self.emit(AddRoute(session.handle, prefix, answered=True))
             session.install_pending += len(session.routes)
+
+    def tell_up(self, session: Session, up: UpSession) -> None:
+        """Send *up*; whoever waits for the installation waits for its completion, too."""
+        self.emit(up)
+        session.told = up
+        session.install_pending += 1
 
     def _installing(self, session: Session, status: int, now: float) -> None:
         """One of the commands of an installation is done."""

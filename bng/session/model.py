@@ -7,7 +7,7 @@ from ipaddress import IPv4Address, IPv4Network
 from bng.aaa.model import AccessAccept, SubscriberProfile
 from bng.ethernet import AccessLine, Mac
 from bng.session.access import AccessMethod
-from bng.session.actions import Handle, PoliceSession
+from bng.session.actions import Handle, PoliceSession, UpSession
 
 
 class State(Enum):
@@ -85,7 +85,8 @@ class Session:
     nat_tried: int = 0
     install_request: int | None = None
     install_pending: int = 0  # completions to come before it is installed
-    policed: PoliceSession | None = None  # as the dataplane was told
+    told: UpSession | None = None  # what the dataplane was told last
+    policed: PoliceSession | None = None  # the same, None: not policed
     routes: tuple[IPv4Network, ...] = ()  # installed, with the first installation
     paused: bool = False  # in the dataplane
     peer_mru: int = 1500

@@ -15,6 +15,8 @@ TABLE = {
         "password": "secret",
         "routes": [{"prefix": "192.168.7.0/24"}],
         "session_timeout_s": 60,
+        "rate_up": {"cir_bps": 1_000_000},
+        "rate_down": {"cir_bps": 1_000_000, "pir_bps": 2_000_000},
     },
 }
 

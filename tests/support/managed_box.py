@@ -39,6 +39,11 @@ class Managed:
         """Write bng.toml with *tables* in place of those of the box."""
         _write(self.directory, tables)
 
+    def write_users(self, **users: Any) -> None:
+        """Write users.toml with *users* in place of, or beside, those of the box; None: without."""
+        table = {name: user for name, user in {**USERS, **users}.items() if user is not None}
+        (self.directory / "users.toml").write_text(dump({"user": table}))
+
     def ask(self, command: str, **args: Any) -> dict[str, Any]:
         """Return the answer to a command."""
         return self.answer(json.dumps({"command": command, "args": args}).encode())

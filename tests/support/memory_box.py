@@ -251,6 +251,9 @@ class MemoryBox:
             "pool_used": sum(row.used + row.held + row.sticky for row in stats),
             "nat_sessions": sum(manager.nat.sessions),
             "nat_blocks": sum(bool(dataplane.nat_block[i].session) for i in range(blocks)),
+            "policers": sum(
+                bool(dataplane.policer[i].mode) for i in range(2 * dataplane.max_sessions)
+            ),
             "control_records": sum(
                 dataplane.read_control(i) is not None for i in range(dataplane.max_sessions)
             ),

@@ -15,13 +15,16 @@ from dataplane.binding import ffi
 @command("reload", summary="Apply the configuration and the user file live, all or nothing.")
 async def reload(box: Box, args: Args) -> object:
     """Return what changed and what each change needs."""
-    changes = await box.reload()
+    changes, sessions = await box.reload()
     return {
         "applied": [c.key for c in changes if c.needs is Needs.LIVE],
         "not_applied": [
             {"key": c.key, "needs": str(c.needs)} for c in changes if c.needs is not Needs.LIVE
         ],
         "users": len(box.users),
+        "sessions_changed": sessions.changed,
+        "sessions_need_redial": dict(sessions.redial),
+        "sessions_of_unknown_users": sessions.unknown_user,
     }
 
 

@@ -11,6 +11,7 @@ from bng.ethernet import Mac
 from bng.mgmt.registry import Args, CommandError, command
 from bng.mgmt.select import SELECTORS, port_name, select, text, vlans_of
 from bng.session.model import Session
+from dataplane.binding import TOKENS_PER_BYTE, Direction, PolicerMode
 
 T = TypeVar("T")
 
@@ -61,6 +62,8 @@ def show_session(box: Box, args: Args) -> object:
             "answered": int(cold.echo_rx),
             "sent": int(cold.echo_tx),
         },
+        "policer_up": _policer(box, session, Direction.IN),
+        "policer_down": _policer(box, session, Direction.OUT),
         "in_drops": int(cold.in_drops),
         "out_drops": int(cold.out_drops),
         "nat_mappings": int(cold.nat_mappings),
@@ -69,7 +72,6 @@ def show_session(box: Box, args: Args) -> object:
         if session.timeout_at is None
         else round(session.timeout_at - now),
         "profile": None if profile is None else {k: _json(v) for k, v in asdict(profile).items()},
-        "not_enforced": [] if profile is None else profile.unserved(),
     }
 
 
@@ -130,6 +132,30 @@ def _row(box: Box, session: Session, now: float) -> dict[str, object]:
         "in_bytes": int(entry_in.bytes),
         "out_packets": int(entry_out.packets),
         "out_bytes": int(entry_out.bytes),
+    }
+
+
+def _policer(box: Box, session: Session, direction: Direction) -> object:
+    """Return what the dataplane polices, and what it counted; None when it does not."""
+    dataplane = box.dataplane
+    entry = dataplane.policer[2 * session.index + direction]
+    if entry.mode == PolicerMode.OFF:
+        return None
+    counted = dataplane.session_cold[session.index].policed[direction]
+    side = (dataplane.session_out if direction else dataplane.session_in)[session.index]
+    two_rates = entry.mode == PolicerMode.TRTCM
+    return {
+        "cir_bps": int(entry.cir_bps),
+        "cbs_bytes": int(entry.cbs) // TOKENS_PER_BYTE,
+        **({"pir_bps": int(entry.pir_bps)} if two_rates else {}),
+        ("pbs_bytes" if two_rates else "ebs_bytes"): int(entry.ebs) // TOKENS_PER_BYTE,
+        "overhead_bytes": int(entry.overhead_bytes),
+        "green_packets": int(side.packets) - int(counted.yellow_packets),
+        "green_bytes": int(side.bytes) - int(counted.yellow_bytes),
+        "yellow_packets": int(counted.yellow_packets),
+        "yellow_bytes": int(counted.yellow_bytes),
+        "red_packets": int(counted.red_packets),
+        "red_bytes": int(counted.red_bytes),
     }
 
 

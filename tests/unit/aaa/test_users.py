@@ -19,8 +19,8 @@ routes = [{ prefix = "10.1.0.0/16" }, { prefix = "10.2.0.0/16", gateway = "10.1.
 ipv4_dns = ["192.0.2.1", "192.0.2.2"]
 ipv4_nbns = ["192.0.2.3"]
 ipv6_interface_id = "0:1:2:aBcD"
-rate_up = { cir_bps = 100_000_000_000, cbs_bytes = 1500 }
-rate_down = { cir_bps = 8000, cbs_bytes = 9000 }
+rate_up = { cir_bps = 100_000_000_000, cbs_bytes = 2048, ebs_bytes = 7 }
+rate_down = { cir_bps = 1000, cbs_bytes = 9000, pir_bps = 2000, pbs_bytes = 8000 }
 mtu = 1480
 mss_clamp = false
 nat_profile = "none"
@@ -64,8 +64,8 @@ def test_every_attribute_arrives_in_the_profile(tmp_path: Path) -> None:
         ipv4_dns=(IPv4Address("192.0.2.1"), IPv4Address("192.0.2.2")),
         ipv4_nbns=(IPv4Address("192.0.2.3"),),
         ipv6_interface_id=0x0000_0001_0002_ABCD,
-        rate_up=RatePolicy(cir_bps=100_000_000_000, cbs_bytes=1500),
-        rate_down=RatePolicy(cir_bps=8000, cbs_bytes=9000),
+        rate_up=RatePolicy(cir_bps=100_000_000_000, cbs_bytes=2048, ebs_bytes=7),
+        rate_down=RatePolicy(cir_bps=1000, cbs_bytes=9000, pir_bps=2000, pbs_bytes=8000),
         mtu=1480,
         mss_clamp=False,
         nat_profile="none",
@@ -83,10 +83,33 @@ def test_the_file_can_say_every_field_of_the_model(tmp_path: Path) -> None:
         assert getattr(said, name) != getattr(nothing, name), name
 
 
-def test_attributes_that_are_not_enforced_are_named(tmp_path: Path) -> None:
-    said = profile(tmp_path, ALL_ATTRIBUTES, "alice@example.net")
-    assert said.unserved() == ["rate_up", "rate_down"]
-    assert profile(tmp_path, '[user.a]\npassword = "x"\nmtu = 1400').unserved() == []
+@pytest.mark.parametrize(
+    ("rate_bps", "burst_bytes"),
+    [
+        (1_000, 15_000),
+        (600_000, 15_000),
+        (600_041, 15_001),
+        (1_000_000_000, 25_000_000),
+        (400_000_000_000, 10_000_000_000),
+        ((1 << 63) - 1, 1 << 34),
+    ],
+)
+def test_a_rate_without_a_burst_gets_200_ms_of_it_or_ten_packets(
+    tmp_path: Path, rate_bps: int, burst_bytes: int
+) -> None:
+    found = profile(
+        tmp_path,
+        f"""
+        [user.a]
+        password = "x"
+        rate_up = {{ cir_bps = {rate_bps} }}
+        rate_down = {{ cir_bps = 1000, pir_bps = {rate_bps} }}
+        """,
+    )
+    assert found.rate_up == RatePolicy(cir_bps=rate_bps, cbs_bytes=burst_bytes)
+    assert found.rate_down == RatePolicy(
+        cir_bps=1000, cbs_bytes=15_000, pir_bps=rate_bps, pbs_bytes=burst_bytes
+    )
 
 
 def test_a_user_who_says_nothing_leaves_all_to_the_configuration(tmp_path: Path) -> None:
@@ -176,12 +199,24 @@ USER = '[user.a]\npassword = "x"\n'
         ),
         (USER + "rate_up = 5", "3: user.a.rate_up: must be a table"),
         (
-            USER + "rate_up = { cir_bps = 7999, cbs_bytes = 1500 }",
-            "3: user.a.rate_up.cir_bps: must be at least 8000, not 7999",
+            USER + "rate_up = { cir_bps = 999, cbs_bytes = 9000 }",
+            "3: user.a.rate_up.cir_bps: must be at least 1000, not 999",
         ),
         (
-            USER + "[user.a.rate_down]\ncir_bps = 8000",
-            "3: user.a.rate_down.cbs_bytes: missing key",
+            USER + "[user.a.rate_down]\ncir_bps = 8000\ncbs_bytes = 2047",
+            "5: user.a.rate_down.cbs_bytes: must be at least 2048, not 2047",
+        ),
+        (
+            USER + "rate_up = { cir_bps = 8000, pir_bps = 7999 }",
+            "3: user.a.rate_up: pir_bps must be at least cir_bps",
+        ),
+        (
+            USER + "rate_up = { cir_bps = 8000, pbs_bytes = 9000 }",
+            "3: user.a.rate_up: pbs_bytes is the burst of a pir_bps, which is missing",
+        ),
+        (
+            USER + "rate_up = { cir_bps = 8000, pir_bps = 9000, ebs_bytes = 9000 }",
+            "3: user.a.rate_up: ebs_bytes is of RFC 2697, pir_bps of RFC 2698: one of them",
         ),
         (
             USER + "simultaneous_use = 0",

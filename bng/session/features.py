@@ -1,0 +1,80 @@
+"""Features of living sessions: told to the dataplane when they differ from what it was told last.
+
+A profile may change while its user is connected: a reloaded user file now, CoA (RFC 5176) later.
+What is `LIVE` is applied at once; what is in `REDIAL` holds from the next session on.
+"""
+
+from collections import Counter
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from bng.aaa.model import SubscriberProfile
+from bng.session import install
+from bng.session.model import Session, State
+
+if TYPE_CHECKING:
+    from bng.session.manager import SessionManager
+
+LIVE = ("rate_up", "rate_down", "mss_clamp", "idle_timeout_s")
+"""Fields of a profile that a living session takes over."""
+REDIAL = (
+    "ipv4_address",
+    "ipv4_pool",
+    "routes",
+    "ipv4_dns",
+    "ipv4_nbns",
+    "ipv6_interface_id",
+    "mtu",
+    "nat_profile",
+    "session_timeout_s",
+)
+"""Fields that were negotiated with the client, or on which its state in the dataplane hangs."""
+
+
+@dataclass(slots=True)
+class Refreshed:
+    """What a change of profiles or settings came to, in numbers of sessions."""
+
+    changed: int = 0
+    redial: Counter[str] = field(default_factory=Counter)
+    """By field: sessions that get the new value when they dial again."""
+    unknown_user: int = 0
+    """Sessions whose user there is no more: they stay until they end."""
+
+
+def police(manager: "SessionManager", session: Session) -> bool:
+    """Tell the dataplane the session's rates, unless it keeps to them already."""
+    wanted = install.police(manager.settings, session)
+    none = wanted.up is None and wanted.down is None
+    if wanted == session.policed or (none and session.policed is None):
+        return False
+    session.policed = None if none else wanted
+    manager.emit(wanted)
+    return True
+
+
+def refresh(
+    manager: "SessionManager",
+    session: Session,
+    profile: SubscriberProfile | None,
+    result: Refreshed,
+) -> None:
+    """Apply *profile*, that of the session's user now, and the settings; count it in *result*."""
+    if session.state is State.ENDING or session.profile is None:
+        return
+    if profile is None:
+        result.unknown_user += 1
+    elif profile != session.profile:
+        result.redial.update(
+            name for name in REDIAL if getattr(session.profile, name) != getattr(profile, name)
+        )
+        live = {name: getattr(profile, name) for name in LIVE}
+        session.profile = replace(session.profile, **live)
+    if session.told is None or session.paused:  # the installation to come tells it all
+        return
+    changed = police(manager, session)
+    up = install.up(manager.settings, session)
+    if up != session.told:
+        manager.tell_up(session, up)
+        changed = True
+    result.changed += changed
