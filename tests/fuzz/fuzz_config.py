@@ -8,7 +8,7 @@ import re
 from pathlib import Path
 
 from bng.aaa import users
-from bng.aaa.password import MAX_SCRYPT_LN, Scrypt, parse_password
+from bng.aaa.password import MAX_SCRYPT_LN, Pbkdf2, SaltedDigest, Scrypt, parse_password
 from bng.config import dataplane_args, diff, parse
 from bng.errors import ConfigError
 from bng.tomlfile import Key, TomlFile, locate
@@ -74,3 +74,7 @@ def check_password(text: str) -> None:
         return
     if isinstance(stored, Scrypt):
         assert stored.ln <= MAX_SCRYPT_LN
+    else:
+        stored.matches(b"x")
+    if isinstance(stored, Scrypt | Pbkdf2 | SaltedDigest):
+        assert parse_password(str(stored)) == stored

@@ -1,10 +1,12 @@
 """Fuzz discovery: a script of frames, with good cookies where the input asks for them.
 
 Input: records of one control byte and a length-prefixed payload. The control byte picks the
-client, the destination, whether a PADR gets the cookie of the last PADO, and how far time moves.
+client, the destination, whether a PADR gets the cookie of the last PADO, and how far time moves; of
+an empty record what operator or session manager do.
 """
 
 import contextlib
+from dataclasses import replace
 
 from bng.errors import MalformedPacket
 from bng.ethernet import MAC_BROADCAST, AccessLine, Mac, VlanTag
@@ -12,10 +14,12 @@ from bng.pppoe.actions import CloseSession, OpenSession, SendDiscovery
 from bng.pppoe.config import DiscoveryConfig
 from bng.pppoe.discovery import Discovery
 from bng.pppoe.packet import Code, TagType, build, parse, parse_line_info, split_tags, tag
+from bng.wire import u16, u32
 
 CONFIG = DiscoveryConfig(
     ac_name=b"bng1", service_names=(b"gold",), max_payload=1500, max_half_open=8, id_rest_s=1.0
 )
+SLOW = replace(CONFIG, pado_delay_s=1.0, service_names=(), accept_any_service=True)
 LINES = (AccessLine(0), AccessLine(0, (VlanTag(0x88A8, 100), VlanTag(0x8100, 7))))
 MACS = (Mac.parse("02:00:5e:00:00:01"), Mac.parse("02:00:5e:00:00:02"))
 AC = Mac.parse("02:00:5e:00:00:ff")
@@ -28,6 +32,7 @@ class Script:
         self.core = Discovery({0: CONFIG}, bytes, 0.0)
         self.now = 0.0
         self.cookie = b""
+        self.refuses = False
 
     def frame(self, control: int, payload: bytes) -> None:
         """Deliver one frame."""
@@ -40,8 +45,39 @@ class Script:
             self.act(action)
         assert sum(self.core.counters.values()) > before
         if control & 16:
-            self.now += control >> 5
-            self.core.tick(self.now)
+            self.pass_time(control >> 5)
+
+    def pass_time(self, seconds: float) -> None:
+        """Move time on."""
+        self.now += seconds
+        for action in self.core.tick(self.now):
+            self.act(action)
+        deadline = self.core.next_deadline()
+        assert deadline is None or deadline > self.now
+
+    def manage(self, choice: int) -> None:
+        """Do what an operator does, or a session manager of its own accord."""
+        line, mac, on = LINES[choice & 1], MACS[choice >> 1 & 1], bool(choice & 32)
+        match choice >> 2 & 7:
+            case 0:
+                self.core.drain(None, on)
+            case 1:
+                self.core.drain(0, on)
+            case 2:
+                self.core.penalize(line, mac, self.now)
+                assert self.core.holdoffs(self.now)
+            case 3:
+                self.core.forgive(line, mac)
+            case 4:
+                self.core.clear_holdoff(line if on else None, mac if on else None)
+            case 5:
+                self.core.reconfigure({0: SLOW if on else CONFIG})
+            case 6:
+                self.refuses = on
+            case _:
+                with contextlib.suppress(ValueError):
+                    self.core.adopt(line, mac, choice)
+        self.pass_time(choice >> 6)
 
     def act(self, action: SendDiscovery | OpenSession | CloseSession) -> None:
         """Do what a session manager does, at once."""
@@ -53,7 +89,11 @@ class Script:
                         self.cookie = value
             case OpenSession(line=line, session_id=session_id):
                 assert 1 <= session_id <= 0xFFFE
-                for answer in self.core.accepted(line, session_id, self.now):
+                if self.refuses:
+                    answers = self.core.refuse(line, session_id, self.now, "no")
+                else:
+                    answers = self.core.accepted(line, session_id, self.now)
+                for answer in answers:
                     self.act(answer)
                 if not session_id & 1:
                     self.core.opened(line, session_id)
@@ -65,8 +105,14 @@ def test_one_input(data: bytes) -> None:
     """Run one input."""
     with contextlib.suppress(MalformedPacket):
         parse_line_info(data)
+    for read in (u16, u32):
+        with contextlib.suppress(MalformedPacket):
+            read(data, len(data) // 2)
     script = Script()
     while len(data) >= 2:
         control, length = data[0], data[1]
-        script.frame(control, data[2 : 2 + length])
+        if length:
+            script.frame(control, data[2 : 2 + length])
+        else:
+            script.manage(control)
         data = data[2 + length :]

@@ -35,7 +35,7 @@ enum {
 /* A step of an input starts with two bytes: these flags, of which the first that is set counts, and
  * a length. */
 enum { STEP_TIME = 0x8000, STEP_REPEAT = 0x2000, STEP_MEND = 0x4000, STEP_LEN = 0x1fff };
-enum { MOST_REPEATS = 256 };
+enum { MOST_REPEATS = 128 }; /* in one input */
 
 struct bed {
 	struct embedded *embedded;
@@ -104,6 +104,21 @@ static inline void bed_up(uint32_t worker, uint32_t session, be32 address, uint3
 	bed_push(worker, RING_COMMAND, &c, sizeof(c));
 }
 
+/* Both ways; the committed burst takes one large frame or a few small ones. */
+static inline void bed_policers(uint32_t worker, uint32_t session, enum policer_mode mode)
+{
+	struct command c = {.type = CMD_SESSION_POLICER, .session = session, .generation = 1};
+	c.u.policer = (struct session_policer){
+		.cir_bps = 100000000,
+		.pir_bps = mode == POLICER_TRTCM ? 200000000 : 0,
+		.cbs_bytes = 2000,
+		.ebs_bytes = 4000,
+		.mode = (uint8_t)mode,
+	};
+	for (c.arg = DIRECTION_IN; c.arg <= DIRECTION_OUT; c.arg++)
+		bed_push(worker, RING_COMMAND, &c, sizeof(c));
+}
+
 static inline void bed_sessions(void)
 {
 	bed_session(0, NAT_SESSION, 0, 0);
@@ -115,6 +130,8 @@ static inline void bed_sessions(void)
 	bed_up(0, PUBLIC_SESSION, hton32(0xc6330002), 0);
 	bed_up(0, PAUSED_SESSION, hton32(0xc6340003), 0);
 	bed_up(1, OTHER_SESSION, hton32(0x64410001), 2);
+	bed_policers(0, PUBLIC_SESSION, POLICER_SRTCM);
+	bed_policers(1, OTHER_SESSION, POLICER_TRTCM);
 	const struct command pause = {
 		.type = CMD_SESSION_PAUSE, .session = PAUSED_SESSION, .generation = 1};
 	bed_push(0, RING_COMMAND, &pause, sizeof(pause));
@@ -313,17 +330,12 @@ static inline void bed_mend(uint8_t *bytes, size_t len)
 		bed_mend_ip4(bytes + at, len - at);
 }
 
-static inline void bed_repeat(uint32_t port, const struct embedded_frame *frame, uint32_t times)
-{
-	for (uint32_t i = 0; i < times && i < MOST_REPEATS; i++)
-		embedded_receive(bed.embedded, port, frame, 1);
-}
-
 /* The input is steps: a frame of that length, mended or not; the frame before once more, that many
  * times; or that many milliseconds. */
 static inline void bed_receive(uint32_t port, const uint8_t *data, size_t size)
 {
 	static struct embedded_frame frame;
+	uint32_t repeats = 0;
 	frame.len = 0;
 	while (size > 2) {
 		uint32_t word = (uint32_t)(data[0] << 8 | data[1]);
@@ -335,7 +347,8 @@ static inline void bed_receive(uint32_t port, const uint8_t *data, size_t size)
 			continue;
 		}
 		if (word & STEP_REPEAT) {
-			bed_repeat(port, &frame, (uint32_t)len);
+			for (; len && repeats < MOST_REPEATS; len--, repeats++)
+				embedded_receive(bed.embedded, port, &frame, 1);
 			continue;
 		}
 		if (len > size)
