@@ -234,7 +234,7 @@ async def start(config_path: Path, config: Config, on_lost: Callable[[], None]) 
     ppp = config.ppp
     executor = Executor(dataplane, journal, ppp.lcp_echo_interval_s, ppp.lcp_echo_failures)
     if ended := await end_leftovers(dataplane, executor):
-        log.warning("leftover-sessions-ended", count=ended)
+        log.warning("leftover-sessions-ended", count=len(ended))
     routes = [(route.prefix, route.via) for route in config.route]
     await asyncio.to_thread(kernel.set_up_taps, settings.taps(config), routes)
     fresh, stale = dataplane.discard_stale_punts(time.monotonic_ns())
@@ -294,17 +294,17 @@ async def start(config_path: Path, config: Config, on_lost: Callable[[], None]) 
         started_at=now,
         draining=set(),
     )
-    _forget_lost(box, log)
+    _forget_lost(box, ended, log)
     box._tell_gateways(settings.gateways(config), set())
     box._tell_access_rules()
     loop.start(fresh)
     return box
 
 
-def _forget_lost(box: Box, log: structlog.stdlib.BoundLogger) -> None:
-    """Say which sessions of the journal died with the machine or the dataplane."""
-    lost = box.journal.read()
-    for acct_session_id in lost:
+def _forget_lost(box: Box, ended: list[str], log: structlog.stdlib.BoundLogger) -> None:
+    """Say how many of the journal's sessions died with machine or dataplane, and clear it."""
+    recorded = box.journal.read()
+    for acct_session_id in recorded:
         box.journal.delete(acct_session_id)
-    if lost:
+    if lost := recorded.keys() - set(ended):
         log.warning("journal-sessions-lost", count=len(lost))

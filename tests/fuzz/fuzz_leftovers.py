@@ -43,7 +43,7 @@ class Bed:
         """End what is left; the dataplane runs meanwhile."""
         turns = asyncio.create_task(self.turn())
         try:
-            return await end_leftovers(self.attached, self.executor)
+            return len(await end_leftovers(self.attached, self.executor))
         finally:
             turns.cancel()
 
