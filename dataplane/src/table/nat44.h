@@ -15,6 +15,8 @@
  * address that session_in holds, and enters it in session_in.nat_block. Returns block index + 1, or
  * 0: none free, no room in the log, or not an address of this worker. */
 uint32_t nat44_session_up(struct worker *w, uint32_t session, uint32_t address);
+/* Index + 1 of the address that the session's blocks are on, 0: it has none. */
+uint32_t nat44_session_address(const struct tables *t, uint32_t session);
 /* Gives all blocks back, mappings gone; session_in.nat_block is 0 then. */
 void nat44_session_down(struct worker *w, uint32_t session);
 /* Expires mappings and gives empty blocks back, each block once a minute; bounded work, called

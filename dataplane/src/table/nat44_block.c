@@ -109,6 +109,12 @@ uint32_t nat44_session_up(struct worker *w, uint32_t session, uint32_t address)
 	return nat44_block_take(w, session, address) == NAT44_GRANTED ? in->nat_block : 0;
 }
 
+uint32_t nat44_session_address(const struct tables *t, uint32_t session)
+{
+	uint32_t block = t->in[session].nat_block;
+	return block ? nat44_block_address(t, block - 1) + 1 : 0;
+}
+
 void nat44_session_down(struct worker *w, uint32_t session)
 {
 	const struct tables *t = w->t;

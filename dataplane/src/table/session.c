@@ -186,8 +186,8 @@ static int set_addresses(struct worker *w, uint32_t session, const struct sessio
 {
 	struct session_in *in = &w->t->in[session];
 	be32 old = in->ip4;
-	if (in->nat_block) {
-		uint32_t held = (in->nat_block - 1) / w->t->nat->blocks_per_address + 1;
+	uint32_t held = nat44_session_address(w->t, session);
+	if (held) {
 		if (held == up->nat_address && old == up->ip4)
 			return 0;
 		if (up->nat_address && up->nat_address != held &&
