@@ -291,8 +291,8 @@ struct session_cold {
 	uint16_t session_id; /* PPPoE */
 	uint8_t mac[6];
 	uint8_t port;
-	uint8_t control_pbit;
-	uint16_t domain_slot; /* session_id % DOMAIN_PAGE_IDS */
+	uint8_t echo_on; /* CMD_SESSION_ECHO was given: Echo stays in C while LIVE */
+	uint8_t reserved0[2];
 	uint32_t domain_page; /* page that holds our id */
 	uint64_t bound_wall_ns;
 	uint64_t echo_rx;  /* Echo-Requests answered */
@@ -303,10 +303,8 @@ struct session_cold {
 	uint64_t nat_refused;
 	uint32_t nat_scanned_s[4]; /* by plane: when full blocks were last searched for room */
 	uint64_t packets_seen;	   /* session_in.packets when last_data_ms was set */
-	uint8_t echo_on;	   /* CMD_SESSION_ECHO was given: Echo stays in C while LIVE */
-	uint8_t reserved0[7];
 	struct policer_counters policed[2]; /* by enum direction */
-	uint64_t reserved[6];
+	uint64_t reserved[7];
 };
 
 /*
@@ -350,10 +348,10 @@ enum adjacency_kind {
 struct adjacency {
 	uint8_t kind; /* enum adjacency_kind */
 	uint8_t port;
-	uint8_t rewrite_len; /* 14: routed ports are untagged */
-	uint8_t flags;
+	uint8_t flags; /* the control thread's */
+	uint8_t reserved0;
 	uint16_t mtu;
-	uint16_t reserved0;
+	uint16_t reserved1;
 	uint32_t index; /* NAT address, ... */
 	be32 address;	/* neighbour's or our own */
 	uint8_t rewrite[22];
@@ -399,7 +397,7 @@ struct nat_block {
 	uint32_t next; /* next block of this subscriber, or free one, + 1, 0: last */
 	uint16_t live[NAT_PLANES];
 	uint16_t overflow[NAT_PLANES]; /* live mappings in the later blocks of this subscriber */
-	uint32_t allocated_s;
+	uint32_t reserved;
 	be32 inner; /* the subscriber's address */
 };
 

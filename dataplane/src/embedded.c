@@ -63,7 +63,6 @@ static struct pkt *frame_in(struct worker *w, const struct embedded_frame *f)
 	p->len = f->len;
 	pkt_fence_end(p);
 	pkt_pull(p, f->skip);
-	p->l3 = (uint16_t)(PKT_HEADROOM + f->l3);
 	p->session = f->session;
 	if (f->session < w->t->max_sessions)
 		p->generation = w->t->in[f->session].generation;
@@ -87,7 +86,6 @@ static void frame_out(const struct pkt *p, struct embedded_frame *f)
 	uint16_t start = p->data < PKT_HEADROOM ? p->data : PKT_HEADROOM;
 
 	f->skip = (uint16_t)(p->data - start);
-	f->l3 = p->l3 > start ? (uint16_t)(p->l3 - start) : 0;
 	f->len = (uint16_t)(f->skip + p->len);
 	if (f->len > sizeof(f->bytes))
 		f->len = sizeof(f->bytes);
@@ -140,7 +138,7 @@ int embedded_run_node(struct embedded *e, uint32_t worker, const char *name,
 	struct worker *w = e->dp.worker[worker];
 	for (uint32_t i = 0; i < n; i++) {
 		const struct embedded_frame *f = &frames[i];
-		bool bad = f->len > sizeof(f->bytes) || f->skip > f->len || f->l3 > f->len;
+		bool bad = f->len > sizeof(f->bytes) || f->skip > f->len;
 		pkts[i] = bad ? NULL : frame_in(w, f);
 		if (pkts[i])
 			continue;

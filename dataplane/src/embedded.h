@@ -18,7 +18,6 @@ struct embedded_frame {
 	uint32_t session; /* 0xffffffff: none */
 	uint32_t leaf;
 	uint32_t arg;
-	uint16_t l3;   /* bytes from the start of the frame to the IP header */
 	uint16_t skip; /* bytes from the start of the frame to the current header */
 	uint16_t arc;
 	uint16_t outer_vid, inner_vid, outer_tpid, inner_tpid;

@@ -75,15 +75,13 @@ static int install_nat_pool(struct mirror *m)
 	return 0;
 }
 
-struct mirror *mirror_create(
-	const struct tables *t, struct port *ports, uint32_t n_ports, bool with_kernel)
+struct mirror *mirror_create(const struct tables *t, bool with_kernel)
 {
-	(void)ports;
 	struct mirror *m = calloc(1, sizeof(*m));
 	if (!m)
 		return NULL;
 	m->t = t;
-	m->n_ports = n_ports;
+	m->n_ports = t->n_ports;
 	m->with_kernel = with_kernel;
 	m->fib = fib4_create(t->fib4_root, t->fib4_page, t->arena->max_fib4_pages);
 	m->adjacencies = adjacency_create(t->adjacency, t->arena->max_adjacencies);

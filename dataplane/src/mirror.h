@@ -18,8 +18,7 @@ struct mirror;
 
 /* Dumps the kernel's state, installs the NAT pool addresses of t. NULL with a line on stderr. With
  * no netlink (embedded mode: with_kernel false) only commands feed the FIB. */
-struct mirror *mirror_create(
-	const struct tables *t, struct port *ports, uint32_t n_ports, bool with_kernel);
+struct mirror *mirror_create(const struct tables *t, bool with_kernel);
 void mirror_destroy(struct mirror *m);
 int mirror_fd(const struct mirror *m); /* readable: call mirror_receive; -1 without kernel */
 void mirror_receive(struct mirror *m);

@@ -29,7 +29,6 @@ struct pkt {
 	uint32_t arg;			 /* between two neighbouring nodes only */
 	uint16_t data;			 /* offset of the current header in buf */
 	uint16_t len;			 /* bytes from there */
-	uint16_t l3;			 /* offset of the IP header in buf */
 	uint16_t arc;			 /* features still to visit, a bitmap */
 	uint16_t outer_vid, inner_vid;	 /* as received */
 	uint16_t outer_tpid, inner_tpid; /* 0: no tag */
@@ -39,7 +38,7 @@ struct pkt {
 	uint8_t cause;	      /* punt cause, or ICMP type for icmp4_error (code in arg) */
 	uint8_t pool;	      /* worker the buffer belongs to */
 	uint8_t handoff_node; /* where it continues on the other worker */
-	uint8_t reserved[10];
+	uint8_t reserved[12];
 	_Alignas(64) uint8_t buf[PKT_HEADROOM + PKT_DATA_ROOM];
 };
 

@@ -159,7 +159,7 @@ static int start(struct dataplane *dp)
 	if (error)
 		return error;
 	nat44_init(t, dp->options.nat_address, dp->options.n_nat_addresses, dp->n_workers);
-	dp->mirror = mirror_create(t, dp->port, dp->options.n_ports, dp->threads);
+	dp->mirror = mirror_create(t, dp->threads);
 	return dp->mirror ? 0 : failed("mirror", "netlink", -EIO);
 }
 

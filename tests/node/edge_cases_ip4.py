@@ -156,7 +156,7 @@ def _to_kernel(dp: Dataplane) -> None:
     lab.furnish(dp)
     frame = lab.routed_frame(lab.ping(lab.SERVER, lab.WAN_IP))
     leaf = lab.leaf_of(dp, "10.1")
-    dp.node("ip4_local", [Frame(data=frame, skip=14, l3=14, leaf=leaf, rx_port=WAN)])
+    dp.node("ip4_local", [Frame(data=frame, skip=14, leaf=leaf, rx_port=WAN)])
 
 
 PING = lab.ping(lab.CLIENT_IP, lab.GATEWAY)

@@ -40,7 +40,6 @@ class Frame:
 
     data: bytes
     skip: int = 0
-    l3: int = 0
     session: int = NO_SESSION
     leaf: int = 0
     arg: int = 0
@@ -65,7 +64,7 @@ def _fill(slot: Any, frame: Frame) -> None:
         raise ValueError(f"{len(frame.data)} bytes in a frame of at most {FRAME_ROOM}")
     slot.len = len(frame.data)
     ffi.memmove(slot.bytes, frame.data, len(frame.data))
-    for name in ("skip", "l3", "session", "leaf", "arg", "arc", "rx_port", "tx_port", "flags"):
+    for name in ("skip", "session", "leaf", "arg", "arc", "rx_port", "tx_port", "flags"):
         setattr(slot, name, getattr(frame, name))
     slot.cause = frame.cause
     slot.outer_tpid, slot.outer_vid = frame.outer
@@ -76,7 +75,6 @@ def _frame(slot: Any) -> Frame:
     return Frame(
         data=bytes(ffi.buffer(slot.bytes, slot.len)),
         skip=slot.skip,
-        l3=slot.l3,
         session=slot.session,
         leaf=slot.leaf,
         arg=slot.arg,

@@ -82,7 +82,6 @@ def furnish(dp: Dataplane, **options: Any) -> int:
         entry = adjacency(dp, prefix)
         entry.kind = getattr(lib, kind)
         entry.port = WAN
-        entry.rewrite_len = 14
         entry.mtu = 1500
         ffi.memmove(entry.rewrite, NEIGHBOUR + WAN_MAC + b"\x08\x00", 14)
     dp.port(ACC).ip4 = int.from_bytes(IPv4Address(GATEWAY).packed, "little")

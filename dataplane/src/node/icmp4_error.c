@@ -106,7 +106,6 @@ static void make_error(struct worker *w, struct pkt *p, be32 from, be32 to)
 		.sequence = hton16((uint16_t)(p->arg >> 8)),
 	};
 	icmp->checksum = checksum(icmp, (size_t)(p->len - IP4_LEN));
-	p->l3 = p->data;
 	p->session = NO_SESSION;
 	p->flags = PKT_ICMP_MADE;
 }

@@ -67,8 +67,8 @@ static inline enum ip4_fault ip4_address_fault(const struct ip4_hdr *ip)
 	return first >= 224 && first < 240 ? IP4_DESTINATION_MULTICAST : IP4_DESTINATION_MARTIAN;
 }
 
-/* Checks the IPv4 packet at the current header, sets l3 and trims what follows the total length:
- * Ethernet pads short frames. */
+/* Checks the IPv4 packet at the current header and trims what follows the total length: Ethernet
+ * pads short frames. */
 static inline enum ip4_fault ip4_validate(struct pkt *p)
 {
 	const struct ip4_hdr *ip = pkt_header(p, IP4_LEN);
@@ -84,7 +84,6 @@ static inline enum ip4_fault ip4_validate(struct pkt *p)
 	if (unlikely(ip4_is_special(ip->source) || ip4_is_special(ip->destination)))
 		return ip4_address_fault(ip);
 	p->len = total;
-	p->l3 = p->data;
 	return IP4_FINE;
 }
 

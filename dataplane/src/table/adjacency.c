@@ -151,7 +151,6 @@ void adjacency_resolve(
 	memcpy(adj->rewrite + 8, source + 2, 4);
 	be16 type = hton16(ETHERTYPE_IP4);
 	memcpy(adj->rewrite + 12, &type, sizeof(type));
-	adj->rewrite_len = ETH_LEN;
 	publish(adj, ADJ_NEIGHBOUR);
 }
 

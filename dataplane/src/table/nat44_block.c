@@ -53,7 +53,6 @@ enum nat44_refusal nat44_block_take(struct worker *w, uint32_t session, uint32_t
 	t->nat_block[index] = (struct nat_block){
 		.session = session + 1,
 		.generation = in->generation,
-		.allocated_s = w->now_s,
 		.inner = in->ip4,
 	};
 	if (!log_block(w, NAT_LOG_BLOCK_ALLOCATED, index)) {

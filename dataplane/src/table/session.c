@@ -123,8 +123,6 @@ static void fill_cold(struct worker *w, const struct command *c)
 		.inner_vid = b->inner_vid,
 		.session_id = b->session_id,
 		.port = b->port,
-		.control_pbit = w->t->port[b->port].control_pbit,
-		.domain_slot = b->session_id % DOMAIN_PAGE_IDS,
 		.domain_page = b->domain_page,
 		.bound_wall_ns = (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec,
 	};

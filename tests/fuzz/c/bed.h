@@ -157,7 +157,6 @@ static inline void bed_routes(void)
 		adjacency[first + i] = (struct adjacency){
 			.kind = kinds[i],
 			.port = WAN0,
-			.rewrite_len = ETH_LEN,
 			.mtu = 1000,
 			.rewrite = {2, 0, 0, 0, 1, 1, 2, 0, 0x5e, 0, 0, WAN0, 8, 0},
 		};

@@ -26,7 +26,8 @@ static struct tables tables = {.arena = &arena,
 	.port = ports,
 	.fib4_root = root,
 	.fib4_page = pages,
-	.adjacency = adjacencies};
+	.adjacency = adjacencies,
+	.n_ports = 2};
 
 /* The first bytes are a struct nlmsghdr whose type is folded into what the mirror handles. */
 static size_t message(struct mirror *m, const uint8_t *data, size_t size)
@@ -49,7 +50,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static struct mirror *m;
 	if (!m)
-		m = mirror_create(&tables, NULL, 2, false);
+		m = mirror_create(&tables, false);
 	m->usable[0] = true;
 	while (size >= sizeof(struct nlmsghdr)) {
 		size_t used = message(m, data, size);

@@ -174,7 +174,7 @@ static void run_packet(uint8_t control, const uint8_t *data, uint16_t len, uint8
 	bool inbound = control & STEP_IN;
 	f.session = inbound ? NO_SESSION : 0;
 	f.leaf = pool_leaf;
-	f.skip = f.l3 = 0;
+	f.skip = 0;
 	f.arc = 1 << FEATURE_IN_NAT44;
 	f.flags = 0;
 	f.len = len;

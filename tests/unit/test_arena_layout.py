@@ -1,0 +1,33 @@
+"""The layout hash sees every field that two processes must agree on."""
+
+import re
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2] / "dataplane"
+OUTSIDE = {"attach_hello"}  # carries the hash
+
+
+def structs() -> dict[str, set[str]]:
+    """Return the fields of every struct of dataplane.h, reserved ones left out."""
+    text = (ROOT / "include" / "dataplane.h").read_text()
+    shared = text.split("/* cdef begin */")[1].split("/* cdef end */")[0]
+    shared = re.sub(r"/\*.*?\*/", "", shared, flags=re.DOTALL)
+    found = {}
+    for name, body in re.findall(r"^struct (\w+) \{\n(.*?)^\};", shared, re.DOTALL | re.MULTILINE):
+        body = re.sub(r"union \{.*?\}", "union", body, flags=re.DOTALL)
+        names = re.findall(r"(\w+)(?:\[\w+\])?(?=[,;])", body)
+        found[name] = {field for field in names if not field.startswith("reserved")}
+    return found
+
+
+def test_the_layout_hash_covers_every_struct_and_field() -> None:
+    rows = (ROOT / "src" / "layout.c").read_text()
+    sizes = set(re.findall(r"SIZE\((\w+)\)", rows.split("layout[] =")[1]))
+    fields = set(re.findall(r"FIELD\((\w+), (\w+)\)", rows.split("layout[] =")[1]))
+    known = structs()
+    assert {"session_in", "command", "ring"} <= known.keys()
+    assert {"mac", "tx", "mtu"} <= known["port_shared"]
+    assert {"outer_low", "outer_high"} <= known["access_range"]
+    wanted = {name for name in known if name not in OUTSIDE}
+    assert sizes == wanted
+    assert fields == {(name, field) for name in wanted for field in known[name]}
