@@ -15,7 +15,7 @@
 #include <unistd.h>
 #include <x86intrin.h>
 
-enum { ALIGN_SECTION = 4096, HUGEPAGE = 2 << 20, KIB = 1024, MIB = 1024 * 1024 };
+enum { ALIGN_SECTION = 4096, HUGEPAGE = 2 << 20, KIB = 1024, MIB = 1024 * 1024, VIDS = 4096 };
 
 static const char *const section_names[N_SECTIONS] = {
 	[SECTION_WORKER] = "worker",
@@ -79,17 +79,24 @@ static void section(
 	h->size += round_up(stride * count, ALIGN_SECTION);
 }
 
+/* One for each outer VID of each access port: PPPoE ids never run out for want of a domain. */
+static uint32_t count_domains(const struct options *o)
+{
+	uint32_t n = 0;
+
+	for (uint32_t i = 0; i < o->n_ports; i++)
+		n += o->port[i].role == PORT_ACCESS;
+	return (n ? n : 1) * VIDS;
+}
+
 static void plan_limits(const struct options *o, uint32_t n_nodes, struct arena_header *h)
 {
-	uint32_t pages;
-
 	h->n_workers = o->n_workers;
 	h->n_ports = o->n_ports;
 	h->n_nodes = n_nodes;
 	h->max_sessions = o->sessions;
-	h->max_domains = 4096 + o->n_ports;
-	pages = o->sessions / DOMAIN_PAGE_IDS + h->max_domains + 64;
-	h->max_domain_pages = pages;
+	h->max_domains = count_domains(o);
+	h->max_domain_pages = o->sessions / DOMAIN_PAGE_IDS + h->max_domains + 64;
 	h->max_fib4_pages = o->fib4_pages;
 	h->max_adjacencies = o->adjacencies;
 	h->n_nat_addresses = o->n_nat_addresses;
@@ -107,7 +114,7 @@ void arena_plan(const struct options *o, uint32_t n_nodes, struct arena_header *
 	section(h, SECTION_PORT, sizeof(struct port_shared), h->n_ports);
 	section(h, SECTION_ACCESS_RANGE, MAX_ACCESS_RANGES * sizeof(struct access_range),
 		h->n_ports);
-	section(h, SECTION_DOMAIN_DIRECTORY, 4096 * sizeof(uint32_t), h->n_ports);
+	section(h, SECTION_DOMAIN_DIRECTORY, VIDS * sizeof(uint32_t), h->n_ports);
 	section(h, SECTION_DOMAIN, DOMAIN_PAGES * sizeof(uint32_t), h->max_domains);
 	section(h, SECTION_DOMAIN_PAGE, DOMAIN_PAGE_IDS * sizeof(uint32_t), h->max_domain_pages);
 	section(h, SECTION_SESSION_IN, sizeof(struct session_in), h->max_sessions);

@@ -281,6 +281,14 @@ def test_check_prints_the_sizes_and_allocates_nothing() -> None:
     assert sum(map(int, lines.values())) <= total <= sum(map(int, lines.values())) + 4096 * 30
 
 
+def test_every_outer_vid_of_every_access_port_has_room_for_a_domain() -> None:
+    ports = [f"--port=name=acc{i},driver=gen,role=access" for i in range(3)]
+    done = subprocess.run(
+        [program(), "--check", *ports], capture_output=True, text=True, check=True
+    )
+    assert re.search(r"^section=domain count=12288 ", done.stdout, re.MULTILINE)
+
+
 @pytest.mark.parametrize(
     ("args", "text"),
     [
