@@ -415,6 +415,13 @@ enum nat_slot_flags {
 	NAT_TCP_ESTABLISHED = 128,
 };
 
+/* What the four slots of a line hold of it, one each. */
+enum nat_line_state {
+	NAT_LINE_PASSED, /* live mappings that probed past this line */
+	NAT_LINE_AWAY,	 /* live mappings that start here and stand in a later line */
+	NAT_LINE_FILTER, /* two words: a bit for the port of each of those, and of some before */
+};
+
 /* A mapping: its index in the plane is its external port (RFC 4787). Four to a cache line. */
 struct nat_slot {
 	be16 inner_port; /* or ICMP identifier */
@@ -422,9 +429,8 @@ struct nat_slot {
 	uint8_t reserved;
 	be32 remote; /* the first one */
 	be16 remote_port;
-	uint16_t line_overflow; /* of the line's first slot: live mappings that probed past this
-				   line */
-	uint32_t last_s;	/* worker's coarse clock: last outbound packet that refreshes it */
+	uint16_t line_state; /* its line's, not the slot's: see enum nat_line_state */
+	uint32_t last_s;     /* worker's coarse clock: last outbound packet that refreshes it */
 };
 
 /* ---- rings: byte rings, one producer, one consumer ---- */

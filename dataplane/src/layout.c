@@ -220,7 +220,7 @@ static const uint32_t layout[] = {
 	FIELD(nat_slot, flags),
 	FIELD(nat_slot, remote),
 	FIELD(nat_slot, remote_port),
-	FIELD(nat_slot, line_overflow),
+	FIELD(nat_slot, line_state),
 	FIELD(nat_slot, last_s),
 	SIZE(ring),
 	FIELD(ring, offset),

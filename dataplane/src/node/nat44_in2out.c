@@ -22,6 +22,8 @@ enum {
 	EDGE_BAD_CHECKSUM,
 };
 
+enum { CREATE_LINES = 4 }; /* after the home line, that a new mapping may have to pass */
+
 static const uint16_t edge_of_kind[] = {
 	[NAT44_FRAGMENT] = EDGE_FRAGMENT,
 	[NAT44_PROTOCOL] = EDGE_PROTOCOL,
@@ -68,12 +70,28 @@ static bool begins_mapping(const struct nat44_packet *packet)
 	return packet->flow.plane == NAT_UDP || icmp4_is_query(packet->l4[0]);
 }
 
+/* All that making a mapping will touch, at once: the waits overlap. */
+static void prefetch_creation(
+	const struct tables *t, uint32_t session, const struct nat44_flow *flow)
+{
+	uint32_t block = t->in[session].nat_block - 1;
+	uint32_t hash = nat44_hash(t->nat, block, flow->port);
+	uint32_t line = nat44_home_line(t->nat, hash);
+	__builtin_prefetch(&t->nat_block[block], 1);
+	__builtin_prefetch(&t->cold[session].nat_mappings, 1);
+	for (uint32_t i = 0; i < CREATE_LINES; i++) {
+		line = nat44_next_line(t->nat, line, hash);
+		__builtin_prefetch(nat44_slots(t, block, flow->plane) + line, 1);
+	}
+}
+
 /* The mapping is not in its home line, or its time is over. */
 static struct nat_slot *find_or_create(
 	struct worker *w, struct pkt *p, const struct nat44_packet *packet, uint16_t *edge)
 {
 	const struct tables *t = w->t;
 	const struct nat44_flow *flow = &packet->flow;
+	prefetch_creation(t, p->session, flow);
 	struct nat_slot *slot = nat44_find(t, t->in[p->session].nat_block, flow->plane, flow->port);
 	if (slot && nat44_expired(t->nat, flow->plane, slot, w->now_s)) {
 		nat44_delete(w, slot);

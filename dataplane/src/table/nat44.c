@@ -3,7 +3,8 @@
  *
  * A block is an open-addressed table of lines of four slots. Each line counts the live mappings
  * that probed past it, each block those that stand in later blocks of the same subscriber: a
- * search ends where the count is 0.
+ * search ends where the count is 0. Where a search starts, a filter of 32 bits tells of most ports
+ * that none of them is theirs.
  */
 #include "table/nat44.h"
 
@@ -16,9 +17,11 @@ enum {
 	SWEEP_VISITS = 8,	 /* blocks per call at most */
 };
 
-static uint32_t next_line(const struct nat_config *nat, uint32_t line)
+/* The bit of a port in the filter of its home line: which of the two words, and its mask. */
+static uint16_t *filter_word(struct nat_slot *home, uint32_t hash, uint16_t *mask)
 {
-	return (line + NAT_LINE_SLOTS) & (nat->block_size - 1);
+	*mask = (uint16_t)(1u << (hash & 15));
+	return &home[NAT_LINE_FILTER + (hash >> 4 & 1)].line_state;
 }
 
 /* The mapping in this one block, or NULL. */
@@ -26,16 +29,20 @@ static struct nat_slot *find_in_block(
 	const struct tables *t, uint32_t block, uint32_t plane, be16 port)
 {
 	struct nat_slot *slots = nat44_slots(t, block, plane);
-	uint32_t home = nat44_home(t->nat, block, port);
-	uint32_t line = home;
-	do {
-		struct nat_slot *slot = nat44_line_match(&slots[line], port);
+	uint32_t hash = nat44_hash(t->nat, block, port);
+	uint32_t home = nat44_home_line(t->nat, hash);
+	struct nat_slot *slot = nat44_line_match(&slots[home], port);
+	uint16_t mask;
+	if (slot || !(*filter_word(&slots[home], hash, &mask) & mask))
+		return slot;
+	for (uint32_t line = home; slots[line + NAT_LINE_PASSED].line_state;) {
+		line = nat44_next_line(t->nat, line, hash);
+		if (line == home)
+			return NULL;
+		slot = nat44_line_match(&slots[line], port);
 		if (slot)
 			return slot;
-		if (!slots[line].line_overflow)
-			return NULL;
-		line = next_line(t->nat, line);
-	} while (line != home);
+	}
 	return NULL;
 }
 
@@ -74,19 +81,41 @@ static void count_overflow(
 	}
 }
 
+/* A mapping stands in a later line than the one that its search starts in. */
+static void count_away(struct nat_slot *home, uint32_t hash)
+{
+	uint16_t mask;
+	uint16_t *word = filter_word(home, hash, &mask);
+	*word |= mask;
+	home[NAT_LINE_AWAY].line_state++;
+}
+
+/* The filter forgets only when nothing is left that it could speak of. */
+static void uncount_away(struct nat_slot *home)
+{
+	if (--home[NAT_LINE_AWAY].line_state)
+		return;
+	home[NAT_LINE_FILTER].line_state = 0;
+	home[NAT_LINE_FILTER + 1].line_state = 0;
+}
+
 /* Enters a mapping in a block that has a free slot. */
 static struct nat_slot *place(
 	struct worker *w, uint32_t session, uint32_t block, const struct nat44_flow *flow)
 {
 	const struct tables *t = w->t;
 	struct nat_slot *slots = nat44_slots(t, block, flow->plane);
-	uint32_t line = nat44_home(t->nat, block, flow->port);
+	uint32_t hash = nat44_hash(t->nat, block, flow->port);
+	uint32_t home = nat44_home_line(t->nat, hash);
+	uint32_t line = home;
 	struct nat_slot *slot;
 	assert(t->nat_block[block].live[flow->plane] < t->nat->block_size);
 	while (!(slot = free_slot(w, &slots[line]))) {
-		slots[line].line_overflow++;
-		line = next_line(t->nat, line);
+		slots[line + NAT_LINE_PASSED].line_state++;
+		line = nat44_next_line(t->nat, line, hash);
 	}
+	if (line != home)
+		count_away(&slots[home], hash);
 	slot->inner_port = flow->port;
 	slot->flags = NAT_LIVE;
 	slot->remote = flow->remote;
@@ -109,10 +138,13 @@ void nat44_delete(struct worker *w, struct nat_slot *slot)
 	uint32_t own = (uint32_t)(slot - slots) & ~(uint32_t)(NAT_LINE_SLOTS - 1);
 	assert(slot->flags & NAT_LIVE);
 
-	for (uint32_t line = nat44_home(t->nat, block, slot->inner_port); line != own;
-		line = next_line(t->nat, line))
-		slots[line].line_overflow--;
-	*slot = (struct nat_slot){.line_overflow = slot->line_overflow};
+	uint32_t hash = nat44_hash(t->nat, block, slot->inner_port);
+	uint32_t home = nat44_home_line(t->nat, hash);
+	for (uint32_t line = home; line != own; line = nat44_next_line(t->nat, line, hash))
+		slots[line + NAT_LINE_PASSED].line_state--;
+	if (home != own)
+		uncount_away(&slots[home]);
+	*slot = (struct nat_slot){.line_state = slot->line_state};
 	t->nat_block[block].live[plane]--;
 	t->nat_address[nat44_block_address(t, block)].live[plane]--;
 	count_overflow(t, session, block, plane, -1);
@@ -157,13 +189,20 @@ static uint32_t block_with_room(
 	return block;
 }
 
-/* One more block, on the same address. */
-static enum nat44_refusal extend(struct worker *w, uint32_t session, uint32_t n_blocks)
+/* One more block, on the same address; the flow's line there will be wanted next. */
+static enum nat44_refusal extend(
+	struct worker *w, uint32_t session, uint32_t n_blocks, const struct nat44_flow *flow)
 {
 	const struct tables *t = w->t;
 	if (n_blocks >= t->nat->blocks_per_session)
 		return NAT44_LIMIT;
-	return nat44_block_take(w, session, nat44_block_address(t, t->in[session].nat_block - 1));
+	uint32_t address = nat44_block_address(t, t->in[session].nat_block - 1);
+	uint32_t block = t->nat_address[address].free_first;
+	if (block)
+		__builtin_prefetch(nat44_slots(t, block - 1, flow->plane) +
+					   nat44_home(t->nat, block - 1, flow->port),
+			1);
+	return nat44_block_take(w, session, address);
 }
 
 enum nat44_refusal nat44_create(
@@ -174,7 +213,7 @@ enum nat44_refusal nat44_create(
 	uint32_t n_blocks;
 	uint32_t block = block_with_room(t, session, flow->plane, &n_blocks);
 	if (!block) {
-		refusal = extend(w, session, n_blocks);
+		refusal = extend(w, session, n_blocks, flow);
 		if (refusal != NAT44_GRANTED)
 			expire_session(w, session, flow->plane);
 		block = block_with_room(t, session, flow->plane, &n_blocks);

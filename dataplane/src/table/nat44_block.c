@@ -60,7 +60,9 @@ enum nat44_refusal nat44_block_take(struct worker *w, uint32_t session, uint32_t
 		return NAT44_LOG_FULL;
 	}
 	a->free_first = next_free;
-	if (!next_free)
+	if (next_free)
+		__builtin_prefetch(&t->nat_block[next_free - 1], 1);
+	else
 		a->free_last = 0;
 	a->free_blocks--;
 	a->used_blocks++;

@@ -74,9 +74,8 @@ static inline be16 nat44_external_port(const struct tables *t, const struct nat_
 	return hton16((uint16_t)(slot - t->nat_slot));
 }
 
-/* Offset in the block of the line where the search for an inner port starts: a keyed hash, so that
- * nobody outside can aim at a line. */
-static inline uint32_t nat44_home(const struct nat_config *nat, uint32_t block, be16 port)
+/* A keyed hash of an inner port in a block, so that nobody outside can aim at a line. */
+static inline uint32_t nat44_hash(const struct nat_config *nat, uint32_t block, be16 port)
 {
 	uint64_t multiplier = ((uint64_t)nat->hash_key[2] << 32 | nat->hash_key[3]) | 1;
 	uint64_t x = ((uint64_t)nat->hash_key[0] << 32 | nat->hash_key[1]) ^
@@ -84,7 +83,25 @@ static inline uint32_t nat44_home(const struct nat_config *nat, uint32_t block, 
 	x *= multiplier;
 	x ^= x >> 32;
 	x *= multiplier;
-	return (uint32_t)(x >> 40) & (nat->block_size - 1) & ~(uint32_t)(NAT_LINE_SLOTS - 1);
+	return (uint32_t)(x >> 32);
+}
+
+/* Offset in the block of the line where the search starts. */
+static inline uint32_t nat44_home_line(const struct nat_config *nat, uint32_t hash)
+{
+	return hash >> 8 & (nat->block_size - 1) & ~(uint32_t)(NAT_LINE_SLOTS - 1);
+}
+
+/* The line after this one. Lines are passed in odd steps, which reach all of them, and of which
+ * the hash chooses one, so that full lines do not gather. */
+static inline uint32_t nat44_next_line(const struct nat_config *nat, uint32_t line, uint32_t hash)
+{
+	return (line + ((hash & 31) | 1) * NAT_LINE_SLOTS) & (nat->block_size - 1);
+}
+
+static inline uint32_t nat44_home(const struct nat_config *nat, uint32_t block, be16 port)
+{
+	return nat44_home_line(nat, nat44_hash(nat, block, port));
 }
 
 /* The mapping of an inner port in this line, or NULL. Free of branches up to the end: which of the

@@ -189,28 +189,49 @@ uint64_t table_mappings(const struct table_test *e, uint32_t session)
 	return e->tables.cold[session].nat_mappings;
 }
 
-/* Counts one plane of a block anew and compares: live mappings, and those past each line. */
+/* Counts anew what the lines of a plane of a block hold of themselves. */
+static int check_lines(const struct table_test *e, uint32_t block, const struct nat_slot *slots)
+{
+	const struct nat_config *nat = e->tables.nat;
+	uint16_t passed[4096 / NAT_LINE_SLOTS] = {0}, away[4096 / NAT_LINE_SLOTS] = {0};
+	uint32_t bits[4096 / NAT_LINE_SLOTS] = {0};
+	for (uint32_t i = 0; i < nat->block_size; i++) {
+		if (!(slots[i].flags & NAT_LIVE))
+			continue;
+		uint32_t hash = nat44_hash(nat, block, slots[i].inner_port);
+		uint32_t home = nat44_home_line(nat, hash) / NAT_LINE_SLOTS;
+		uint32_t own = i / NAT_LINE_SLOTS;
+		for (uint32_t l = home; l != own;
+			l = nat44_next_line(nat, l * NAT_LINE_SLOTS, hash) / NAT_LINE_SLOTS)
+			passed[l]++;
+		away[home] = (uint16_t)(away[home] + (home != own));
+		bits[home] |= home != own ? 1u << (hash & 31) : 0;
+	}
+	for (uint32_t l = 0; l < nat->block_size / NAT_LINE_SLOTS; l++) {
+		const struct nat_slot *line = &slots[l * NAT_LINE_SLOTS];
+		uint32_t filter = line[NAT_LINE_FILTER].line_state |
+				  (uint32_t)line[NAT_LINE_FILTER + 1].line_state << 16;
+		if (line[NAT_LINE_PASSED].line_state != passed[l])
+			return 2;
+		if (line[NAT_LINE_AWAY].line_state != away[l])
+			return 8;
+		if (bits[l] & ~filter || (!away[l] && filter))
+			return 9;
+	}
+	return 0;
+}
+
+/* Counts one plane of a block anew and compares: live mappings, and what its lines hold. */
 static int check_plane(const struct table_test *e, uint32_t block, uint32_t plane)
 {
 	const struct tables *t = &e->tables;
 	const struct nat_slot *slots = nat44_slots(t, block, plane);
-	uint32_t size = t->nat->block_size, live = 0;
-	uint16_t passed[4096 / NAT_LINE_SLOTS] = {0};
-	for (uint32_t i = 0; i < size; i++) {
-		if (!(slots[i].flags & NAT_LIVE))
-			continue;
-		live++;
-		for (uint32_t line = nat44_home(t->nat, block, slots[i].inner_port);
-			line / NAT_LINE_SLOTS != i / NAT_LINE_SLOTS;
-			line = (line + NAT_LINE_SLOTS) & (size - 1))
-			passed[line / NAT_LINE_SLOTS]++;
-	}
+	uint32_t live = 0;
+	for (uint32_t i = 0; i < t->nat->block_size; i++)
+		live += slots[i].flags & NAT_LIVE;
 	if (live != t->nat_block[block].live[plane])
 		return 1;
-	for (uint32_t i = 0; i < size; i++)
-		if (slots[i].line_overflow != (i % NAT_LINE_SLOTS ? 0 : passed[i / NAT_LINE_SLOTS]))
-			return 2;
-	return 0;
+	return check_lines(e, block, slots);
 }
 
 /* A block counts the live mappings in those after it. */
