@@ -69,6 +69,7 @@ class CommandType(IntEnum):
     PORT_GRACE = 13
     MEASURE = 14
     SESSION_POLICER = 15
+    TRACE = 16
 
 
 class Ring(IntEnum):
@@ -80,6 +81,7 @@ class Ring(IntEnum):
     INJECT = 3
     EVENT = 4
     NAT_LOG = 5
+    TRACE = 6
 
 
 class PuntCause(IntEnum):
@@ -317,6 +319,11 @@ class Dataplane:
         self.nat_address = self._section("struct nat_address *", lib.SECTION_NAT_ADDRESS)
         self.nat_block = self._section("struct nat_block *", lib.SECTION_NAT_BLOCK)
         self.nat_slot = self._section("struct nat_slot *", lib.SECTION_NAT_SLOT)
+        self.adjacencies = self._section("struct adjacency *", lib.SECTION_ADJACENCY)
+        self.node_names = self._section("struct node_name *", lib.SECTION_NODE)
+        self.node_runtime = self._section("struct node_runtime *", lib.SECTION_NODE_RUNTIME)
+        self.fib4_root = self._words(lib.SECTION_FIB4_ROOT)
+        self.fib4_pages = self._words(lib.SECTION_FIB4_PAGE)
         self.rings = self._section("struct ring *", lib.SECTION_RING)
 
     @classmethod
@@ -499,6 +506,10 @@ class Dataplane:
             for at, length in self._pop(group, Ring.EVENT)
             if length == EVENT.size
         ]
+
+    def records(self, group: int, ring: Ring) -> list[bytes]:
+        """Take a batch of any ring's records, oldest first."""
+        return [bytes(self._view[at : at + length]) for at, length in self._pop(group, ring)]
 
     def peek_nat_log(self, worker: int) -> tuple[list[NatLogRecord], int]:
         """Return NAT log records that wait, and the position to consume them by once safe.

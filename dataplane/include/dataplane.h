@@ -109,7 +109,9 @@ struct worker_shared {
 	uint32_t sessions; /* bound, owned by this worker */
 	uint32_t buffers_free;
 	uint64_t command_errors;
-	uint64_t reserved[7];
+	uint32_t measuring; /* counts clocks per node */
+	uint32_t tracing;   /* number of the trace that is on, 0: none */
+	uint64_t reserved[6];
 };
 
 struct edge_name {
@@ -447,6 +449,7 @@ enum ring_kind {
 	RING_INJECT,	 /* bngd to worker: struct inject_record + bytes */
 	RING_EVENT,	 /* worker to bngd: struct event */
 	RING_NAT_LOG,	 /* worker to bngd: struct nat_log_record */
+	RING_TRACE,	 /* worker to bngd: struct trace_record + bytes, while a trace is on */
 	RINGS_PER_GROUP
 };
 
@@ -482,6 +485,7 @@ enum command_type {
 	CMD_PORT_GRACE,	     /* to the control thread */
 	CMD_MEASURE,	     /* to a worker: count clocks per node, arg 0 or 1 */
 	CMD_SESSION_POLICER, /* one direction; arg: enum direction */
+	CMD_TRACE,	     /* to a worker: arg is the number of a trace, 0 ends it */
 };
 
 enum command_flags { CMD_FLAG_QUIET = 1 }; /* no completion record when it succeeds */
@@ -542,6 +546,30 @@ struct access_set {
 	uint8_t reserved[32];
 };
 
+enum {
+	TRACE_MAX = 4095,	  /* number of a trace */
+	TRACE_MAX_COUNT = 10000,  /* packets of one */
+	TRACE_MAX_LEASE = 600000, /* ms */
+	TRACE_BYTES = 128,	  /* kept of a packet */
+	TRACE_ANY = 255,	  /* port */
+};
+
+/*
+ * Which packets to trace: those that fit all that is given, as they enter the graph. A packet of a
+ * session, when command.session is not NO_SESSION, is one that comes from it or goes to it. The
+ * same command once more renews the lease; when it runs out the trace ends.
+ */
+struct trace_filter {
+	be32 address;	  /* source or destination */
+	be32 mask;	  /* 0: any */
+	be16 l4_port;	  /* TCP or UDP, source or destination, or ICMP identifier; 0: any */
+	uint8_t protocol; /* 0: any */
+	uint8_t port;	  /* that it comes in by, TRACE_ANY */
+	uint32_t count;	  /* mark no more than that many */
+	uint32_t lease_ms;
+	uint8_t reserved[20];
+};
+
 /* 64 bytes; CMD_ACCESS_SET is followed by its ranges. Idempotent. */
 struct command {
 	uint16_t type;	  /* enum command_type */
@@ -557,6 +585,7 @@ struct command {
 		struct session_policer policer;
 		struct route4 route4;
 		struct access_set access;
+		struct trace_filter trace;
 		uint8_t bytes[40];
 	} u;
 };
@@ -634,6 +663,43 @@ struct nat_log_record {
 	uint16_t port_first, port_last;
 };
 
+enum trace_flags {
+	TRACE_FIRST = 1,     /* the bytes are the packet's as it entered */
+	TRACE_LAST = 2,	     /* the bytes are the packet's as it left or was dropped */
+	TRACE_HAS_TUPLE = 4, /* protocol to destination_port are known */
+	TRACE_INJECTED = 8,  /* the bytes are an inject record, not a frame */
+};
+
+/* A traced packet as it left a node; as it entered, when the node consumed it. */
+struct trace_record {
+	uint32_t packet; /* number of the trace << 20, worker that marked it << 16, serial */
+	uint16_t node;
+	uint16_t edge;
+	uint64_t tsc;	       /* when the node was done with its vector */
+	uint64_t monotonic_ns; /* of the turn of the worker's loop */
+	uint32_t session;
+	uint32_t generation;
+	uint32_t leaf; /* of the FIB */
+	uint32_t arg;
+	be32 source;
+	be32 destination;
+	be16 source_port; /* or ICMP identifier */
+	be16 destination_port;
+	uint16_t len;	   /* from the current header on */
+	uint16_t arc;	   /* features still to visit */
+	uint16_t n_bytes;  /* that follow */
+	uint16_t bytes_of; /* length of what they were cut from */
+	uint16_t outer_vid, inner_vid;
+	uint8_t protocol;
+	uint8_t ttl;
+	uint8_t rx_port;
+	uint8_t tx_port;
+	uint8_t pkt_flags;
+	uint8_t cause;
+	uint8_t flags; /* enum trace_flags */
+	uint8_t reserved;
+};
+
 /* ---- attach: SOCK_SEQPACKET; the dataplane answers one hello, with descriptors or an error ----
  */
 
@@ -673,6 +739,8 @@ _Static_assert(sizeof(struct punt_record) == 40, "fixed");
 _Static_assert(sizeof(struct inject_record) == 32, "fixed");
 _Static_assert(sizeof(struct event) == 16, "fixed");
 _Static_assert(sizeof(struct nat_log_record) == 40, "fixed");
+_Static_assert(sizeof(struct trace_filter) == 40, "fits a command");
+_Static_assert(sizeof(struct trace_record) == 72, "fixed");
 _Static_assert(sizeof(struct worker_shared) == 128, "two cache lines");
 _Static_assert(sizeof(struct nat_config) == 128, "two cache lines");
 _Static_assert(sizeof(struct nat_address) == 64, "one cache line");

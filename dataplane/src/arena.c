@@ -50,6 +50,7 @@ static const uint64_t worker_ring_size[RINGS_PER_GROUP] = {
 	[RING_INJECT] = 4 * MIB,
 	[RING_EVENT] = 256 * KIB,
 	[RING_NAT_LOG] = 4 * MIB,
+	[RING_TRACE] = MIB,
 };
 
 static const uint64_t control_ring_size[RINGS_PER_GROUP] = {

@@ -5,6 +5,7 @@
 #include "engine.h"
 #include "ring.h"
 #include "table/session.h"
+#include "trace.h"
 
 static int apply(struct worker *w, const struct command *c)
 {
@@ -23,7 +24,10 @@ static int apply(struct worker *w, const struct command *c)
 		if (c->arg > 1)
 			return -EINVAL;
 		w->measure = c->arg;
+		w->shared->measuring = c->arg;
 		return 0;
+	case CMD_TRACE:
+		return trace_command(w, c);
 	default:
 		return -EINVAL;
 	}

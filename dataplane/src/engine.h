@@ -68,7 +68,9 @@ struct engine {
 	uint32_t ticked_ms;
 	uint16_t entry; /* ids of nodes that packets enter by */
 	uint16_t inject;
+	uint16_t handoff;
 	struct resolved resolved[RESOLVED_SLOTS];
+	struct trace *trace;
 	uint64_t nat_log_sequence;
 	void *pool; /* memory of the buffers */
 	uint64_t pool_mapped;

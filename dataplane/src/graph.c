@@ -14,6 +14,7 @@
 #include <x86intrin.h>
 
 #include "engine.h"
+#include "trace.h"
 
 static struct node *all_nodes;
 static struct graph graph;
@@ -299,7 +300,10 @@ static void run_node(struct worker *w, uint16_t id)
 	for (uint16_t done = 0; done < n;) {
 		uint16_t left = (uint16_t)(n - done);
 		uint16_t chunk = left < VECTOR_SIZE ? left : VECTOR_SIZE;
-		graph_process(w, id, pkts + done, chunk);
+		if (__builtin_expect(w->tracing, 0))
+			trace_process(w, id, pkts + done, chunk);
+		else
+			graph_process(w, id, pkts + done, chunk);
 		handed = scatter(w, id, pkts + done, chunk, chunk == n);
 		done = (uint16_t)(done + chunk);
 	}

@@ -38,7 +38,8 @@ struct pkt {
 	uint8_t cause;	      /* punt cause, or ICMP type for icmp4_error (code in arg) */
 	uint8_t pool;	      /* worker the buffer belongs to */
 	uint8_t handoff_node; /* where it continues on the other worker */
-	uint8_t reserved[12];
+	uint32_t trace;	      /* trace_record.packet, 0: not traced */
+	uint8_t reserved[8];
 	_Alignas(64) uint8_t buf[PKT_HEADROOM + PKT_DATA_ROOM];
 };
 

@@ -11,6 +11,7 @@
 
 #include "engine.h"
 #include "ring.h"
+#include "trace.h"
 
 struct pkt *pkt_alloc(struct worker *w)
 {
@@ -82,8 +83,11 @@ static int make_queues(struct engine *e)
 	uint16_t n = e->graph->n_nodes;
 	struct pkt **memory = aligned_alloc(64, ((uint32_t)n + 1) * slots * sizeof(struct pkt *));
 
-	if (!memory)
+	e->trace = trace_create();
+	if (!memory || !e->trace) {
+		free(memory);
 		return -1;
+	}
 	e->queue_memory = memory;
 	for (uint16_t i = 0; i < n; i++)
 		e->queue[i].pkts = memory + i * slots;
@@ -125,6 +129,7 @@ struct worker *worker_create(struct dataplane *dp, uint8_t id)
 	e->epoll_fd = -1;
 	e->entry = node_id("ethernet_input");
 	e->inject = node_id("inject");
+	e->handoff = node_id("handoff");
 	point_into_arena(w);
 	if (getrandom(&w->random, sizeof(w->random), 0) < 0 || !w->random)
 		w->random = monotonic_ns() | 1;
@@ -149,6 +154,7 @@ void worker_destroy(struct worker *w)
 	free(e->queue_memory);
 	for (uint32_t id = 0; id < MAX_NODES; id++)
 		free(w->node_state[id]);
+	free(e->trace);
 	free(e);
 	free(w);
 }

@@ -67,6 +67,7 @@ struct worker {
 	struct dataplane *dp;
 	uint8_t id;
 	bool measure;	  /* count clocks per node */
+	bool tracing;	  /* run nodes by trace_process() */
 	uint64_t now_tsc; /* set once per loop */
 	uint32_t now_ms;  /* coarse, CLOCK_MONOTONIC, wraps after 49 days: compare by difference */
 	uint32_t now_s;

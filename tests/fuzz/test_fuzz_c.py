@@ -22,6 +22,7 @@ PARSERS = (
     "dataplane/src/mirror_kernel.c",
     "dataplane/src/options*.c",
     "dataplane/src/ring.c",
+    "dataplane/src/trace*.c",
 )
 
 

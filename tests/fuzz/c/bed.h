@@ -219,10 +219,25 @@ static inline void bed_create(void)
 		atexit(bed_report);
 }
 
+/* Every packet is traced: records hold what may be read only. */
+static inline void bed_trace(void)
+{
+	static uint32_t number;
+	number = number % TRACE_MAX + 1;
+	struct command c = {.type = CMD_TRACE, .generation = 1, .arg = number};
+	c.session = number & 1 ? NO_SESSION : NAT_SESSION;
+	c.u.trace = (struct trace_filter){
+		.port = TRACE_ANY, .count = TRACE_MAX_COUNT, .lease_ms = TRACE_MAX_LEASE};
+	for (uint32_t worker = 0; worker < bed.arena->n_workers; worker++)
+		bed_push(worker, RING_COMMAND, &c, sizeof(c));
+}
+
 static inline void bed_open(void)
 {
-	if (bed.embedded)
+	if (bed.embedded) {
+		bed_trace();
 		return;
+	}
 	bed_create();
 	struct port_shared *port = bed_section(SECTION_PORT);
 	port[ACC0].ip4 = hton32(0x0a020001);
@@ -230,6 +245,7 @@ static inline void bed_open(void)
 	bed_routes();
 	bed_sessions();
 	bed_empty_rings();
+	bed_trace();
 }
 
 /* An IPv4 packet that we send has a right header, and the length it says. */

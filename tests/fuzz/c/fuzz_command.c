@@ -1,6 +1,6 @@
 /*
- * Session commands, as a broken bngd would write them: 64 bytes each, the index folded so that most
- * are in range. After them the tables must be whole, and RELEASE must empty them.
+ * Commands to a worker, as a broken bngd would write them: 64 bytes each, the index folded so that
+ * most are in range. After them the tables must be whole, and RELEASE must empty them.
  */
 #include "bed.h"
 
@@ -9,7 +9,8 @@ enum { INDEX_FOLD = SESSIONS + 1, DOMAINS = 8, PAGES = 8 }; /* few, so that they
 /* Most indices in range, some just beyond. */
 static void fold(struct command *c)
 {
-	c->session %= INDEX_FOLD;
+	bool any = c->type == CMD_TRACE && c->session == NO_SESSION;
+	c->session = any ? NO_SESSION : c->session % INDEX_FOLD;
 	if (c->type != CMD_SESSION_BIND)
 		return;
 	struct session_bind *b = &c->u.bind;

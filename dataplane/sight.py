@@ -1,0 +1,244 @@
+"""Looking into the dataplane: clocks of its nodes, traces of packets, where the FIB leads.
+
+Everything is read from the arena as it stands, without a lock: what is printed was true a moment
+ago. Names of nodes, edges and features are those that the dataplane wrote there.
+"""
+
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv4Network
+from typing import NamedTuple
+
+from dataplane.binding import COMMAND, NO_SESSION, CommandType, Dataplane, Ring, ffi, lib
+
+TRACE_FILTER = struct.Struct("=4s4s2sBBII20x")
+TRACE_RECORD = struct.Struct("=IHHQQIIII4s4s2s2sHHHHHHBBBBBBBx")
+
+IN_FEATURES = {
+    int(getattr(lib, name)): name.removeprefix("FEATURE_IN_").lower()
+    for name in dir(lib)
+    if name.startswith("FEATURE_IN_")
+}
+OUT_FEATURES = {
+    int(getattr(lib, name)): name.removeprefix("FEATURE_OUT_").lower()
+    for name in dir(lib)
+    if name.startswith("FEATURE_OUT_")
+}
+ADJACENCY_KINDS = {
+    int(getattr(lib, name)): name.removeprefix("ADJ_").lower().replace("_", "-")
+    for name in dir(lib)
+    if name.startswith("ADJ_")
+}
+SESSION_STATES = {
+    int(getattr(lib, f"SESSION_{name}")): name.lower()
+    for name in ("FREE", "NEGOTIATING", "LIVE", "PAUSED", "CLOSED")
+}
+NAT_PLANES = {6: 0, 17: 1, 1: 2}
+"""IP protocol to ``enum nat_plane``."""
+
+
+class Edge(NamedTuple):
+    """Where an edge leads; *reason* is that of a drop, or empty."""
+
+    next: str
+    reason: str
+
+
+class Node(NamedTuple):
+    """A node of the graph, its edges by number."""
+
+    name: str
+    edges: list[Edge]
+
+
+class TraceRecord(NamedTuple):
+    """``struct trace_record`` of dataplane.h, and its bytes."""
+
+    packet: int
+    node: int
+    edge: int
+    tsc: int
+    monotonic_ns: int
+    session: int
+    generation: int
+    leaf: int
+    arg: int
+    source: bytes
+    destination: bytes
+    source_port: bytes
+    destination_port: bytes
+    len: int
+    arc: int
+    n_bytes: int
+    bytes_of: int
+    outer_vid: int
+    inner_vid: int
+    protocol: int
+    ttl: int
+    rx_port: int
+    tx_port: int
+    pkt_flags: int
+    cause: int
+    flags: int
+    data: bytes
+
+    @property
+    def number(self) -> int:
+        """Of the trace."""
+        return self.packet >> 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TraceFilter:
+    """``struct trace_filter``: all that is given must fit.
+
+    *session* is (index, generation), *port* an index, *l4_port* of TCP or UDP or an ICMP
+    identifier.
+    """
+
+    session: tuple[int, int] | None = None
+    prefix: IPv4Network | None = None
+    protocol: int = 0
+    l4_port: int = 0
+    port: int | None = None
+
+    def record(self, number: int, count: int, lease_ms: int) -> bytes:
+        """Pack CMD_TRACE."""
+        prefix = self.prefix or IPv4Network("0.0.0.0/0")
+        body = TRACE_FILTER.pack(
+            prefix.network_address.packed,
+            prefix.netmask.packed,
+            self.l4_port.to_bytes(2, "big"),
+            self.protocol,
+            lib.TRACE_ANY if self.port is None else self.port,
+            count,
+            lease_ms,
+        )
+        index, generation = self.session or (NO_SESSION, 0)
+        return COMMAND.pack(CommandType.TRACE, 0, index, generation, number, 0, body)
+
+
+def trace_off_record() -> bytes:
+    """Pack the CMD_TRACE that ends a trace."""
+    return COMMAND.pack(CommandType.TRACE, 0, 0, 0, 0, 0, b"")
+
+
+def trace_records(dataplane: Dataplane, worker: int) -> list[TraceRecord]:
+    """Take a batch of trace records of a worker; [] when there are none."""
+    size = TRACE_RECORD.size
+    return [
+        TraceRecord._make((*TRACE_RECORD.unpack_from(raw), raw[size:]))
+        for raw in dataplane.records(worker, Ring.TRACE)
+        if len(raw) >= size
+    ]
+
+
+def measure_record(on: bool) -> bytes:
+    """Pack CMD_MEASURE."""
+    return COMMAND.pack(CommandType.MEASURE, 0, 0, 0, int(on), 0, b"")
+
+
+def nodes(dataplane: Dataplane) -> list[Node]:
+    """Return the graph's nodes; their place is their id."""
+    names = dataplane.node_names
+    return [
+        Node(
+            ffi.string(names[n].name).decode(),
+            [
+                Edge(ffi.string(edge.next).decode(), ffi.string(edge.reason).decode())
+                for edge in names[n].edge[0 : names[n].n_edges]
+            ],
+        )
+        for n in range(dataplane.header.n_nodes)
+    ]
+
+
+def node_runtime(dataplane: Dataplane) -> Iterator[tuple[int, str, int, int, int]]:
+    """Yield (worker, node, calls, packets, clocks), in the order of the flow."""
+    runtime = dataplane.node_runtime
+    names = dataplane.node_names
+    for worker in range(dataplane.n_workers):
+        for n in range(dataplane.header.n_nodes):
+            entry = runtime[worker * lib.MAX_NODES + n]
+            name = ffi.string(names[n].name).decode()
+            yield worker, name, int(entry.calls), int(entry.packets), int(entry.clocks)
+
+
+def features(bitmap: int, names: dict[int, str]) -> list[str]:
+    """Return the names of the features in a session's bitmap, in the order of the arc."""
+    return [names.get(bit, f"bit {bit}") for bit in range(16) if bitmap >> bit & 1]
+
+
+# ---- the FIB
+
+
+@dataclass(frozen=True, slots=True)
+class Leaf:
+    """What the FIB holds for an address: the route's length, ``enum fib_leaf_kind``, its index."""
+
+    length: int
+    kind: int
+    index: int
+
+    @classmethod
+    def of(cls, word: int) -> "Leaf":
+        """Take a leaf apart."""
+        return cls(word >> 22 & 63, word >> 28 & 7, word & 0x3FFFFF)
+
+    def prefix(self, address: IPv4Address) -> IPv4Network:
+        """Return the route's prefix, given any address in it."""
+        return IPv4Network((address, min(self.length, 32)), strict=False)
+
+
+def fib4_lookup(dataplane: Dataplane, address: IPv4Address) -> Leaf:
+    """Look an address up as the dataplane does."""
+    number = int(address)
+    pages = dataplane.fib4_pages
+    word = dataplane.fib4_root[number >> 16]
+    for octet in (number >> 8 & 0xFF, number & 0xFF):
+        if word >> 31:
+            word = pages[(word & 0x7FFFFFFF) << 8 | octet]
+    return Leaf.of(word)
+
+
+def adjacency(dataplane: Dataplane, index: int) -> dict[str, object]:
+    """Return an adjacency in words: its kind, and of a neighbour where it sends."""
+    entry = dataplane.adjacencies[index]
+    row: dict[str, object] = {
+        "adjacency": index,
+        "kind": ADJACENCY_KINDS.get(int(entry.kind), f"kind {entry.kind}"),
+    }
+    address = IPv4Address(bytes(ffi.buffer(ffi.addressof(entry, "address"), 4)))
+    if int(address):
+        row["address"] = str(address)
+    if entry.kind in {lib.ADJ_NEIGHBOUR, lib.ADJ_GLEAN, lib.ADJ_LOCAL}:
+        row["port"] = ffi.string(dataplane.ports[entry.port].name).decode()
+    if entry.kind == lib.ADJ_NEIGHBOUR:
+        row["mac"] = bytes(entry.rewrite[0:6]).hex(":")
+        row["mtu"] = int(entry.mtu)
+    return row
+
+
+def nat_owner(dataplane: Dataplane, address_index: int, port: int) -> tuple[int, int] | None:
+    """Return (session, generation) that holds the block of a public port, None: nobody."""
+    config = dataplane.nat_config[0]
+    block = address_index * config.blocks_per_address + (port >> config.block_shift)
+    entry = dataplane.nat_block[block]
+    return (int(entry.session) - 1, int(entry.generation)) if entry.session else None
+
+
+def nat_mapping(
+    dataplane: Dataplane, address_index: int, protocol: int, port: int
+) -> dict[str, object] | None:
+    """Return the live mapping of a public port, None when there is none."""
+    at = (address_index * lib.NAT_PLANES + NAT_PLANES[protocol]) << 16 | port
+    slot = dataplane.nat_slot[at]
+    if not slot.flags & lib.NAT_LIVE:
+        return None
+    return {
+        "inner_port": int.from_bytes(int(slot.inner_port).to_bytes(2, "little"), "big"),
+        "remote": str(IPv4Address(int(slot.remote).to_bytes(4, "little"))),
+        "remote_port": int.from_bytes(int(slot.remote_port).to_bytes(2, "little"), "big"),
+        "several_remotes": bool(slot.flags & lib.NAT_MULTI),
+    }
