@@ -137,6 +137,21 @@ def test_a_repeated_padr_gets_the_same_session_again(lab: Lab, wire: Wire) -> No
     wire.send(_PADT, b"", to=pado.src, session_id=offers[0])
 
 
+def test_the_access_nodes_line_tag_is_shown_with_the_session(lab: Lab, wire: Wire) -> None:
+    line = bytes.fromhex("00000de9") + b"\x01\x09an1 1/1/7" + b"\x02\x07home-42"
+    wire.send(_PADI, _tag(0x0101, b"home"))
+    [pado] = wire.answers()
+    [cookie] = [value for kind, value in _tags(pado) if kind == 0x0104]
+    tags = _tag(0x0101, b"home") + _tag(0x0104, cookie) + _tag(0x0105, line)
+    wire.send(_PADR, tags, to=pado.src)
+    [pads] = [p for p in wire.answers() if p[PPPoED].code == _PADS]
+    session = lab.ctl_json("show", "session", _MAC)
+    assert (session["circuit_id"], session["remote_id"]) == ("an1 1/1/7", "home-42")
+    assert session["session_id"] == pads[PPPoED].sessionid
+    wire.send(_PADT, b"", to=pado.src, session_id=session["session_id"])
+    lab.wait_for_sessions(0)
+
+
 def test_answers_repeat_both_tags(lab: Lab, wire: Wire) -> None:
     wire.send(_PADI, _tag(0x0101), vlan="100.7")
     [pado] = wire.answers()

@@ -11,12 +11,15 @@ Captures are taken where the BNG's frames arrive, because they must be complete 
 """
 
 import ipaddress
+import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
+from bng.ppp import packet as ppp
+from bng.pppoe import packet as pppoe
 from tests.netns.conftest import interface_mac
 from tests.support import uml
 from tests.support.lab import NAT_POOL, PAGE, SERVER, Lab
@@ -103,6 +106,44 @@ def test_tshark_finds_no_malformed_packet_and_no_wrong_checksum(
     routed_mac = interface_mac(lab.bng, "wan0")
     assert count(evidence.internet, f"eth.src == {routed_mac} && tcp") > 1000
     assert complaints(evidence.internet, routed_mac) == []
+
+
+def _packets(path: Path) -> dict[str, bytes]:
+    """Return the frames of a capture by the number that tshark gives them, untagged Ethernet."""
+    data, offset, found = path.read_bytes(), 24, {}
+    while offset < len(data):
+        (length,) = struct.unpack_from("<I", data, offset + 8)
+        found[str(len(found) + 1)] = data[offset + 16 : offset + 16 + length]
+        offset += 16 + length
+    return found
+
+
+def test_our_parsers_read_what_tshark_reads_in_every_discovery_packet(evidence: Evidence) -> None:
+    frames = _packets(evidence.access)
+    names = ("frame.number", "pppoe.code", "pppoe.session_id", "pppoe.payload_length")
+    rows = fields(evidence.access, "pppoed", *names)
+    codes = set()
+    for number, *numbers in rows:
+        found = pppoe.parse(frames[number][14:])
+        codes.add(found.code)
+        assert [found.code, found.session_id, len(found.tags)] == [int(n, 0) for n in numbers]
+    assert codes >= {pppoe.Code.PADI, pppoe.Code.PADO, pppoe.Code.PADR, pppoe.Code.PADS}
+
+
+@pytest.mark.parametrize(("layer", "least"), [("lcp", 6), ("ipcp", 4), ("ipv6cp", 4)])
+def test_our_parsers_read_what_tshark_reads_in_every_ppp_packet(
+    evidence: Evidence, layer: str, least: int
+) -> None:
+    frames = _packets(evidence.access)
+    names = ("frame.number", "ppp.code", "ppp.identifier", "ppp.length", f"{layer}.opt.type")
+    rows = fields(evidence.access, f"{layer} && pppoes", *names)
+    assert len(rows) >= least
+    for number, code, identifier, length, types in rows:
+        found = ppp.parse_packet(frames[number][20:])
+        assert [*found[:2], 4 + len(found[2])] == [int(code), int(identifier), int(length)]
+        if int(code) in (1, 2, 3, 4):
+            options = [str(kind) for kind, _ in ppp.parse_options(found[2])]
+            assert options == (types.split(",") if types else [])
 
 
 def test_no_frame_to_the_subscriber_is_longer_than_its_mru(lab: Lab, evidence: Evidence) -> None:

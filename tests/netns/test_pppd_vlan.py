@@ -18,6 +18,8 @@ from tests.support.tshark import Capture, complaints, count
 
 _QINQ = "ieee8021ad.id == 100 && vlan.id == 7"
 _DOT1Q = "!ieee8021ad && vlan.id == 7"
+_PRIORITY = {"7": "vlan.priority == 6", "100.7": "ieee8021ad.priority == 6"}
+"""802.1p of what the box itself says: port.p_bit, 6 by default. Data has none."""
 _DO = f"ping -c 3 -i 0.2 {SERVER} && ping -c 1 -M do -s 1464 {SERVER} && curl -fsS http://{SERVER}/"
 
 
@@ -34,6 +36,10 @@ def test_pppd_dials_and_works_behind_tags_and_every_answer_has_them(
     ours = f"eth.src == {mac} && (pppoed || pppoes)"
     assert count(capture.path, ours) > 10
     assert count(capture.path, f"{ours} && !({tags})") == 0
+    control = f"eth.src == {mac} && (pppoed || lcp || chap || ipcp || ipv6cp)"
+    assert count(capture.path, control) > 10
+    assert count(capture.path, f"{control} && !({_PRIORITY[vlan]})") == 0
+    assert count(capture.path, f"eth.src == {mac} && pppoes && ip && ({_PRIORITY[vlan]})") == 0
     assert complaints(capture.path, mac) == []
 
 
