@@ -85,7 +85,7 @@ class AccessRule(Table):
 class _Port(Table):
     name: PortName
     interface: Device
-    driver: Literal["af_packet", "tap", "pcap", "gen"] = "af_packet"
+    driver: Literal["af_packet", "af_xdp", "tap", "pcap", "gen"] = "af_packet"
     worker: int = Field(default=0, ge=0, lt=MAX_WORKERS)
     options: dict[OptionName, OptionValue] = Field(default_factory=dict, max_length=8)
     mtu: int = Field(default=1500, ge=576, le=MAX_MTU)

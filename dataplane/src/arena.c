@@ -316,15 +316,16 @@ void arena_tables(const struct arena *arena, struct tables *t)
 #undef AT
 }
 
-void *memory_map(uint64_t size, bool hugepages, uint64_t *mapped)
+void *memory_map(uint64_t size, bool *hugepages, uint64_t *mapped)
 {
 	const int prot = PROT_READ | PROT_WRITE;
 	const int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE;
 	void *base = MAP_FAILED;
 
 	*mapped = round_up(size, HUGEPAGE);
-	if (hugepages)
+	if (*hugepages)
 		base = mmap(NULL, *mapped, prot, flags | MAP_HUGETLB, -1, 0);
+	*hugepages = base != MAP_FAILED;
 	if (base == MAP_FAILED) {
 		base = mmap(NULL, *mapped, prot, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 		if (base == MAP_FAILED)

@@ -28,9 +28,9 @@ int arena_create(struct arena *arena, const struct options *o, uint32_t n_nodes)
 void arena_destroy(struct arena *arena);
 void arena_tables(const struct arena *arena, struct tables *t);
 
-/* Private memory in hugepages where there are any, zeroed; NULL when there is none. The length
- * that was mapped goes to *mapped, for munmap. */
-void *memory_map(uint64_t size, bool hugepages, uint64_t *mapped);
+/* Private memory, zeroed; NULL when there is none. *hugepages: whether to try them; whether it did
+ * get them. The length that was mapped goes to *mapped, for munmap. */
+void *memory_map(uint64_t size, bool *hugepages, uint64_t *mapped);
 
 /* Bytes of a ring. */
 static inline uint8_t *ring_bytes(const struct tables *t, const struct ring *ring)

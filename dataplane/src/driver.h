@@ -7,6 +7,8 @@
 #ifndef BNG_DRIVER_H
 #define BNG_DRIVER_H
 
+#include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "dataplane.h"
@@ -48,6 +50,8 @@ struct driver {
 
 void driver_register(struct driver *driver);
 const struct driver *driver_find(const char *name);
+/* Value of a key of the port's options, copied to `value`; false when it is not there. */
+bool port_option(const struct port *port, const char *key, char *value, size_t size);
 
 #define DRIVER(symbol)                                                                             \
 	static struct driver driver_##symbol;                                                      \

@@ -72,8 +72,6 @@ struct engine {
 	struct resolved resolved[RESOLVED_SLOTS];
 	struct trace *trace;
 	uint64_t nat_log_sequence;
-	void *pool; /* memory of the buffers */
-	uint64_t pool_mapped;
 	void *queue_memory;
 	pthread_t thread;
 };
@@ -84,6 +82,9 @@ struct dataplane {
 	struct tables tables;
 	const struct graph *graph;
 	uint32_t n_workers;
+	struct pkt *pool; /* buffers of all workers, one after another */
+	uint64_t pool_mapped;
+	bool pool_hugepages;
 	struct worker *worker[MAX_WORKERS];
 	struct port port[MAX_PORTS];
 	struct port *ports[MAX_PORTS];

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include "engine.h"
@@ -45,6 +46,16 @@ static int make_rings(struct dataplane *dp)
 		}
 	}
 	return 0;
+}
+
+/* One piece of memory for all: a driver may share it with the kernel. */
+static int make_pool(struct dataplane *dp)
+{
+	uint64_t size = (uint64_t)dp->n_workers * dp->options.buffers * sizeof(struct pkt);
+
+	dp->pool_hugepages = dp->arena.hugepages;
+	dp->pool = memory_map(size, &dp->pool_hugepages, &dp->pool_mapped);
+	return dp->pool ? 0 : failed("memory", "buffers", -ENOMEM);
 }
 
 static int make_workers(struct dataplane *dp)
@@ -153,6 +164,8 @@ static int start(struct dataplane *dp)
 	if (!error)
 		error = make_rings(dp);
 	if (!error)
+		error = make_pool(dp);
+	if (!error)
 		error = make_workers(dp);
 	if (!error)
 		error = open_ports(dp);
@@ -205,6 +218,10 @@ void dataplane_stop(struct dataplane *dp)
 		if (dp->worker[from])
 			worker_destroy(dp->worker[from]);
 		close_fd(dp->group_fd[from]);
+	}
+	if (dp->pool) {
+		ASAN_UNPOISON_MEMORY_REGION(dp->pool, dp->pool_mapped);
+		munmap(dp->pool, dp->pool_mapped);
 	}
 	close_fd(dp->group_fd[dp->n_workers]);
 	close_fd(dp->bngd_fd);

@@ -5,7 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
-#include <sys/mman.h>
 #include <sys/random.h>
 #include <unistd.h>
 
@@ -46,6 +45,13 @@ void pkt_free(struct worker *w, struct pkt *p)
 	spsc_push(w->dp->home[w->id][p->pool], (uint64_t)(uintptr_t)p);
 }
 
+struct pkt *worker_buffers(const struct worker *w, uint64_t *size, bool *hugepages)
+{
+	*size = w->dp->pool_mapped;
+	*hugepages = w->dp->pool_hugepages;
+	return w->dp->pool;
+}
+
 void worker_collect(struct worker *w)
 {
 	uint64_t words[VECTOR_SIZE];
@@ -59,21 +65,20 @@ void worker_collect(struct worker *w)
 	}
 }
 
-static int make_pool(struct worker *w, uint32_t n)
+/* A buffer that straddles two hugepages is left out: no device could write it in one piece. */
+static void make_pool(struct worker *w, uint32_t n)
 {
-	struct engine *e = w->engine;
+	const uintptr_t hugepage = 1u << 21;
+	struct pkt *pkts = &w->dp->pool[(size_t)w->id * n];
 
-	e->pool = memory_map(
-		(uint64_t)n * sizeof(struct pkt), w->dp->arena.hugepages, &e->pool_mapped);
-	if (!e->pool)
-		return -1;
-	struct pkt *pkts = e->pool;
 	for (uint32_t i = n; i--;) {
+		uintptr_t first = (uintptr_t)&pkts[i];
+		if (first / hugepage != (first + sizeof(*pkts) - 1) / hugepage)
+			continue;
 		pkts[i].pool = w->id;
 		pkt_free(w, &pkts[i]);
 	}
-	w->n_buffers = n;
-	return 0;
+	w->n_buffers = w->n_free;
 }
 
 /* One array for each node and a spare one; the extra line keeps them apart in the cache sets. */
@@ -134,10 +139,11 @@ struct worker *worker_create(struct dataplane *dp, uint8_t id)
 	if (getrandom(&w->random, sizeof(w->random), 0) < 0 || !w->random)
 		w->random = monotonic_ns() | 1;
 	worker_clock(w, monotonic_ns());
-	if (make_queues(e) || make_pool(w, dp->options.buffers)) {
+	if (make_queues(e)) {
 		worker_destroy(w);
 		return NULL;
 	}
+	make_pool(w, dp->options.buffers);
 	return w;
 }
 
@@ -145,10 +151,6 @@ void worker_destroy(struct worker *w)
 {
 	struct engine *e = w->engine;
 
-	if (e->pool) {
-		ASAN_UNPOISON_MEMORY_REGION(e->pool, e->pool_mapped);
-		munmap(e->pool, e->pool_mapped);
-	}
 	if (e->epoll_fd >= 0)
 		close(e->epoll_fd);
 	free(e->queue_memory);

@@ -94,6 +94,8 @@ struct worker {
 /* A buffer with data = PKT_HEADROOM, len = 0 and clean metadata, or NULL (counted). */
 struct pkt *pkt_alloc(struct worker *w);
 void pkt_free(struct worker *w, struct pkt *p);
+/* The buffers of all workers, one piece of memory, for a driver that shares it with the kernel. */
+struct pkt *worker_buffers(const struct worker *w, uint64_t *size, bool *hugepages);
 
 /* Puts a packet that a node made (error, fragment, echo) in front of node `name_id`. Not counted
  * on an edge. Returns false, and frees it, when the graph is at its budget. */

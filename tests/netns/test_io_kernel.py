@@ -16,16 +16,36 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.netns import inside
-from tests.support.router_lab import BOX_A, BOX_B, HOST_A, HOST_B, WAN0, RouterLab, until
+from tests.support.netns import inside, offloads_off
+from tests.support.router_lab import (
+    BOX_A,
+    BOX_B,
+    HOST_A,
+    HOST_B,
+    ROUTED_PORTS,
+    WAN0,
+    XDP_PORTS,
+    RouterLab,
+    until,
+)
 from tests.support.tshark import Capture, fields
 
 COUNT = 2000
 
 
+@pytest.fixture(params=["af_packet", "af_xdp"])
+def lab(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[RouterLab]:
+    ports = XDP_PORTS if request.param == "af_xdp" else ROUTED_PORTS
+    with RouterLab(f"iok{os.getpid()}", tmp_path, ports) as lab:
+        if request.param == "af_xdp":
+            offloads_off(lab.netns("a"), "e")
+            offloads_off(lab.netns("b"), "e")
+        yield lab
+
+
 @pytest.fixture
-def lab(tmp_path: Path) -> Iterator[RouterLab]:
-    with RouterLab(f"iok{os.getpid()}", tmp_path) as lab:
+def packet_lab(tmp_path: Path) -> Iterator[RouterLab]:
+    with RouterLab(f"iop{os.getpid()}", tmp_path) as lab:
         yield lab
 
 
@@ -75,7 +95,8 @@ def test_a_killed_dataplane_leaves_the_port_closed_to_the_kernel(lab: RouterLab)
     assert lab.ping("a", BOX_A)
 
 
-def test_a_clean_end_takes_the_ingress_drop_away(lab: RouterLab) -> None:
+def test_a_clean_end_takes_the_ingress_drop_away(packet_lab: RouterLab) -> None:
+    lab = packet_lab
     lab.start()
     tables = lab.run("bng", "nft", "list", "tables").stdout.split("\n")
     assert {"table netdev bng-wan0", "table netdev bng-wan1"} <= set(tables)
@@ -110,8 +131,9 @@ def test_the_twin_has_the_ports_mac_and_mtu_and_the_port_is_prepared(lab: Router
 
 
 def test_frames_that_the_device_refuses_are_counted_and_do_not_stop_the_others(
-    lab: RouterLab,
+    packet_lab: RouterLab,
 ) -> None:
+    lab = packet_lab
     lab.start()
     lab.meet()
     lab.ip("b", "link set e mtu 1000")

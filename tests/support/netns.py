@@ -62,3 +62,9 @@ def processes(netns: str) -> list[int]:
         ["ip", "netns", "pids", netns], capture_output=True, text=True, check=False
     )
     return [int(pid) for pid in done.stdout.split()]
+
+
+def offloads_off(netns: str, device: str) -> None:
+    """Have a veth finish checksums and VLAN tags itself: XDP at its other end cannot."""
+    words = ("tx", "off", "txvlan", "off", "tx-vlan-stag-hw-insert", "off")
+    run(netns, "ethtool", "-K", device, *words)

@@ -35,6 +35,9 @@ ROUTED_PORTS = (
     "--port=name=wan0,if=wan0,driver=af_packet,role=routed,mtu=1500,tap=bng-wan0",
     "--port=name=wan1,if=wan1,driver=af_packet,role=routed,mtu=1500,tap=bng-wan1",
 )
+XDP_PORTS = tuple(
+    port.replace("af_packet", "af_xdp") + ",peer-offloads=off" for port in ROUTED_PORTS
+)
 
 KINDS = {
     0: "free",

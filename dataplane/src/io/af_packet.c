@@ -30,8 +30,9 @@
 #include "../hdr/ethernet.h"
 #include "../worker.h"
 #include "ingress_drop.h"
-#include "netdev.h"
 #include "offload.h"
+#include "port_device.h"
+#include "xdp_program.h"
 
 enum {
 	SLOT_SIZE = 2048,
@@ -40,7 +41,6 @@ enum {
 	LARGE_ROOM = 1 << 17, /* a whole TCP block, and some */
 	SOCKET_BUFFER = 16 << 20,
 	SEND_BATCH = 64,
-	ACCESS_TAGS = 2 * VLAN_LEN, /* above the MTU */
 };
 
 struct af_packet {
@@ -61,62 +61,10 @@ struct af_packet_queue {
 
 static int failed(const struct port *port, const char *what, int status)
 {
-	fprintf(stderr, "bng-dataplane: port %s: %s %s: %s\n", port->shared->name,
-		port->shared->interface, what, strerror(-status));
-	return status;
+	return port_device_failed(port, what, status);
 }
 
 /* ---- the device ---- */
-
-/* Two tags go on top of the MTU of an access port; a device that refuses may still serve one. */
-static int raise_mtu(const struct port *port)
-{
-	const struct port_shared *shared = port->shared;
-	if (shared->role == PORT_ACCESS &&
-		!netdev_raise_mtu(shared->interface, shared->mtu + ACCESS_TAGS))
-		return 0;
-	return netdev_raise_mtu(shared->interface, shared->mtu);
-}
-
-/* Everything after the ingress drop: no ARP, no IPv6, no merged frames, the MTU. */
-static int prepare(struct port *port)
-{
-	struct port_shared *shared = port->shared;
-	const char *device = shared->interface;
-	int status = netdev_disable_ipv6(device);
-	if (status)
-		return failed(port, "disable_ipv6", status);
-	status = netdev_change_flags(device, IFF_NOARP | IFF_UP, 0);
-	if (status)
-		return failed(port, "up, ARP off", status);
-	netdev_receive_as_sent(device);
-	status = raise_mtu(port);
-	if (status)
-		return failed(port, "refuses this port's MTU", status);
-	int flags = netdev_flags(device);
-	if (flags < 0)
-		return failed(port, "interface", flags);
-	shared->flags = flags & IFF_RUNNING ? PORT_UP : 0;
-	return 0;
-}
-
-static int take_from_kernel(struct port *port)
-{
-	const char *device = port->shared->interface;
-	int status = netdev_mac(device, port->shared->mac);
-	if (status)
-		return failed(port, "is no Ethernet device", status);
-	if (netdev_has_addresses(device))
-		return failed(port, "has IP addresses: flush them or choose another interface",
-			-EADDRINUSE);
-	status = ingress_drop_install(device);
-	if (status)
-		return failed(port, "ingress drop (nf_tables, family netdev)", status);
-	status = prepare(port);
-	if (status)
-		(void)ingress_drop_remove(device);
-	return status;
-}
 
 static void let_go(struct port *port)
 {
@@ -126,20 +74,31 @@ static void let_go(struct port *port)
 	port->state = NULL;
 }
 
-static int af_packet_open(struct port *port)
+static int take_from_kernel(struct port *port)
 {
 	const char *device = port->shared->interface;
-	int index = netdev_index(device);
-	if (index < 0)
-		return failed(port, "interface", index);
-	port->shared->ifindex = (uint32_t)index;
+	int status = ingress_drop_install(device);
+	if (status)
+		return failed(port, "ingress drop (nf_tables, family netdev)", status);
+	/* Somebody else's program may stay, one that af_xdp has left would eat all frames. */
+	status = xdp_program_detach((int)port->shared->ifindex);
+	if (status && status != -EBUSY)
+		failed(port, "XDP program not removed", status);
+	else
+		status = port_device_prepare(port);
+	if (status)
+		(void)ingress_drop_remove(device);
+	return status;
+}
+
+static int af_packet_open(struct port *port)
+{
 	struct af_packet *self = calloc(1, sizeof(*self));
 	if (!self)
 		return failed(port, "interface", -ENOMEM);
 	port->state = self;
-	self->claim_fd = netdev_claim(device);
-	int status = self->claim_fd < 0 ? failed(port, "is another bng-dataplane's", self->claim_fd)
-					: take_from_kernel(port);
+	self->claim_fd = port_device_claim(port);
+	int status = self->claim_fd < 0 ? self->claim_fd : take_from_kernel(port);
 	if (status)
 		let_go(port);
 	return status;
@@ -158,17 +117,6 @@ static int bind_to(int fd, const struct port *port, uint16_t protocol)
 		.sll_protocol = hton16(protocol),
 		.sll_ifindex = (int)port->shared->ifindex};
 	return bind(fd, (struct sockaddr *)&sll, sizeof(sll)) ? -errno : 0;
-}
-
-/* Routed ports hear multicast for the kernel's TAP twin (OSPF). */
-static int hear_multicast(int fd, const struct port *port)
-{
-	struct packet_mreq request = {
-		.mr_ifindex = (int)port->shared->ifindex, .mr_type = PACKET_MR_ALLMULTI};
-	if (port->shared->role != PORT_ROUTED)
-		return 0;
-	return setsockopt(fd, SOL_PACKET, PACKET_ADD_MEMBERSHIP, &request, sizeof(request)) ? -errno
-											    : 0;
 }
 
 static int make_ring(struct af_packet_queue *q)
@@ -205,7 +153,7 @@ static int open_rx(struct port *port, struct af_packet_queue *q)
 	}
 	int status = make_ring(q);
 	if (!status)
-		status = hear_multicast(q->rx_fd, port);
+		status = port_device_hear_multicast(port, q->rx_fd);
 	return status ? status : bind_to(q->rx_fd, port, ETH_P_ALL);
 }
 

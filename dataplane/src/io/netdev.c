@@ -19,6 +19,8 @@
 #include <linux/ethtool.h>
 #include <linux/sockios.h>
 
+enum { MAX_FEATURES = 1024 };
+
 static int device_ioctl(const char *name, unsigned long request, struct ifreq *ifr)
 {
 	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
@@ -163,21 +165,33 @@ static uint32_t feature_count(const char *name)
 	return ethtool(name, info) || !info->sset_mask ? 0 : info->data[0];
 }
 
-void netdev_receive_as_sent(const char *name)
+/* Names of the n features; NULL: not to be had. Free it. */
+static struct ethtool_gstrings *feature_names(const char *name, uint32_t n)
 {
-	uint32_t n = feature_count(name);
-	if (!n || n > 1024)
-		return;
-	uint32_t blocks = (n + 31) / 32;
-	struct ethtool_gstrings *names = calloc(1, sizeof(*names) + (size_t)n * ETH_GSTRING_LEN);
-	struct ethtool_sfeatures *features =
-		calloc(1, sizeof(*features) + blocks * sizeof(features->features[0]));
-	if (!names || !features)
-		goto out;
+	struct ethtool_gstrings *names =
+		n && n <= MAX_FEATURES ? calloc(1, sizeof(*names) + (size_t)n * ETH_GSTRING_LEN)
+				       : NULL;
+	if (!names)
+		return NULL;
 	names->cmd = ETHTOOL_GSTRINGS;
 	names->string_set = ETH_SS_FEATURES;
 	names->len = n;
-	if (ethtool(name, names))
+	if (!ethtool(name, names))
+		return names;
+	free(names);
+	return NULL;
+}
+
+void netdev_receive_as_sent(const char *name)
+{
+	uint32_t n = feature_count(name);
+	uint32_t blocks = (n + 31) / 32;
+	struct ethtool_gstrings *names = feature_names(name, n);
+	if (!names)
+		return;
+	struct ethtool_sfeatures *features =
+		calloc(1, sizeof(*features) + blocks * sizeof(features->features[0]));
+	if (!features)
 		goto out;
 	features->cmd = ETHTOOL_SFEATURES;
 	features->size = blocks;
@@ -188,4 +202,48 @@ void netdev_receive_as_sent(const char *name)
 out:
 	free(names);
 	free(features);
+}
+
+bool netdev_takes_tags(const char *name)
+{
+	uint32_t n = feature_count(name);
+	uint32_t blocks = (n + 31) / 32;
+	bool found = false;
+	struct ethtool_gstrings *names = feature_names(name, n);
+	if (!names)
+		return false;
+	struct ethtool_gfeatures *features =
+		calloc(1, sizeof(*features) + blocks * sizeof(features->features[0]));
+	if (!features)
+		goto out;
+	features->cmd = ETHTOOL_GFEATURES;
+	features->size = blocks;
+	if (ethtool(name, features))
+		goto out;
+	for (uint32_t i = 0; i < n; i++) {
+		const char *feature = (const char *)names->data + (size_t)i * ETH_GSTRING_LEN;
+		bool tags = !strncmp(feature, "rx-vlan-hw-parse", ETH_GSTRING_LEN) ||
+			    !strncmp(feature, "rx-vlan-stag-hw-parse", ETH_GSTRING_LEN);
+		found |= tags && features->features[i / 32].active & 1u << i % 32;
+	}
+out:
+	free(names);
+	free(features);
+	return found;
+}
+
+bool netdev_has_lazy_peer(const char *name)
+{
+	struct ethtool_drvinfo info = {.cmd = ETHTOOL_GDRVINFO};
+	return !ethtool(name, &info) &&
+	       (!strcmp(info.driver, "veth") || !strcmp(info.driver, "tun"));
+}
+
+int netdev_rx_queues(const char *name)
+{
+	struct ethtool_channels channels = {.cmd = ETHTOOL_GCHANNELS};
+	int status = ethtool(name, &channels);
+	if (status)
+		return status == -EOPNOTSUPP ? 1 : status;
+	return (int)(channels.rx_count + channels.combined_count);
 }

@@ -26,5 +26,11 @@ int netdev_disable_ipv6(const char *name);
 /* Receive offloads that merge frames, or take or filter VLAN tags. What the device lacks is fine.
  */
 void netdev_receive_as_sent(const char *name);
+/* Takes VLAN tags out of received frames, still. */
+bool netdev_takes_tags(const char *name);
+/* Its frames come from a peer on this machine that may leave tags and checksums to the device. */
+bool netdev_has_lazy_peer(const char *name);
+/* How many queues it receives on; 1 when it does not say. */
+int netdev_rx_queues(const char *name);
 
 #endif

@@ -56,29 +56,12 @@ static int complain(const struct port *port, const char *file, const char *why)
 	return -EINVAL;
 }
 
-/* Value of a key of the port's options, copied to `value`; false when it is not there. */
-static bool option(const struct port *port, const char *key, char *value, size_t size)
-{
-	const char *at = port->options;
-	size_t key_len = strlen(key);
-
-	while (at && *at) {
-		size_t len = strcspn(at, ",");
-		if (!strncmp(at, key, key_len) && at[key_len] == '=') {
-			snprintf(value, size, "%.*s", (int)(len - key_len - 1), at + key_len + 1);
-			return true;
-		}
-		at += len + (at[len] == ',');
-	}
-	return false;
-}
-
 static int open_in(struct port *port, struct pcap *p)
 {
 	char name[512];
 	struct file_header h;
 
-	if (!option(port, "in", name, sizeof(name)))
+	if (!port_option(port, "in", name, sizeof(name)))
 		return 0;
 	p->in = fopen(name, "rbe");
 	if (!p->in)
@@ -103,7 +86,7 @@ static int open_out(struct port *port, struct pcap *p)
 		.snaplen = SNAPLEN,
 		.linktype = LINKTYPE_ETHERNET};
 
-	if (!option(port, "out", name, sizeof(name)))
+	if (!port_option(port, "out", name, sizeof(name)))
 		return 0;
 	p->out = fopen(name, "wbe");
 	if (!p->out || fwrite(&h, sizeof(h), 1, p->out) != 1 || fflush(p->out))

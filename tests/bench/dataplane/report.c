@@ -111,7 +111,8 @@ static void calibrate_loads(struct settings *s, uint32_t mib)
 	struct summary sum;
 	char name[32];
 	uint64_t mapped;
-	void **area = memory_map((uint64_t)mib << 20, s->hugepages != HUGEPAGES_OFF, &mapped);
+	bool hugepages = s->hugepages != HUGEPAGES_OFF;
+	void **area = memory_map((uint64_t)mib << 20, &hugepages, &mapped);
 
 	if (!area)
 		exit(1);

@@ -1,0 +1,92 @@
+/*
+ * The XDP program, six instructions put together here: no compiler for BPF is needed, neither to
+ * build nor to start. See xdp_program.h.
+ */
+#include "xdp_program.h"
+
+#include <errno.h>
+#include <stddef.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <linux/bpf.h>
+#include <linux/if_link.h>
+
+static const char program_name[] = "bng_port"; /* how an earlier run's is known */
+
+/* return bpf_redirect_map(&sockets, ctx->rx_queue_index, XDP_DROP); */
+static int load(int map_fd)
+{
+	const struct bpf_insn insns[] = {
+		{.code = BPF_LDX | BPF_MEM | BPF_W,
+			.dst_reg = BPF_REG_2,
+			.src_reg = BPF_REG_1,
+			.off = offsetof(struct xdp_md, rx_queue_index)},
+		{.code = BPF_LD | BPF_IMM | BPF_DW,
+			.dst_reg = BPF_REG_1,
+			.src_reg = BPF_PSEUDO_MAP_FD,
+			.imm = map_fd},
+		{0}, /* upper half of the one before */
+		{.code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = BPF_REG_3, .imm = XDP_DROP},
+		{.code = BPF_JMP | BPF_CALL, .imm = BPF_FUNC_redirect_map},
+		{.code = BPF_JMP | BPF_EXIT},
+	};
+	int fd = bpf_prog_load(BPF_PROG_TYPE_XDP, program_name, "Apache-2.0", insns,
+		sizeof(insns) / sizeof(*insns), NULL);
+	return fd < 0 ? -errno : fd;
+}
+
+/* Whether the program on the device is ours: 1, 0: there is none, -EBUSY: no. */
+static int is_ours(int ifindex)
+{
+	__u32 id = 0;
+	int status = bpf_xdp_query_id(ifindex, 0, &id);
+	if (status || !id)
+		return status;
+	int fd = bpf_prog_get_fd_by_id(id);
+	if (fd < 0)
+		return -EBUSY;
+	struct bpf_prog_info info = {0};
+	__u32 len = sizeof(info);
+	status = bpf_obj_get_info_by_fd(fd, &info, &len);
+	close(fd);
+	return status || strcmp(info.name, program_name) ? -EBUSY : 1;
+}
+
+int xdp_program_detach(int ifindex)
+{
+	int ours = is_ours(ifindex);
+	return ours <= 0 ? ours : bpf_xdp_detach(ifindex, 0, NULL);
+}
+
+static int attach(int ifindex, int prog_fd, enum xdp_port_mode mode)
+{
+	__u32 flags = mode == XDP_PORT_NATIVE ? XDP_FLAGS_DRV_MODE : XDP_FLAGS_SKB_MODE;
+	int status = bpf_xdp_attach(ifindex, prog_fd, flags, NULL);
+	if (status != -EEXIST)
+		return status;
+	status = xdp_program_detach(ifindex); /* an earlier run's, in the other mode */
+	return status ? status : bpf_xdp_attach(ifindex, prog_fd, flags, NULL);
+}
+
+int xdp_program_attach(int ifindex, int n_queues, enum xdp_port_mode mode)
+{
+	libbpf_set_print(NULL); /* errors are told by who calls */
+	int status = is_ours(ifindex);
+	if (status < 0)
+		return status;
+	int map_fd = bpf_map_create(BPF_MAP_TYPE_XSKMAP, "bng_sockets", sizeof(__u32),
+		sizeof(__u32), (__u32)n_queues, NULL);
+	if (map_fd < 0)
+		return -errno;
+	int prog_fd = load(map_fd);
+	status = prog_fd < 0 ? prog_fd : attach(ifindex, prog_fd, mode);
+	if (prog_fd >= 0)
+		close(prog_fd); /* the device keeps it */
+	if (!status)
+		return map_fd;
+	close(map_fd);
+	return status;
+}
