@@ -9,6 +9,7 @@ opened anew when it was moved away.
 """
 
 import asyncio
+import errno
 import json
 import os
 from datetime import UTC, datetime
@@ -60,10 +61,15 @@ class NatLog:
                 self.written += len(records)
 
     def _append(self, lines: str) -> None:
-        with self.path.open("a", encoding="utf-8") as file:
-            file.write(lines)
-            file.flush()
-            os.fsync(file.fileno())
+        with self.path.open("ab", buffering=0) as file:
+            size = os.fstat(file.fileno()).st_size
+            try:
+                if file.write(data := lines.encode()) != len(data):
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+                os.fsync(file.fileno())
+            except OSError:
+                os.ftruncate(file.fileno(), size)  # no half a line, no record twice
+                raise
 
 
 def _line(worker: int, record: NatLogRecord) -> str:

@@ -1,10 +1,12 @@
 """NAT log records reach the disk before the dataplane may forget them."""
 
 import json
+import resource
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from bng.io.natlog import NatLog, NatLogError
 from dataplane.binding import Ring, lib
@@ -61,6 +63,26 @@ def test_records_that_cannot_be_written_stay_in_the_ring(box: MemoryBox, tmp_pat
     log.flush()
     assert log.written == 1
     assert waiting(box) == 0
+
+
+def test_a_disk_that_is_full_leaves_no_half_a_line(box: MemoryBox, tmp_path: Path) -> None:
+    log = NatLog(box.dataplane, tmp_path / "nat.log")
+    box.dial(box.subscriber(1))
+    log.flush()
+    before = log.path.read_bytes()
+    box.dial(box.subscriber(2))
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (len(before) + 20, limits[1]))
+    try:
+        with capture_logs() as logs:
+            log.flush()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert [entry["event"] for entry in logs] == ["nat-log-not-written"]
+    assert log.path.read_bytes() == before
+    assert waiting(box) > 0
+    log.flush()
+    assert [line["event"] for line in lines(log.path)] == ["block-allocated"] * 2
 
 
 def test_a_log_that_was_moved_away_is_begun_anew(box: MemoryBox, tmp_path: Path) -> None:
