@@ -34,6 +34,8 @@ from bng.session.nat import NatAddresses
 from bng.session.table import SessionTable
 from dataplane.binding import CommandType, Dataplane, access_record, route4_record
 
+ROLES = {1: "access", 2: "routed", 3: "tap"}
+"""``enum port_role`` of dataplane.h, in the words of bng.toml."""
 STOP_BATCH = 500
 """Sessions ended at a time when stopping: the dataplane sends their PADTs in between."""
 STOP_TIMEOUT_S = 10.0
@@ -218,6 +220,14 @@ def _check_ports(config: Config, dataplane: Dataplane) -> dict[str, int]:
         raise ConfigError(
             f"port {', '.join(missing)}: not in the running dataplane: restart the dataplane"
         )
+    for port in config.port:
+        found = dataplane.ports[ports[port.name]]
+        running = (ROLES.get(int(found.role)), int(found.mtu))
+        if running != (port.role, port.mtu):
+            raise ConfigError(
+                f"port {port.name}: {port.role} with mtu {port.mtu}, in the running dataplane "
+                f"{running[0]} with mtu {running[1]}: restart the dataplane"
+            )
     return ports
 
 

@@ -10,7 +10,3 @@ class MalformedPacket(Exception):
 
 class ConfigError(Exception):
     """A configuration file is wrong. The text names file, line and key."""
-
-
-class DataplaneError(Exception):
-    """The dataplane refused a command or is gone."""

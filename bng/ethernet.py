@@ -3,14 +3,9 @@
 from dataclasses import dataclass
 from typing import NamedTuple
 
-ETH_P_IP = 0x0800
-ETH_P_IPV6 = 0x86DD
-ETH_P_PPPOE_DISCOVERY = 0x8863
-ETH_P_PPPOE_SESSION = 0x8864
 TPID_8021Q = 0x8100
 TPID_8021AD = 0x88A8
 TPID_9100 = 0x9100
-TPIDS = frozenset({TPID_8021Q, TPID_8021AD, TPID_9100})
 
 
 class Mac(bytes):

@@ -2,7 +2,7 @@
 
 ``tomllib`` gives values without positions and pydantic gives positions without lines; this joins
 the two. The text is scanned for line numbers only once there is something to report. It knows
-nothing of what a file means: the models are `bng.config` and `bng.aaa.local`.
+nothing of what a file means: the models are `bng.config` and `bng.aaa.users`.
 """
 
 import re

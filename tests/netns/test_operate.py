@@ -12,7 +12,7 @@ import time
 from typing import Any
 
 from tests.netns.conftest import MakeLab
-from tests.support.lab import SERVER, Lab, load_users
+from tests.support.lab import SERVER, Lab, load_users, program
 from tests.support.netns import run
 
 
@@ -92,3 +92,17 @@ def test_sessions_that_died_with_the_dataplane_are_called_lost(make_lab: MakeLab
         lab.start_bng()
         assert wait_for_log(lab, "journal-sessions-lost")["count"] == 1
         assert not logged(lab, "leftover-sessions-ended")
+
+
+def test_bngd_names_the_port_that_the_running_dataplane_has_otherwise(make_lab: MakeLab) -> None:
+    lab = make_lab()
+    assert lab.stop("bngd") == 0
+    lab.config["port"][0]["mtu"] = 1508
+    lab.write_config()
+    words = "port acc0: access with mtu 1508, in the running dataplane access with mtu 1500"
+    done = run(lab.bng, program("bngd"), "--config", str(lab.directory / "bng.toml"), check=False)
+    assert done.returncode == 2
+    assert words in done.stderr
+    lab.config["port"][0]["mtu"] = 1500
+    lab.write_config()
+    lab.start_bngd()

@@ -249,6 +249,7 @@ class MemoryBox:
             "to_drain": len(manager.drain),
             "ending": len(manager.ending),
             "pool_used": sum(row.used + row.held + row.sticky for row in stats),
+            "addresses_in_no_pool": manager.pools.used_outside(),
             "nat_sessions": sum(manager.nat.sessions),
             "nat_blocks": sum(bool(dataplane.nat_block[i].session) for i in range(blocks)),
             "policers": sum(

@@ -88,7 +88,7 @@ def test_imports_point_one_way(module: str) -> None:
         ("bng.mgmt.server", "from bng.cli import main"),
         ("bng.mgmt.server", "import bng.daemon"),
         ("bng.io.punt", "import bng.mgmt.server"),
-        ("dataplane.binding", "from bng.errors import DataplaneError"),
+        ("dataplane.binding", "from bng.errors import ConfigError"),
         ("radius.client", "import bng"),
         ("radius.client", "import dataplane"),
         ("bng.newcomer", "import json"),

@@ -4,13 +4,12 @@ from collections import Counter
 from dataclasses import asdict
 from ipaddress import IPv4Address
 
-from bng.box import Box
+from bng.box import ROLES, Box
 from bng.mgmt.registry import Args, command
 from bng.mgmt.select import port_name
 from bng.session.model import State
 from dataplane.binding import Ring, ffi, lib
 
-ROLES = {1: "access", 2: "routed", 3: "tap"}
 PLANES = ("tcp", "udp", "icmp")
 
 
@@ -104,6 +103,7 @@ def _tables(box: Box) -> dict[str, int]:
         "sessions": manager.table.count,
         **{f"sessions_{state.value}": states[state] for state in State},
         "pool_used": sum(row.used for row in manager.pools.stats().values()),
+        "addresses_in_no_pool": manager.pools.used_outside(),
         "nat_sessions": sum(manager.nat.sessions),
         "nat_blocks": sum(int(str(row["blocks_used"])) for row in nat),
         "nat_mappings": sum(int(str(row[plane])) for row in nat for plane in PLANES),
