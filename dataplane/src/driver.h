@@ -24,7 +24,6 @@ struct port {
 	char options[512];	  /* driver's own, from the command line: in=...,out=... */
 	void *queue[MAX_WORKERS]; /* the driver's, per worker */
 	void *state;		  /* the driver's, per port */
-	int kick_fd[MAX_WORKERS];
 };
 
 enum { MAX_DRIVER_OPTIONS = 4 };

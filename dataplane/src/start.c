@@ -91,8 +91,6 @@ static void describe_port(struct dataplane *dp, uint32_t i)
 	memcpy(&dp->tables.access[i * MAX_ACCESS_RANGES], o->access, sizeof(o->access));
 	dp->port[i] = (struct port){.shared = s, .index = (uint8_t)i};
 	memcpy(dp->port[i].options, o->extra, sizeof(dp->port[i].options));
-	for (int w = 0; w < MAX_WORKERS; w++)
-		dp->port[i].kick_fd[w] = -1;
 	dp->ports[i] = &dp->port[i];
 }
 
