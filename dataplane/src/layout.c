@@ -345,6 +345,7 @@ static const uint32_t layout[] = {
 	FIELD(trace_record, n_bytes),
 	FIELD(trace_record, bytes_of),
 	FIELD(trace_record, outer_vid),
+	FIELD(trace_record, inner_vid),
 	FIELD(trace_record, protocol),
 	FIELD(trace_record, ttl),
 	FIELD(trace_record, rx_port),
