@@ -30,6 +30,8 @@ GC_THRESHOLD = (50_000, 20, 100)
 """Sessions make few cycles and live long: the default would walk all of them over and over."""
 EXIT_FAILURE = 1
 EXIT_CONFIG = 2
+SWITCH_INTERVAL_S = 0.001
+"""What a packet may have to wait for a thread that reads files: each of its turns."""
 FAILURES = (
     AttachError,
     JournalError,
@@ -86,6 +88,7 @@ class Daemon:
         gc.collect()
         gc.freeze()  # what start built stays: no collection need look at it again
         gc.set_threshold(*GC_THRESHOLD)
+        sys.setswitchinterval(SWITCH_INTERVAL_S)
         self._log.info("ready", version=version("bng"), users=len(box.users))
         async with asyncio.TaskGroup() as group:
             group.create_task(self._flush(box))
