@@ -118,7 +118,7 @@ static uint32_t session_of(const struct tables *t, const struct trace_tuple *tup
 	if (adjacency->kind != ADJ_NAT_POOL || adjacency->index >= t->nat->n_addresses)
 		return NO_SESSION;
 	be16 port = tuple->protocol == IPPROTO_ICMP4 ? tuple->source_port : tuple->destination_port;
-	uint32_t block = ntoh16(port) >> t->nat->block_shift;
+	uint32_t block = (uint32_t)ntoh16(port) >> t->nat->block_shift;
 	return t->nat_block[adjacency->index * t->nat->blocks_per_address + block].session - 1;
 }
 
