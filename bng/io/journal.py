@@ -63,10 +63,13 @@ class Journal:
             self._pending.pop(acct_session_id, None)
 
     def read(self) -> dict[str, bytes]:
-        """Return all records that are on disk."""
+        """Return all records that are on disk. Raises: JournalError when they cannot be read."""
         if self._db is None:
             return {}
-        found = dict(self._db.execute("SELECT acct_session_id, record FROM session"))
+        try:
+            found = dict(self._db.execute("SELECT acct_session_id, record FROM session"))
+        except sqlite3.Error as error:
+            raise JournalError(f"journal {self.path}: {error}") from None
         self._written |= found.keys()
         return found
 

@@ -107,3 +107,16 @@ def test_without_a_file_nothing_is_kept() -> None:
     journal.delete("b")
     asyncio.run(journal.close())
     assert (len(journal), journal.read()) == (0, {})
+
+
+def test_a_journal_with_a_broken_page_is_named(path: Path) -> None:
+    journal = Journal(path)
+    journal.put("a", b"1")
+    asyncio.run(journal.flush())
+    asyncio.run(journal.close())
+    raw = bytearray(path.read_bytes())
+    assert len(raw) == 8192
+    raw[4096:] = b"\xee" * 4096
+    path.write_bytes(raw)
+    with pytest.raises(JournalError, match=r"journal .*journal\.sqlite: .*malformed"):
+        Journal(path).read()
