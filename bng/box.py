@@ -3,7 +3,7 @@
 import asyncio
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address
 from pathlib import Path
@@ -19,6 +19,7 @@ from bng.access.pppoe import PppoeAccess
 from bng.config import Change, Config, diff, live, load
 from bng.errors import ConfigError
 from bng.io import kernel
+from bng.io.acl import AclError, AclTable, compiled_acls
 from bng.io.executor import Executor
 from bng.io.journal import Journal
 from bng.io.leftovers import end_leftovers
@@ -58,6 +59,7 @@ class Box:
     executor: Executor
     journal: Journal
     nat_log: NatLog
+    acls: AclTable
     dispatcher: Dispatcher
     loop: CoreLoop
     users: Users
@@ -76,25 +78,35 @@ class Box:
         Raises: ConfigError.
         """
         async with self.reloading:
-            wanted, config, loaded = await asyncio.to_thread(_read, self.config_path, self.config)
-            changes = self._apply(wanted, config, loaded)
+            read = await asyncio.to_thread(_read, self.config_path, self.config)
+            wanted, config, loaded, acls = read
+            changes = self._apply(wanted, config, loaded, acls)
             return changes, await self._refresh(loaded)
 
-    def _apply(self, wanted: Config, config: Config, loaded: Users) -> list[Change]:
-        """Make *config* and *loaded* effective, what is live of *wanted*. Raises: ConfigError."""
+    def _apply(
+        self, wanted: Config, config: Config, loaded: Users, acls: Mapping[str, bytes]
+    ) -> list[Change]:
+        """Make *config*, *loaded* and *acls* effective, what is live of *wanted*.
+
+        Raises: ConfigError.
+        """
         changes = diff(self.config, wanted)
         pools = settings.pools(config)
-        session = settings.session(config, self.ports)
         discovery = settings.discovery(config, self.ports)
         link = settings.link(config)
+        try:
+            plan = self.acls.plan(acls, self._acls_in_use())
+        except AclError as error:
+            raise ConfigError(f"{self.config_path}: {error}") from None
         if pools != settings.pools(self.config):
             try:
                 self.manager.pools.reconfigure(pools, time.monotonic())
             except ValueError as error:
                 raise ConfigError(f"{self.config_path}: pool: {error}") from None
+        self.acls.apply(plan)
         self.users = loaded
         self.manager.backend = LocalBackend(loaded)
-        self.manager.settings = session
+        self.manager.settings = settings.session(config, self.ports, self.acls.numbers())
         self.access.discovery.reconfigure(discovery)
         self.access.discovery.setup_per_s = config.session.setup_per_s
         self.access.reconfigure(link)
@@ -108,6 +120,11 @@ class Box:
             "reloaded", changes=[str(c) for c in changes], users=len(loaded)
         )
         return changes
+
+    def _acls_in_use(self) -> set[str]:
+        """Return what living sessions name, whatever the files say by now."""
+        profiles = {id(s.profile): s.profile for s in self.manager.table if s.profile}
+        return {name for p in profiles.values() for name in (p.acl_in, p.acl_out) if name}
 
     async def _refresh(self, loaded: Users) -> Refreshed:
         """Have living sessions follow the user file and the settings."""
@@ -199,14 +216,15 @@ class Box:
             self.dataplane.command(self.dataplane.control_group, record)
 
 
-def _read(path: Path, running: Config) -> tuple[Config, Config, Users]:
-    """Return the file at *path*, what of it is live beside *running*, and the users.
+def _read(path: Path, running: Config) -> tuple[Config, Config, Users, dict[str, bytes]]:
+    """Return the file at *path*, what of it is live beside *running*, the users, compiled ACLs.
 
     Raises: ConfigError.
     """
     wanted = load(path)
     config = live(running, wanted)
-    return wanted, config, users.load(config.aaa.users, config.known_to_users())
+    loaded = users.load(config.aaa.users, config.known_to_users())
+    return wanted, config, loaded, compiled_acls(config)
 
 
 def _check_ports(config: Config, dataplane: Dataplane) -> dict[str, int]:
@@ -249,14 +267,20 @@ async def start(config_path: Path, config: Config, on_lost: Callable[[], None]) 
     await asyncio.to_thread(kernel.set_up_taps, settings.taps(config), routes)
     fresh, stale = dataplane.discard_stale_punts(time.monotonic_ns())
 
+    acls = AclTable(dataplane)
+    try:
+        acls.apply(acls.plan(compiled_acls(config), set()))
+    except AclError as error:
+        raise ConfigError(f"{config_path}: {error}") from None
     now = time.monotonic()
     table = SessionTable(
         dataplane.max_sessions,
         dataplane.n_workers,
         lambda index: int(dataplane.session_in[index].generation),
+        dataplane.epochs,
     )
     manager = SessionManager(
-        settings=settings.session(config, ports),
+        settings=settings.session(config, ports, acls.numbers()),
         backend=LocalBackend(loaded),
         pools=Ipv4Pools(settings.pools(config)),
         nat=NatAddresses(dataplane.nat_addresses(), dataplane.n_workers, dataplane.nat_free_blocks),
@@ -298,6 +322,7 @@ async def start(config_path: Path, config: Config, on_lost: Callable[[], None]) 
         executor=executor,
         journal=journal,
         nat_log=NatLog(dataplane, config.nat_log_path),
+        acls=acls,
         dispatcher=dispatcher,
         loop=loop,
         users=loaded,

@@ -32,6 +32,8 @@ BIND = struct.Struct("=QHHHHIIH6sB7x")
 UP = struct.Struct("=4sIHHHHH2xI16x")
 ECHO = struct.Struct("=IIII24x")
 POLICER = struct.Struct("=QQQQHB5x")
+SESSION_ACL = struct.Struct("=HH36x")
+ACL_SET = struct.Struct("=III28x")
 ROUTE4 = struct.Struct("=4sI32x")
 ACCESS = struct.Struct("=II32x")
 ACCESS_RANGE = struct.Struct("=HHHH")
@@ -69,6 +71,8 @@ class CommandType(IntEnum):
     PORT_GRACE = 13
     MEASURE = 14
     SESSION_POLICER = 15
+    SESSION_ACL = 16
+    ACL_SET = 17
     TRACE = 16
 
 
@@ -117,6 +121,14 @@ class PolicerMode(IntEnum):
     OFF = 0
     SRTCM = 1
     TRTCM = 2
+
+
+class AclAction(IntEnum):
+    """``enum acl_action`` of dataplane.h."""
+
+    DENY = 0
+    PERMIT = 1
+    REJECT = 2
 
 
 class Punt(NamedTuple):
@@ -253,6 +265,21 @@ def policer_record(
     return COMMAND.pack(kind, CMD_FLAG_QUIET, session, generation, direction, cookie, body)
 
 
+def session_acl_record(
+    session: int, generation: int, cookie: int, acl_in: int, acl_out: int
+) -> bytes:
+    """Pack CMD_SESSION_ACL, quiet; each ACL is an index + 1, 0 for none."""
+    body = SESSION_ACL.pack(acl_in, acl_out)
+    kind = CommandType.SESSION_ACL
+    return COMMAND.pack(kind, CMD_FLAG_QUIET, session, generation, 0, cookie, body)
+
+
+def acl_record(index: int, offset: int, size: int) -> bytes:
+    """Pack CMD_ACL_SET, quiet; *size* 0: there is no such ACL any more."""
+    body = ACL_SET.pack(index, offset, size)
+    return COMMAND.pack(CommandType.ACL_SET, CMD_FLAG_QUIET, 0, 0, 0, 0, body)
+
+
 def session_record(
     kind: CommandType, session: int, generation: int, cookie: int, *, quiet: bool = False
 ) -> bytes:
@@ -315,6 +342,10 @@ class Dataplane:
         self.session_out = self._section("struct session_out *", lib.SECTION_SESSION_OUT)
         self.session_cold = self._section("struct session_cold *", lib.SECTION_SESSION_COLD)
         self.policer = self._section("struct policer *", lib.SECTION_POLICER)
+        self.max_acls: int = lib.MAX_ACLS
+        self.acl_memory_bytes: int = lib.ACL_MEMORY
+        self.acl = self._section("uint64_t *", lib.SECTION_ACL)
+        self._acl_memory = self._section("uint8_t *", lib.SECTION_ACL_MEMORY)
         self.nat_config = self._section("struct nat_config *", lib.SECTION_NAT_CONFIG)
         self.nat_address = self._section("struct nat_address *", lib.SECTION_NAT_ADDRESS)
         self.nat_block = self._section("struct nat_block *", lib.SECTION_NAT_BLOCK)
@@ -552,6 +583,17 @@ class Dataplane:
         """Take the announcement back: no more wake-ups are written."""
         lib.binding_awake(self._binding)
 
+    def idle(self, group: int) -> bool:
+        """Say whether every command queued for a ring group has been carried out."""
+        pending = lib.binding_pending(self._binding, group, Ring.COMMAND)
+        return not self._commands[group] and not pending
+
+    def write_acl(self, offset: int, compiled: bytes) -> None:
+        """Write a compiled ACL where no worker reads. Raises: ValueError when it is too long."""
+        if offset + len(compiled) > self.acl_memory_bytes:
+            raise ValueError(f"an ACL of {len(compiled)} bytes at {offset}")
+        ffi.memmove(self._acl_memory + offset, compiled, len(compiled))
+
     # ---- control records ----
 
     def write_control(self, session: int, generation: int, data: bytes) -> None:
@@ -633,3 +675,7 @@ class Dataplane:
     def nat_free_blocks(self, index: int) -> int:
         """Return how many port blocks a NAT address has left."""
         return int(self.nat_address[index].free_blocks)
+
+    def epochs(self) -> tuple[int, ...]:
+        """Return how many vector boundaries each worker has passed."""
+        return tuple(int(self.workers[w].epoch) for w in range(self.n_workers))

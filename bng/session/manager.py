@@ -141,7 +141,7 @@ class SessionManager:
             case CommandKind.UP | CommandKind.ROUTE:
                 self._installing(session, status, now)
                 self.reschedule(session)
-            case _ if status:  # BIND and POLICE are answered only when they fail
+            case _ if status:  # those that are answered only when they fail
                 what = CommandKind(kind).name.lower()
                 self.counters[f"{what}_failed"] += 1
                 self.end(session, Cause.NAS_ERROR, f"{what}: errno {-status}", now)
@@ -164,7 +164,7 @@ class SessionManager:
         if self.table.count >= self.settings.max_sessions:
             self.counters["refused_full"] += 1
             return None
-        handle = self.table.take(now)
+        handle = self.table.take()
         if handle is None:
             self.counters["refused_full"] += 1
             return None
@@ -289,7 +289,7 @@ class SessionManager:
         """Send what makes the dataplane forward for the session."""
         if session.magics is not None:  # a pause turned it off
             self.emit(EchoSession(session.handle, *session.magics))
-        features.police(self, session)
+        features.tell(self, session)
         self.tell_up(session, install.up(self.settings, session))
         session.paused = False
         if not session.routes:
@@ -380,5 +380,5 @@ class SessionManager:
         if session.nat_address is not None:
             self.nat.give_back(session.nat_address)
         session.method.released(session, now)
-        self.table.free(session.handle, now)
+        self.table.free(session.handle)
         self.grants.released(session, now)

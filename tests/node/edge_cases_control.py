@@ -137,7 +137,7 @@ def _echoes(dp: Dataplane) -> None:
     lab.start_echo(dp, generation)
     packets = [
         lab.echo(10, 0x22222222),
-        lab.echo(10, 0x33333333),
+        lab.echo(10, 0x11111111),
         lab.echo(9, 0x11111111),
         lab.echo(9, 0x22222222, length=9),
         *[lab.echo(9, 0x22222222)] * 41,

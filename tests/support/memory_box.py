@@ -17,6 +17,7 @@ from bng.aaa.local import LocalBackend
 from bng.access.domains import Domains
 from bng.access.pppoe import PppoeAccess
 from bng.config import Config, parse
+from bng.io.acl import AclTable, compiled_acls
 from bng.io.executor import Executor
 from bng.io.journal import Journal
 from bng.io.punt import Dispatcher
@@ -84,15 +85,18 @@ class MemoryBox:
         self.config = _config({**CONFIG, **(config or {})})
         loaded = self._users(user_table or USERS)
         self.dataplane = binding.Dataplane(self.embedded._binding)
+        self.acls = AclTable(self.dataplane)
+        self.acls.apply(self.acls.plan(compiled_acls(self.config), set()))
         self._random = itertools.count()
         ports = {name: i for i, name in enumerate(self.dataplane.port_names())}
         table = SessionTable(
             self.dataplane.max_sessions,
             self.dataplane.n_workers,
             lambda index: int(self.dataplane.session_in[index].generation),
+            self.dataplane.epochs,
         )
         self.manager = SessionManager(
-            settings=settings.session(self.config, ports),
+            settings=settings.session(self.config, ports, self.acls.numbers()),
             backend=LocalBackend(loaded),
             pools=Ipv4Pools(settings.pools(self.config)),
             nat=NatAddresses(

@@ -79,9 +79,11 @@ static uint16_t answer(struct worker *w, struct pkt *p, struct lcp_echo_hdr *lcp
 	return EDGE_PORT_OUTPUT;
 }
 
+/* RFC 1661 section 5.8 has the peer's magic in it. Some send none, or a stale one: only our own,
+ * which is our request come back, says nothing about the peer. */
 static uint16_t take_reply(struct worker *w, struct pkt *p, const struct lcp_echo_hdr *lcp)
 {
-	if (lcp->magic != hton32(w->t->cold[p->session].peer_magic))
+	if (lcp->magic && lcp->magic == hton32(w->t->cold[p->session].our_magic))
 		return EDGE_REPLY_MAGIC_WRONG;
 	w->t->in[p->session].last_in_ms = w->now_ms;
 	pkt_free(w, p);
