@@ -26,6 +26,7 @@ from bng.io.leftovers import end_leftovers
 from bng.io.loop import CoreLoop
 from bng.io.natlog import NatLog
 from bng.io.punt import Dispatcher
+from bng.io.tracer import Tracer
 from bng.pool.ipv4 import Ipv4Pools
 from bng.pppoe.discovery import Discovery
 from bng.session.features import Refreshed, refresh
@@ -66,6 +67,10 @@ class Box:
     started_at: float
     draining: set[str | None]
     reloading: asyncio.Lock = field(default_factory=asyncio.Lock)
+    tracer: Tracer = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.tracer = Tracer(self.dataplane)
 
     # ---- the operator ----
 

@@ -34,8 +34,7 @@ SESSION_STATES = {
     int(getattr(lib, f"SESSION_{name}")): name.lower()
     for name in ("FREE", "NEGOTIATING", "LIVE", "PAUSED", "CLOSED")
 }
-NAT_PLANES = {6: 0, 17: 1, 1: 2}
-"""IP protocol to ``enum nat_plane``."""
+NAT_PLANES = {name: int(getattr(lib, f"NAT_{name.upper()}")) for name in ("tcp", "udp", "icmp")}
 
 
 class Edge(NamedTuple):
@@ -229,10 +228,10 @@ def nat_owner(dataplane: Dataplane, address_index: int, port: int) -> tuple[int,
 
 
 def nat_mapping(
-    dataplane: Dataplane, address_index: int, protocol: int, port: int
+    dataplane: Dataplane, address_index: int, plane: str, port: int
 ) -> dict[str, object] | None:
-    """Return the live mapping of a public port, None when there is none."""
-    at = (address_index * lib.NAT_PLANES + NAT_PLANES[protocol]) << 16 | port
+    """Return the live mapping of a public port in a plane, None when there is none."""
+    at = (address_index * lib.NAT_PLANES + NAT_PLANES[plane]) << 16 | port
     slot = dataplane.nat_slot[at]
     if not slot.flags & lib.NAT_LIVE:
         return None

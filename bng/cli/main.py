@@ -2,15 +2,13 @@
 
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Annotated, Any
 
 import typer
 
-from bng.cli import render, sessions
-from bng.cli.client import EXIT_USAGE, CtlError, call
-
-DEFAULT_SOCKET = "/run/bng/bngd.sock"
+from bng.cli import render, sessions, sight
+from bng.cli.client import EXIT_USAGE, CtlError
+from bng.cli.common import DEFAULT_SOCKET, Json, Options, ask
 
 PLAIN: dict[str, Any] = {"no_args_is_help": True, "rich_markup_mode": None}
 app = typer.Typer(
@@ -20,10 +18,11 @@ app = typer.Typer(
     help="Look into a running bngd and tell it what to do.",
     epilog="Exit status: 1 bngd refused, 2 wrong usage, 3 bngd is not reachable.",
 )
-show = typer.Typer(**PLAIN, help="Sessions, pools, ports, counters, NAT, hold-offs, version.")
+show = typer.Typer(**PLAIN, help="Sessions, pools, ports, counters, NAT, runtime, errors, version.")
 clear = typer.Typer(**PLAIN, help="Forget what bngd holds against clients.")
 app.add_typer(show, name="show")
 app.add_typer(clear, name="clear")
+sight.register(app, show)
 
 Id = Annotated[str | None, typer.Option("--id", help="Acct-Session-Id.")]
 User = Annotated[str | None, typer.Option(help="User name, exactly.")]
@@ -31,20 +30,6 @@ Address = Annotated[str | None, typer.Option(help="The subscriber's IPv4 address
 Mac = Annotated[str | None, typer.Option(help="The client's Ethernet address.")]
 Port = Annotated[str | None, typer.Option(help="Name of the access port.")]
 Vlan = Annotated[str | None, typer.Option(help="VLAN ids, outer first: 100 or 100.7.")]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON: raw numbers, every key.")]
-
-
-@dataclass(slots=True)
-class Options:
-    """What stands before the command."""
-
-    socket: str = DEFAULT_SOCKET
-
-
-def ask(context: typer.Context, command: str, **args: str | bool | None) -> Any:  # noqa: ANN401
-    """Return what bngd answers; its shape is that of the command."""
-    options = context.find_object(Options) or Options()
-    return call(options.socket, command, **args)
 
 
 @app.callback()

@@ -1,6 +1,8 @@
 """Which sessions a command means: selectors that several commands share."""
 
+from collections.abc import Callable
 from ipaddress import AddressValueError, IPv4Address
+from typing import TypeVar
 
 from bng.box import Box
 from bng.ethernet import Mac
@@ -9,6 +11,11 @@ from bng.session.model import Session, State
 
 SELECTORS = ("id", "user", "address", "mac", "port", "vlan", "state")
 """Argument names; a session must fit all that are given."""
+PROTOCOLS = {"icmp": 1, "tcp": 6, "udp": 17, "gre": 47, "esp": 50}
+MAX_PORT = 0xFFFF
+MAX_DIGITS = 10
+
+T = TypeVar("T")
 
 
 def text(args: Args, name: str) -> str | None:
@@ -17,6 +24,28 @@ def text(args: Args, name: str) -> str | None:
     if value is None or isinstance(value, str):
         return value
     raise CommandError(f"{name}: must be a string")
+
+
+def number(args: Args, name: str, default: int, low: int, high: int) -> int:
+    """Return a whole number among the arguments. Raises: CommandError."""
+    value = text(args, name)
+    if value is None:
+        return default
+    if value.isdecimal() and len(value) <= MAX_DIGITS and low <= int(value) <= high:
+        return int(value)
+    raise CommandError(f"{name}: a whole number, {low} to {high}")
+
+
+def protocol(args: Args) -> int:
+    """Return the IP protocol among the arguments, 0 for none. Raises: CommandError."""
+    value = text(args, "protocol")
+    if value is None:
+        return 0
+    if value in PROTOCOLS:
+        return PROTOCOLS[value]
+    if value.isdecimal() and len(value) <= MAX_DIGITS and 0 < int(value) <= 255:
+        return int(value)
+    raise CommandError(f"protocol: {', '.join(PROTOCOLS)}, or 1 to 255")
 
 
 def select(box: Box, args: Args) -> list[Session]:
@@ -61,6 +90,44 @@ def _mac(value: str) -> Mac:
         return Mac.parse(value)
     except ValueError:
         raise CommandError(f"mac: not an Ethernet address: {value!r}") from None
+
+
+def find_one(box: Box, wanted: str) -> Session:
+    """Return the session with that id, user name, address or MAC.
+
+    Raises: CommandError when there is none, or more than one.
+    """
+    address, mac = _read(IPv4Address, wanted), _read(Mac.parse, wanted)
+    found = [
+        s
+        for s in box.manager.table
+        if wanted in (s.acct_session_id, s.user_name)
+        or (mac is not None and s.mac == mac)
+        or (address is not None and s.ipv4_address == address)
+    ]
+    if not found:
+        raise CommandError(f"no session {wanted!r}")
+    if len(found) > 1:
+        ids = ", ".join(s.acct_session_id for s in found)
+        raise CommandError(f"{wanted!r} has several sessions: {ids}")
+    return found[0]
+
+
+def _read(read: Callable[[str], T], text: str) -> T | None:
+    """Return what *text* is beside a name: an address, perhaps."""
+    try:
+        return read(text)
+    except ValueError:
+        return None
+
+
+def user_of(box: Box, index: int) -> str | None:
+    """Return whose the session at an index of the arena is, None when nobody is known."""
+    if index >= box.dataplane.max_sessions:
+        return None
+    generation = int(box.dataplane.session_in[index].generation)
+    session = box.manager.table.get(index, generation)
+    return None if session is None else session.user_name
 
 
 def vlans_of(session: Session) -> str:

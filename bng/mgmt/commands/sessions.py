@@ -1,19 +1,14 @@
 """``show sessions``, ``show session``, ``terminate``."""
 
 import time
-from collections.abc import Callable
 from dataclasses import asdict
-from ipaddress import IPv4Address
-from typing import Any, TypeVar
+from typing import Any
 
 from bng.box import Box
-from bng.ethernet import Mac
 from bng.mgmt.registry import Args, CommandError, command
-from bng.mgmt.select import SELECTORS, port_name, select, text, vlans_of
+from bng.mgmt.select import SELECTORS, find_one, port_name, select, text, vlans_of
 from bng.session.model import Session
 from dataplane.binding import TOKENS_PER_BYTE, Direction, PolicerMode
-
-T = TypeVar("T")
 
 
 @command("show sessions", *SELECTORS, summary="List sessions; selectors must all fit.")
@@ -31,7 +26,10 @@ def show_sessions(box: Box, args: Args) -> object:
 @command("show session", "session", summary="Everything about one session.")
 def show_session(box: Box, args: Args) -> object:
     """Return all that is known of the session with that id, user name, address or MAC."""
-    session = _one(box, text(args, "session"))
+    wanted = text(args, "session")
+    if wanted is None:
+        raise CommandError("show session: say which: id, user, address or MAC")
+    session = find_one(box, wanted)
     now = time.monotonic()
     cold = box.dataplane.session_cold[session.index]
     entry_in = box.dataplane.session_in[session.index]
@@ -85,33 +83,6 @@ def terminate(box: Box, args: Args) -> object:
         raise CommandError("terminate: no such session")
     box.terminate(sessions)
     return {"terminated": len(sessions)}
-
-
-def _one(box: Box, wanted: str | None) -> Session:
-    if wanted is None:
-        raise CommandError("show session: say which: id, user, address or MAC")
-    address, mac = _read(IPv4Address, wanted), _read(Mac.parse, wanted)
-    found = [
-        s
-        for s in box.manager.table
-        if wanted in (s.acct_session_id, s.user_name)
-        or (mac is not None and s.mac == mac)
-        or (address is not None and s.ipv4_address == address)
-    ]
-    if not found:
-        raise CommandError(f"no session {wanted!r}")
-    if len(found) > 1:
-        ids = ", ".join(s.acct_session_id for s in found)
-        raise CommandError(f"{wanted!r} has several sessions: {ids}")
-    return found[0]
-
-
-def _read(read: Callable[[str], T], text: str) -> T | None:
-    """Return what *text* is beside a name: an address, perhaps."""
-    try:
-        return read(text)
-    except ValueError:
-        return None
 
 
 def _row(box: Box, session: Session, now: float) -> dict[str, object]:

@@ -274,8 +274,23 @@ def test_hash_password_reads_standard_input(ctl: Ctl, monkeypatch: pytest.Monkey
         [],
         ["show"],
         ["clear"],
-        *(["show", what] for what in ("sessions", "session", "counters", "nat")),
-        *([what] for what in ("terminate", "reload", "drain", "undrain", "hash-password")),
+        *(
+            ["show", what]
+            for what in (
+                "sessions",
+                "session",
+                "counters",
+                "nat",
+                "runtime",
+                "errors",
+                "interfaces",
+            )
+        ),
+        *(
+            [what]
+            for what in ("terminate", "reload", "drain", "undrain", "hash-password", "measure")
+        ),
+        *([what] for what in ("trace", "explain")),
     ],
     ids=" ".join,
 )

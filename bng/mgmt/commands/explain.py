@@ -1,0 +1,136 @@
+"""``explain``: whose an address is, and where a packet to it would go, from the live tables."""
+
+from ipaddress import AddressValueError, IPv4Address
+
+from bng.box import Box
+from bng.mgmt.commands.trace import route_text
+from bng.mgmt.registry import Args, CommandError, command
+from bng.mgmt.select import MAX_PORT, PROTOCOLS, find_one, number, port_name, protocol, text
+from bng.mgmt.select import user_of as user
+from bng.session.model import Session
+from dataplane import sight
+from dataplane.binding import lib
+
+MAC_LEN = 6
+
+
+@command(
+    "explain",
+    *("address", "port", "protocol", "from"),
+    summary="Where a packet to an address would go, and why.",
+)
+def explain(box: Box, args: Args) -> object:
+    """Return the answer in parts: route, adjacency, session, NAT; and a verdict in words."""
+    wanted = text(args, "address")
+    try:
+        address = IPv4Address(wanted or "")
+    except AddressValueError:
+        raise CommandError(f"address: not an IPv4 address: {wanted!r}") from None
+    leaf = sight.fib4_lookup(box.dataplane, address)
+    answer: dict[str, object] = {"address": str(address)}
+    if (sender := text(args, "from")) is not None:
+        answer["from"] = _sender(box, find_one(box, sender))
+    answer["route"] = route_text(box, leaf, address)
+    if leaf.kind == lib.LEAF_SESSION:
+        answer["session"] = _session(box, leaf.index)
+        answer["verdict"] = _to_session(box, leaf.index)
+    elif leaf.kind == lib.LEAF_ADJACENCY:
+        adjacency = sight.adjacency(box.dataplane, leaf.index)
+        answer["adjacency"] = adjacency
+        answer["verdict"] = _verdict(adjacency)
+        if adjacency["kind"] == "nat-pool":
+            answer |= _nat(box, args, leaf.index)
+    else:
+        answer["verdict"] = "no route: dropped with ICMP 3/0 to the sender"
+    return answer
+
+
+def _sender(box: Box, session: Session) -> dict[str, object]:
+    """Return what happens to the packets of a session before they are looked up."""
+    entry = box.dataplane.session_in[session.index]
+    return {
+        "user": session.user_name,
+        "session": session.index,
+        "state": sight.SESSION_STATES.get(int(entry.state), str(entry.state)),
+        "source": str(session.ipv4_address),
+        "features": sight.features(int(entry.features), sight.IN_FEATURES),
+        "mtu": int(entry.mtu),
+        "nat_address": box.manager.nat.text(session.nat_address) or None,
+        "worker": int(entry.owner),
+    }
+
+
+def _session(box: Box, index: int) -> dict[str, object]:
+    """Return the entry that packets to a session take."""
+    out = box.dataplane.session_out[index]
+    return {
+        "user": user(box, index),
+        "session": index,
+        "state": sight.SESSION_STATES.get(int(out.state), str(out.state)),
+        "port": port_name(box, int(out.port)),
+        "mac": bytes(out.header[0:MAC_LEN]).hex(":"),
+        "features_out": sight.features(int(out.features), sight.OUT_FEATURES),
+        "features_in": sight.features(
+            int(box.dataplane.session_in[index].features), sight.IN_FEATURES
+        ),
+        "mtu": int(out.mtu),
+        "worker": int(out.owner),
+    }
+
+
+def _to_session(box: Box, index: int) -> str:
+    out = box.dataplane.session_out[index]
+    state = sight.SESSION_STATES.get(int(out.state), str(out.state))
+    who = f"session {index} of {user(box, index)}"
+    if out.state != lib.SESSION_LIVE:
+        return f"dropped: {who} is {state}"
+    return f"to {who} on {port_name(box, int(out.port))}, up to {out.mtu} bytes"
+
+
+VERDICTS = {
+    "glean": "dropped for now: the kernel is asked for the neighbour",
+    "local": "to the kernel: an address of the box on a routed port",
+    "gateway": "to the box itself, as subscribers see it: ICMP echo is answered",
+    "blackhole": "dropped: blackhole",
+    "unreachable": "dropped with ICMP 3/1 to the sender",
+    "prohibit": "dropped with ICMP 3/13 to the sender",
+    "nat-pool": "to the owner of the port, by NAT; give a port to see whose it is",
+}
+
+
+def _verdict(adjacency: dict[str, object]) -> str:
+    kind = str(adjacency["kind"])
+    if kind == "neighbour":
+        return (
+            f"to neighbour {adjacency['mac']} on {adjacency['port']}, "
+            f"up to {adjacency['mtu']} bytes"
+        )
+    return VERDICTS.get(kind, f"dropped: the adjacency is {kind}")
+
+
+def _nat(box: Box, args: Args, adjacency: int) -> dict[str, object]:
+    """Return what NAT knows of a public address, and of one of its ports."""
+    index = int(box.dataplane.adjacencies[adjacency].index)
+    entry = box.dataplane.nat_address[index]
+    nat: dict[str, object] = {
+        "worker": int(entry.owner),
+        "blocks_free": int(entry.free_blocks),
+        "sessions": box.manager.nat.sessions[index],
+    }
+    if args.get("port") is None:
+        return {"nat": nat}
+    port = number(args, "port", 0, 0, MAX_PORT)
+    owner = sight.nat_owner(box.dataplane, index, port)
+    nat["port"] = port
+    if owner is None:
+        return {"nat": nat, "verdict": f"dropped: port {port} belongs to nobody"}
+    found = {
+        name: mapping
+        for name in sight.NAT_PLANES
+        if protocol(args) in {0, PROTOCOLS[name]}
+        and (mapping := sight.nat_mapping(box.dataplane, index, name, port))
+    }
+    verdict = _to_session(box, owner[0])
+    if not found:
+        verdict = f"dropped: {user(box, owner[0])} has the block, but no mapping of port {port}"
+    return {"nat": nat | found, "session": _session(box, owner[0]), "verdict": verdict}
