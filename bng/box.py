@@ -254,6 +254,25 @@ def _check_ports(config: Config, dataplane: Dataplane) -> dict[str, int]:
     return ports
 
 
+def _place_acls(path: Path, config: Config, dataplane: Dataplane) -> AclTable:
+    """Put the ACLs of *config*, which stands at *path*, into the arena. Raises: ConfigError."""
+    acls = AclTable(dataplane)
+    try:
+        acls.apply(acls.plan(compiled_acls(config), set()))
+    except AclError as error:
+        raise ConfigError(f"{path}: {error}") from None
+    return acls
+
+
+def _domains(dataplane: Dataplane) -> Domains:
+    """Return the id tables, those that the arena has included."""
+    header = dataplane.header
+    domains = Domains(int(header.max_domains), int(header.max_domain_pages))
+    for id_table in dataplane.id_tables():
+        domains.adopt(*id_table)
+    return domains
+
+
 async def start(config_path: Path, config: Config, on_lost: Callable[[], None]) -> Box:
     """Attach to the dataplane and build everything; *on_lost* is called when it goes away.
 
@@ -272,11 +291,7 @@ async def start(config_path: Path, config: Config, on_lost: Callable[[], None]) 
     await asyncio.to_thread(kernel.set_up_taps, settings.taps(config), routes)
     fresh, stale = dataplane.discard_stale_punts(time.monotonic_ns())
 
-    acls = AclTable(dataplane)
-    try:
-        acls.apply(acls.plan(compiled_acls(config), set()))
-    except AclError as error:
-        raise ConfigError(f"{config_path}: {error}") from None
+    acls = _place_acls(config_path, config, dataplane)
     now = time.monotonic()
     table = SessionTable(
         dataplane.max_sessions,
@@ -296,14 +311,10 @@ async def start(config_path: Path, config: Config, on_lost: Callable[[], None]) 
     discovery = Discovery(
         settings.discovery(config, ports), os.urandom, now, config.session.setup_per_s
     )
-    header = dataplane.header
-    domains = Domains(int(header.max_domains), int(header.max_domain_pages))
-    for id_table in dataplane.id_tables():
-        domains.adopt(*id_table)
     access = PppoeAccess(
         core=manager,
         discovery=discovery,
-        domains=domains,
+        domains=_domains(dataplane),
         link_config=settings.link(config),
         entropy=os.urandom,
     )

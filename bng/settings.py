@@ -37,8 +37,8 @@ def pools(config: Config) -> dict[str, Ipv4PoolConfig]:
     }
 
 
-def session(config: Config, ports: Mapping[str, int]) -> Settings:
-    """Return the policy of the session core; *ports* are indexes by name."""
+def session(config: Config, ports: Mapping[str, int], acls: Mapping[str, int]) -> Settings:
+    """Return the policy of the session core; *ports* are indexes by name, *acls* numbers."""
     return Settings(
         pools={
             pool.name: PoolSettings(gateway=pool.gateway, dns=pool.dns, nbns=pool.nbns)
@@ -53,6 +53,7 @@ def session(config: Config, ports: Mapping[str, int]) -> Settings:
         nat_profiles={name: p.translate for name, p in config.nat.profile.items()},
         drain_per_s=config.session.drain_per_s,
         policer_overhead_bytes=config.session.policer_overhead_bytes,
+        acls=acls,
         port_grace_s=config.session.port_grace_s,
     )
 

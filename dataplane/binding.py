@@ -71,9 +71,9 @@ class CommandType(IntEnum):
     PORT_GRACE = 13
     MEASURE = 14
     SESSION_POLICER = 15
-    SESSION_ACL = 16
-    ACL_SET = 17
     TRACE = 16
+    SESSION_ACL = 17
+    ACL_SET = 18
 
 
 class Ring(IntEnum):

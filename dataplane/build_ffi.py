@@ -13,7 +13,7 @@ from pathlib import Path
 import cffi
 
 HERE = Path(__file__).resolve().parent
-HEADERS = ("include/dataplane.h", "src/embedded.h", "src/binding.h")
+HEADERS = ("include/session_features.h", "include/dataplane.h", "src/embedded.h", "src/binding.h")
 CDEF = re.compile(r"/\* cdef begin \*/(.*?)/\* cdef end \*/", re.DOTALL)
 
 

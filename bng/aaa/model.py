@@ -80,6 +80,10 @@ class SubscriberProfile:
     """What the subscriber may send."""
     rate_down: RatePolicy | None = None
     """What the subscriber may receive."""
+    acl_in: str | None = None
+    """An ``[[acl]]`` of the configuration, for what the subscriber sends: Filter-Id (§5.11)."""
+    acl_out: str | None = None
+    """The same for what the subscriber receives."""
     mtu: int | None = None
     """Framed-MTU (RFC 2865 §5.12): the largest IP packet, in bytes."""
     mss_clamp: bool | None = None

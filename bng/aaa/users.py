@@ -68,6 +68,7 @@ class Known:
 
     pools: Collection[str] = ()
     nat_profiles: Collection[str] = ()
+    acls: Collection[str] = ()
     own_addresses: Collection[IPv4Address] = ()
     """Addresses of the box itself, which no subscriber may have."""
 
@@ -132,6 +133,8 @@ class _Template(Table):
     ipv4_nbns: List[Address] = Field(default=(), max_length=2)
     rate_up: _Rate | None = None
     rate_down: _Rate | None = None
+    acl_in: Name | None = None
+    acl_out: Name | None = None
     mtu: int | None = Field(default=None, ge=576, le=1_912)
     mss_clamp: bool | None = None
     nat_profile: Name | None = None
@@ -242,7 +245,13 @@ class _Loader:
         """Note names that the configuration lacks; with *raw*, of its own keys only."""
         if self._known is None:
             return
-        offered = {"ipv4_pool": self._known.pools, "nat_profile": self._known.nat_profiles}
+        known = self._known
+        offered = {
+            "ipv4_pool": known.pools,
+            "nat_profile": known.nat_profiles,
+            "acl_in": known.acls,
+            "acl_out": known.acls,
+        }
         for key, table in _NAMES.items():
             name = getattr(entry, key)
             if name in (None, *offered[key]) or (raw is not None and key not in raw):
@@ -267,7 +276,12 @@ class _Loader:
             self.problem(key, f"{thing} belongs to user {owner}, too")
 
 
-_NAMES = {"ipv4_pool": '[[pool]] named "{}"', "nat_profile": "[nat.profile.{}]"}
+_NAMES = {
+    "ipv4_pool": '[[pool]] named "{}"',
+    "nat_profile": "[nat.profile.{}]",
+    "acl_in": '[[acl]] named "{}"',
+    "acl_out": '[[acl]] named "{}"',
+}
 """Keys that name something of the configuration, and how that is written there."""
 
 
@@ -285,6 +299,8 @@ def _profile(name: str, entry: _User) -> SubscriberProfile:
         ipv6_interface_id=entry.ipv6_interface_id,
         rate_up=_rate(entry.rate_up),
         rate_down=_rate(entry.rate_down),
+        acl_in=entry.acl_in,
+        acl_out=entry.acl_out,
         mtu=entry.mtu,
         mss_clamp=entry.mss_clamp,
         nat_profile=entry.nat_profile,

@@ -43,7 +43,7 @@ SECTIONS = {
     "ipv4": ("address", "gateway", "routes", "nat_address", "nat_mappings", "nat_refused"),
     "ipv6": ("interface_id",),
     "link": ("peer_mru", "mtu_in", "mtu_out", "mss", "echo"),
-    "policers": ("policer_up", "policer_down"),
+    "features": ("acl_in", "acl_out", "policer_up", "policer_down"),
     "traffic": (
         "in_packets",
         "in_bytes",

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from bng.config import checks
 from bng.config.arguments import dataplane_args
-from bng.config.model import AccessPort, AccessRule, Config, Pool, RoutedPort
+from bng.config.model import AccessPort, AccessRule, Acl, Config, Pool, RoutedPort
 from bng.config.reload import Change, Needs, diff, live
 from bng.tomlfile import TomlFile
 from bng.tomltypes import VlanRange
@@ -16,6 +16,7 @@ from bng.tomltypes import VlanRange
 __all__ = [
     "AccessPort",
     "AccessRule",
+    "Acl",
     "Change",
     "Config",
     "Needs",

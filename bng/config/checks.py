@@ -50,6 +50,7 @@ def _repeated(config: Config) -> Iterator[Problem]:
         *((("nat", "pool", n, "name"), pool.name) for n, pool in enumerate(nat_pools))
     )
     yield from _repeats(*((("ppp", "auth", n), name) for n, name in enumerate(config.ppp.auth)))
+    yield from _repeats(*((("acl", n, "name"), acl.name) for n, acl in enumerate(config.acl)))
     workers = config.dataplane.workers
     yield from _repeats(
         *((("dataplane", "workers", n), cpu) for n, cpu in enumerate(workers) if cpu is not None)

@@ -8,8 +8,9 @@ from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Discriminator, Field, Tag
+from pydantic import Discriminator, Field, PlainValidator, Tag
 
+from bng.aaa.acl import AclRule, Action, parse_rule
 from bng.aaa.users import Known
 from bng.tomlfile import ROLE_MARK, Table
 from bng.tomltypes import (
@@ -42,6 +43,8 @@ MAX_PORTS = 32
 """Ports of the dataplane; each routed port takes two, for its TAP."""
 MAX_ACCESS_RULES = 64
 MAX_NAT_ADDRESSES = 1024
+MAX_ACLS = 1000
+MAX_ACL_RULES = 4_095
 MAX_POOL_ADDRESSES = 1 << 22
 """A /10, the whole shared address space (RFC 6598 §7)."""
 
@@ -242,6 +245,22 @@ class Nat(Table):
         return [address for pool in self.pool for prefix in pool.addresses for address in prefix]
 
 
+def _rule(value: object) -> AclRule:
+    if not isinstance(value, str):
+        raise ValueError("must be a string")
+    return parse_rule(value)
+
+
+class Acl(Table):
+    """``[[acl]]``: ordered rules; the first that fits counts, then *default*."""
+
+    name: Name
+    default: Action
+    rules: List[Annotated[AclRule, PlainValidator(_rule)]] = Field(
+        default=(), max_length=MAX_ACL_RULES
+    )
+
+
 class Aaa(Table):
     """``[aaa]``: who decides on access."""
 
@@ -269,6 +288,7 @@ class Config(Table):
     session: Session = Session()
     pool: List[Pool] = Field(min_length=1, max_length=256)
     nat: Nat = Nat()
+    acl: List[Acl] = Field(default=(), max_length=MAX_ACLS)
     aaa: Aaa = Aaa()
     journal: Journal = Journal()
 
@@ -313,5 +333,6 @@ class Config(Table):
         return Known(
             pools={pool.name for pool in self.pool},
             nat_profiles=self.nat.profile.keys(),
+            acls={acl.name for acl in self.acl},
             own_addresses=self.own_addresses,
         )

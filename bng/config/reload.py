@@ -47,6 +47,7 @@ NEEDS = {
     "nat.log": Needs.RESTART_BNGD,
     "nat.inside": Needs.LIVE,
     "nat.profile": Needs.LIVE,
+    "acl": Needs.LIVE,
     "aaa.method": Needs.RESTART_BNGD,
     "aaa.users": Needs.LIVE,
     "journal": Needs.RESTART_BNGD,

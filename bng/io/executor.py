@@ -19,6 +19,7 @@ from dataplane.binding import (
     echo_record,
     policer_record,
     route4_record,
+    session_acl_record,
     session_record,
     up_record,
 )
@@ -78,6 +79,7 @@ class Executor:
             actions.BindSession: self._bind,
             actions.UpSession: self._up,
             actions.PoliceSession: self._police,
+            actions.FilterSession: self._filter,
             actions.EchoSession: self._echo,
             actions.PauseSession: self._pause,
             actions.CloseSession: self._close,
@@ -143,6 +145,12 @@ class Executor:
     def _police(self, a: actions.PoliceSession) -> None:
         for direction, rate in ((Direction.IN, a.up), (Direction.OUT, a.down)):
             self.dataplane.command(a.handle.worker, _policer(a, direction, rate))
+
+    def _filter(self, a: actions.FilterSession) -> None:
+        h = a.handle
+        tag = cookie(CommandKind.FILTER, h)
+        record = session_acl_record(h.index, h.generation, tag, a.acl_in, a.acl_out)
+        self.dataplane.command(h.worker, record)
 
     def _echo(self, a: actions.EchoSession) -> None:
         h = a.handle

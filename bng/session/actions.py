@@ -34,6 +34,7 @@ class CommandKind(IntEnum):
     CLOSE = 4
     RELEASE = 5
     POLICE = 6
+    FILTER = 7
 
 
 def cookie(kind: CommandKind, handle: Handle) -> int:
@@ -102,6 +103,15 @@ class PoliceSession:
     up: RatePolicy | None
     down: RatePolicy | None
     overhead_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class FilterSession:
+    """Filter what a session sends and receives by ACLs, numbers of the dataplane; 0 is none."""
+
+    handle: Handle
+    acl_in: int
+    acl_out: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,6 +194,7 @@ Action = (
     | BindSession
     | UpSession
     | PoliceSession
+    | FilterSession
     | EchoSession
     | PauseSession
     | CloseSession

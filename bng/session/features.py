@@ -15,7 +15,7 @@ from bng.session.model import Session, State
 if TYPE_CHECKING:
     from bng.session.manager import SessionManager
 
-LIVE = ("rate_up", "rate_down", "mss_clamp", "idle_timeout_s")
+LIVE = ("rate_up", "rate_down", "acl_in", "acl_out", "mss_clamp", "idle_timeout_s")
 """Fields of a profile that a living session takes over."""
 REDIAL = (
     "ipv4_address",
@@ -42,8 +42,23 @@ class Refreshed:
     """Sessions whose user there is no more: they stay until they end."""
 
 
-def police(manager: "SessionManager", session: Session) -> bool:
-    """Tell the dataplane the session's rates, unless it keeps to them already."""
+def tell(manager: "SessionManager", session: Session) -> bool:
+    """Tell the dataplane rates and ACLs, unless it knows them; say whether it did not."""
+    policed, filtered = _police(manager, session), _filter(manager, session)
+    return policed or filtered
+
+
+def _filter(manager: "SessionManager", session: Session) -> bool:
+    wanted = install.filters(manager.settings, session)
+    none = not wanted.acl_in and not wanted.acl_out
+    if wanted == session.filtered or (none and session.filtered is None):
+        return False
+    session.filtered = None if none else wanted
+    manager.emit(wanted)
+    return True
+
+
+def _police(manager: "SessionManager", session: Session) -> bool:
     wanted = install.police(manager.settings, session)
     none = wanted.up is None and wanted.down is None
     if wanted == session.policed or (none and session.policed is None):
@@ -72,7 +87,7 @@ def refresh(
         session.profile = replace(session.profile, **live)
     if session.told is None or session.paused:  # the installation to come tells it all
         return
-    changed = police(manager, session)
+    changed = tell(manager, session)
     up = install.up(manager.settings, session)
     if up != session.told:
         manager.tell_up(session, up)

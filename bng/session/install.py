@@ -4,7 +4,7 @@ import json
 from ipaddress import IPv4Address, IPv4Network
 
 from bng.aaa.model import SubscriberProfile
-from bng.session.actions import PoliceSession, UpSession
+from bng.session.actions import FilterSession, PoliceSession, UpSession
 from bng.session.model import Session
 from bng.session.settings import Settings
 
@@ -68,6 +68,15 @@ def police(settings: Settings, session: Session) -> PoliceSession:
     profile, _ = _granted(session)
     overhead = settings.policer_overhead_bytes
     return PoliceSession(session.handle, profile.rate_up, profile.rate_down, overhead)
+
+
+def filters(settings: Settings, session: Session) -> FilterSession:
+    """Return the command that gives the session its ACLs."""
+    profile, _ = _granted(session)
+    acl_in, acl_out = (
+        0 if name is None else settings.acls[name] for name in (profile.acl_in, profile.acl_out)
+    )
+    return FilterSession(session.handle, acl_in, acl_out)
 
 
 def record(session: Session) -> bytes:

@@ -7,7 +7,7 @@ from ipaddress import IPv4Address, IPv4Network
 from bng.aaa.model import AccessAccept, SubscriberProfile
 from bng.ethernet import AccessLine, Mac
 from bng.session.access import AccessMethod
-from bng.session.actions import Handle, PoliceSession, UpSession
+from bng.session.actions import FilterSession, Handle, PoliceSession, UpSession
 
 
 class State(Enum):
@@ -87,6 +87,7 @@ class Session:
     install_pending: int = 0  # completions to come before it is installed
     told: UpSession | None = None  # what the dataplane was told last
     policed: PoliceSession | None = None  # the same, None: not policed
+    filtered: FilterSession | None = None  # the same, None: not filtered
     routes: tuple[IPv4Network, ...] = ()  # installed, with the first installation
     paused: bool = False  # in the dataplane
     peer_mru: int = 1500

@@ -1,7 +1,7 @@
 """What the core has to be told: the part of the configuration that holds for every session."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Network
 from typing import Literal
 
@@ -31,6 +31,8 @@ class Settings:
     nat_profiles: Mapping[str, bool]
     drain_per_s: int = 50
     policer_overhead_bytes: int = 0
+    acls: Mapping[str, int] = field(default_factory=dict)
+    """What the dataplane calls them, by name."""
     port_grace_s: int = 30
 
     def pool_of(self, profile: SubscriberProfile) -> str:

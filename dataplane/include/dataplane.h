@@ -14,6 +14,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "session_features.h"
+
 /* cdef begin */
 
 typedef uint16_t be16;
@@ -51,6 +53,8 @@ enum arena_section_id {
 	SECTION_SESSION_COLD, /* struct session_cold [session] */
 	SECTION_CONTROL,      /* struct control_record [session], written by bngd only */
 	SECTION_POLICER,      /* struct policer [session][enum direction] */
+	SECTION_ACL,	      /* uint64_t place [MAX_ACLS]: see enum acl_limits */
+	SECTION_ACL_MEMORY,   /* bytes: compiled ACLs, each a struct acl_head and what it names */
 	SECTION_FIB4_ROOT,    /* uint32_t leaf [65536] */
 	SECTION_FIB4_PAGE,    /* uint32_t leaf [page][256] */
 	SECTION_ADJACENCY,    /* struct adjacency [adjacency] */
@@ -219,7 +223,7 @@ struct session_in {
 	uint16_t mtu;
 	uint32_t punt_stamp_ms; /* token bucket of this session's share of punts */
 	uint16_t punt_tokens;
-	uint16_t reserved;
+	uint16_t acl; /* ACL index + 1 */
 };
 
 /* One cache line, all that the downstream path reads and writes. */
@@ -233,7 +237,8 @@ struct session_out {
 	uint16_t features; /* bitmap of enum session_out_feature */
 	uint16_t mtu;	   /* largest IP packet into this session: the peer's MRU, capped */
 	uint16_t mss;
-	uint32_t reserved;
+	uint16_t acl; /* ACL index + 1 */
+	uint16_t reserved;
 	uint64_t packets;
 	uint64_t bytes;
 };
@@ -242,38 +247,6 @@ enum session_flags { /* events are also flags, so that a lost event is found by 
 	SESSION_FLAG_ECHO_LOST = 1,
 	SESSION_FLAG_IDLE = 2,
 	SESSION_FLAG_LOOP = 4, /* our own magic in an Echo-Request */
-};
-
-enum direction { DIRECTION_IN, DIRECTION_OUT }; /* as the box sees it: in is from the client */
-
-enum policer_mode {
-	POLICER_OFF,
-	POLICER_SRTCM, /* RFC 2697: one rate, committed and excess burst */
-	POLICER_TRTCM, /* RFC 2698: committed and peak rate, each with its burst */
-};
-
-/*
- * Two token buckets of one session in one direction, one cache line, written by the owner worker.
- * Tokens are 1e-9 bytes and time is ticks of 8 ns, so that a rate of 1 bit/s is one token a tick:
- * no division, nothing rounded, no drift.
- */
-struct policer {
-	uint64_t cir_bps;
-	uint64_t pir_bps;	 /* RFC 2698 */
-	uint64_t cbs, ebs;	 /* ebs: PBS with RFC 2698 */
-	uint64_t tc, te;	 /* te: Tp with RFC 2698 */
-	uint64_t stamp;		 /* tick of the last refill */
-	uint16_t overhead_bytes; /* counted for each packet beside its IP bytes */
-	uint8_t mode;		 /* enum policer_mode */
-	uint8_t reserved[5];
-};
-
-enum { POLICER_TICK_SHIFT = 3 }; /* of nanoseconds */
-
-/* What was not green, in packets and IP bytes. Red is dropped; yellow has passed. */
-struct policer_counters {
-	uint64_t yellow_packets, yellow_bytes;
-	uint64_t red_packets, red_bytes;
 };
 
 /* Off the packet path: LCP Echo state, drops, what show prints. */
@@ -486,6 +459,8 @@ enum command_type {
 	CMD_MEASURE,	     /* to a worker: count clocks per node, arg 0 or 1 */
 	CMD_SESSION_POLICER, /* one direction; arg: enum direction */
 	CMD_TRACE,	     /* to a worker: arg is the number of a trace, 0 ends it */
+	CMD_SESSION_ACL,
+	CMD_ACL_SET, /* to the control thread: an ACL has changed */
 };
 
 enum command_flags { CMD_FLAG_QUIET = 1 }; /* no completion record when it succeeds */
@@ -521,17 +496,6 @@ struct session_echo {
 	uint32_t interval_ms; /* 0: answer only */
 	uint32_t failures;
 	uint8_t reserved[24];
-};
-
-/* Rates in bit/s, bursts in bytes; a mode of POLICER_OFF turns it off. */
-struct session_policer {
-	uint64_t cir_bps;
-	uint64_t pir_bps; /* RFC 2698 only */
-	uint64_t cbs_bytes;
-	uint64_t ebs_bytes; /* PBS with RFC 2698 */
-	uint16_t overhead_bytes;
-	uint8_t mode; /* enum policer_mode */
-	uint8_t reserved[5];
 };
 
 struct route4 {
@@ -583,6 +547,8 @@ struct command {
 		struct session_up up;
 		struct session_echo echo;
 		struct session_policer policer;
+		struct session_acl acl;
+		struct acl_set acl_set;
 		struct route4 route4;
 		struct access_set access;
 		struct trace_filter trace;
@@ -728,8 +694,6 @@ _Static_assert(offsetof(struct port_shared, tx) == 128, "two cache lines");
 _Static_assert(sizeof(struct session_in) == 64, "one cache line");
 _Static_assert(sizeof(struct session_out) == 64, "one cache line");
 _Static_assert(sizeof(struct session_cold) == 256, "with in and out 384 bytes: under 512");
-_Static_assert(sizeof(struct policer) == 64, "one cache line");
-_Static_assert(sizeof(struct session_policer) == 40, "the body of a command");
 _Static_assert(sizeof(struct adjacency) == 64, "one cache line");
 _Static_assert(sizeof(struct nat_slot) == 16, "four to a cache line");
 _Static_assert(sizeof(struct nat_block) == 32, "two to a cache line");

@@ -32,6 +32,8 @@ static const char *const section_names[N_SECTIONS] = {
 	[SECTION_SESSION_COLD] = "session-cold",
 	[SECTION_CONTROL] = "control",
 	[SECTION_POLICER] = "policer",
+	[SECTION_ACL] = "acl",
+	[SECTION_ACL_MEMORY] = "acl-memory",
 	[SECTION_FIB4_ROOT] = "fib4-root",
 	[SECTION_FIB4_PAGE] = "fib4-page",
 	[SECTION_ADJACENCY] = "adjacency",
@@ -123,6 +125,8 @@ void arena_plan(const struct options *o, uint32_t n_nodes, struct arena_header *
 	section(h, SECTION_SESSION_COLD, sizeof(struct session_cold), h->max_sessions);
 	section(h, SECTION_CONTROL, sizeof(struct control_record), h->max_sessions);
 	section(h, SECTION_POLICER, 2 * sizeof(struct policer), h->max_sessions);
+	section(h, SECTION_ACL, sizeof(uint64_t), MAX_ACLS);
+	section(h, SECTION_ACL_MEMORY, 1, ACL_MEMORY);
 	section(h, SECTION_FIB4_ROOT, sizeof(uint32_t), 65536);
 	section(h, SECTION_FIB4_PAGE, 256 * sizeof(uint32_t), h->max_fib4_pages);
 	section(h, SECTION_ADJACENCY, sizeof(struct adjacency), h->max_adjacencies);
@@ -300,6 +304,8 @@ void arena_tables(const struct arena *arena, struct tables *t)
 		.out = AT(SECTION_SESSION_OUT),
 		.cold = AT(SECTION_SESSION_COLD),
 		.policer = AT(SECTION_POLICER),
+		.acl = AT(SECTION_ACL),
+		.acl_memory = AT(SECTION_ACL_MEMORY),
 		.fib4_root = AT(SECTION_FIB4_ROOT),
 		.fib4_page = AT(SECTION_FIB4_PAGE),
 		.adjacency = AT(SECTION_ADJACENCY),

@@ -19,6 +19,7 @@ static int apply(struct worker *w, const struct command *c)
 	case CMD_SESSION_CLOSE:
 	case CMD_SESSION_RELEASE:
 	case CMD_SESSION_POLICER:
+	case CMD_SESSION_ACL:
 		return c->session < w->t->max_sessions ? session_command(w, c) : -EINVAL;
 	case CMD_MEASURE:
 		if (c->arg > 1)

@@ -8,6 +8,7 @@
 
 #include "engine.h"
 #include "ring.h"
+#include "table/acl.h"
 
 /*
  * Returns once every worker has passed a vector boundary that began after this call. Two steps of
@@ -61,6 +62,20 @@ static int access_set(
 	return 0;
 }
 
+/* An ACL moves as a whole: a worker reads the old place or the new one. */
+static int acl_set(struct dataplane *dp, const struct command *c)
+{
+	const struct acl_set *set = &c->u.acl_set;
+	uint64_t place = (uint64_t)set->offset << ACL_PLACE_SHIFT | set->size;
+
+	if (set->index >= MAX_ACLS || (set->size && !acl_is_sane(&dp->tables, place)))
+		return -EINVAL;
+	__atomic_store_n(&dp->tables.acl[set->index], set->size ? place : 0, __ATOMIC_RELEASE);
+	if (dp->threads)
+		workers_barrier(dp);
+	return 0;
+}
+
 static int apply(
 	struct dataplane *dp, const struct command *c, const uint8_t *more, uint32_t more_len)
 {
@@ -79,6 +94,8 @@ static int apply(
 	case CMD_GATEWAY4_ADD:
 	case CMD_GATEWAY4_DEL:
 		return mirror_command(dp->mirror, c);
+	case CMD_ACL_SET:
+		return acl_set(dp, c);
 	default:
 		return -EINVAL;
 	}

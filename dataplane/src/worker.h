@@ -35,6 +35,8 @@ struct tables {
 	struct session_out *out;
 	struct session_cold *cold;
 	struct policer *policer; /* [session * 2 + enum direction] */
+	uint64_t *acl;		 /* [MAX_ACLS] */
+	uint8_t *acl_memory;
 	uint32_t *fib4_root;
 	uint32_t *fib4_page; /* [page * 256] */
 	struct adjacency *adjacency;

@@ -94,6 +94,7 @@ def arc_of_session_0(bit: int) -> Case:
 for _bit, _next in (
     (0, "ip4_lookup"),
     (1, "antispoof4"),
+    (3, "acl_in"),
     (5, "policer_in"),
     (7, "mss_clamp_in"),
     (9, "nat44_in2out"),

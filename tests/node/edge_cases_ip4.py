@@ -1,9 +1,12 @@
 """Edge cases of the session arcs and of the IPv4 nodes."""
 
+from ipaddress import IPv4Address
+
 from scapy.layers.inet import ICMP, IP
 
 from dataplane import binding
-from dataplane.binding import Direction
+from dataplane.acl import Rule
+from dataplane.binding import AclAction, Direction
 
 from . import lab
 from .edges import IP4_FAULTS, IP_FRAME, case
@@ -12,6 +15,7 @@ from .harness import WAN, Dataplane, Frame
 
 @case(
     "antispoof4/ip4_lookup",
+    "antispoof4/acl_in",
     "antispoof4/policer_in",
     "antispoof4/mss_clamp_in",
     "antispoof4/nat44_in2out",
@@ -20,8 +24,34 @@ from .harness import WAN, Dataplane, Frame
 def _antispoof(dp: Dataplane) -> None:
     lab.furnish(dp)
     spoofed = lab.udp("100.65.0.2", lab.SERVER)
-    frames = [lab.at_ip(IP_FRAME, session=0, arc=arc) for arc in (0x2, 0x22, 0x82, 0x202)]
+    frames = [lab.at_ip(IP_FRAME, session=0, arc=arc) for arc in (0x2, 0xA, 0x22, 0x82, 0x202)]
     dp.node("antispoof4", [*frames, lab.at_ip(spoofed, session=0, arc=2)])
+
+
+@case(
+    "acl_in/ip4_lookup",
+    "acl_in/policer_in",
+    "acl_in/mss_clamp_in",
+    "acl_in/nat44_in2out",
+    "acl_in/icmp4_error",
+    "acl_in/drop: acl-denied",
+    "acl_out/pppoe_output",
+    "acl_out/policer_out",
+    "acl_out/mss_clamp_out",
+    "acl_out/drop: acl-denied",
+)
+def _filter(dp: Dataplane) -> None:
+    generation = lab.furnish(dp)
+    to = IPv4Address(lab.SERVER)
+    lab.filter_by(dp, generation, [Rule(AclAction.REJECT, destination=(int(to), int(to)))])
+    arcs = (0x08, 0x28, 0x88, 0x208)
+    fine = lab.udp(lab.CLIENT_IP, "192.0.2.2")
+    frames = [lab.at_ip(fine, session=0, arc=arc) for arc in arcs]
+    dp.node("acl_in", [*frames, lab.at_ip(IP_FRAME, session=0, arc=0x08)])
+    dp.node("acl_out", [lab.at_ip(fine, session=0, arc=arc) for arc in (0x08, 0x28, 0x88)])
+    dp.node("acl_out", [lab.at_ip(IP_FRAME, session=0, arc=0x08)])
+    lab.filter_by(dp, generation, [], AclAction.DENY)
+    dp.node("acl_in", [lab.at_ip(IP_FRAME, session=0, arc=0x08)])
 
 
 @case(
@@ -54,11 +84,16 @@ def session_output(dp: Dataplane, packet: bytes, **metadata: int) -> None:
     dp.node("session_output", [lab.at_ip(packet, session=0, **metadata)])
 
 
-@case("session_output/pppoe_output", "session_output/policer_out", "session_output/mss_clamp_out")
+@case(
+    "session_output/pppoe_output",
+    "session_output/acl_out",
+    "session_output/policer_out",
+    "session_output/mss_clamp_out",
+)
 def _to_session(dp: Dataplane) -> None:
     lab.furnish(dp)
     session_output(dp, IP_FRAME)
-    for bit in (5, 7):
+    for bit in (3, 5, 7):
         dp.session_out(0).features = 1 << bit
         session_output(dp, IP_FRAME)
 

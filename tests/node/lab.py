@@ -12,7 +12,8 @@ from scapy.packet import Packet
 from scapy.utils import checksum
 
 from dataplane import binding
-from dataplane.binding import Direction, PolicerMode
+from dataplane.acl import Rule, compile_acl
+from dataplane.binding import AclAction, Direction, PolicerMode
 
 from .harness import (
     ACC,
@@ -213,6 +214,23 @@ def police(dp: Dataplane, generation: int, direction: Direction, **rates: int) -
         binding.CommandType.SESSION_POLICER, 0, 0, generation, direction, 1, body
     )
     assert dp.command(record) == 0
+
+
+def set_acl(dp: Dataplane, index: int, compiled: bytes, *, offset: int = 0) -> int:
+    """Write a compiled ACL into the arena and have it put into place; return the status."""
+    memory = dp.section(lib.SECTION_ACL_MEMORY, "uint8_t")
+    ffi.memmove(memory + offset, compiled, len(compiled))
+    body = binding.ACL_SET.pack(index, offset, len(compiled))
+    return dp.control(command(binding.CommandType.ACL_SET, 0, 0, body))
+
+
+def filter_by(
+    dp: Dataplane, generation: int, rules: list[Rule], default: AclAction = AclAction.PERMIT
+) -> None:
+    """Filter session 0 by these rules, both ways."""
+    assert set_acl(dp, 0, compile_acl(rules, default)) == 0
+    body = binding.SESSION_ACL.pack(1, 1)
+    assert dp.command(command(binding.CommandType.SESSION_ACL, 0, generation, body)) == 0
 
 
 POLICER_FIELDS = ("cir_bps", "pir_bps", "cbs_bytes", "ebs_bytes", "overhead_bytes")

@@ -13,6 +13,8 @@ NODES = (
     "pppoe_input",
     "pppoe_padt",
     "antispoof4",
+    "acl_in",
+    "acl_out",
     "policer_in",
     "policer_out",
     "mss_clamp_in",

@@ -86,6 +86,7 @@ async def _managed(memory: MemoryBox, directory: Path, runner: asyncio.Runner) -
         access=memory.access,
         executor=memory.executor,
         journal=Journal(None),
+        acls=memory.acls,
         nat_log=NatLog(memory.dataplane, directory / "nat.log"),
         dispatcher=memory.dispatcher,
         loop=CoreLoop(memory.dispatcher, lambda: None),

@@ -8,9 +8,9 @@ OUTSIDE = {"attach_hello"}  # carries the hash
 
 
 def structs() -> dict[str, set[str]]:
-    """Return the fields of every struct of dataplane.h, reserved ones left out."""
-    text = (ROOT / "include" / "dataplane.h").read_text()
-    shared = text.split("/* cdef begin */")[1].split("/* cdef end */")[0]
+    """Return the fields of every struct of the shared headers, reserved ones left out."""
+    texts = [path.read_text() for path in (ROOT / "include").glob("*.h")]
+    shared = "".join(t.split("/* cdef begin */")[1].split("/* cdef end */")[0] for t in texts)
     shared = re.sub(r"/\*.*?\*/", "", shared, flags=re.DOTALL)
     found = {}
     for name, body in re.findall(r"^struct (\w+) \{\n(.*?)^\};", shared, re.DOTALL | re.MULTILINE):

@@ -60,6 +60,8 @@ def show_session(box: Box, args: Args) -> object:
             "answered": int(cold.echo_rx),
             "sent": int(cold.echo_tx),
         },
+        "acl_in": None if profile is None else profile.acl_in,
+        "acl_out": None if profile is None else profile.acl_out,
         "policer_up": _policer(box, session, Direction.IN),
         "policer_down": _policer(box, session, Direction.OUT),
         "in_drops": int(cold.in_drops),

@@ -12,6 +12,7 @@
 #include "hdr/pppoe.h"
 #include "node/l2.h"
 #include "node/session_header.h"
+#include "table/acl.h"
 #include "table/nat44.h"
 #include "table/policer.h"
 
@@ -27,8 +28,8 @@ enum {
 		1 << FEATURE_IN_ANTISPOOF4 | 1 << FEATURE_IN_MSS_CLAMP | 1 << FEATURE_IN_NAT44,
 	FEATURES_OUT = 1 << FEATURE_OUT_MSS_CLAMP,
 	/* turned on and off by commands of their own, not by UP */
-	OWN_COMMAND_IN = 1 << FEATURE_IN_POLICER,
-	OWN_COMMAND_OUT = 1 << FEATURE_OUT_POLICER,
+	OWN_COMMAND_IN = 1 << FEATURE_IN_ACL | 1 << FEATURE_IN_POLICER,
+	OWN_COMMAND_OUT = 1 << FEATURE_OUT_ACL | 1 << FEATURE_OUT_POLICER,
 };
 
 static bool tag_is_sane(uint16_t tpid, uint16_t vid)
@@ -287,6 +288,7 @@ static int session_release(struct worker *w, const struct command *c)
 	in->ip4 = 0;
 	in->features = 0;
 	policer_clear(w, c->session);
+	acl_bind(w, c->session, 0, 0);
 	set_state(w, c->session, SESSION_FREE);
 	__atomic_fetch_sub(&w->shared->sessions, 1, __ATOMIC_RELAXED);
 	return 0;
@@ -313,6 +315,8 @@ int session_command(struct worker *w, const struct command *c)
 		return session_echo(w, c);
 	case CMD_SESSION_POLICER:
 		return policer_command(w, c);
+	case CMD_SESSION_ACL:
+		return acl_command(w, c);
 	case CMD_SESSION_PAUSE:
 		return session_pause(w, c);
 	case CMD_SESSION_CLOSE:

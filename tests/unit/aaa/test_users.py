@@ -19,6 +19,8 @@ routes = [{ prefix = "10.1.0.0/16" }, { prefix = "10.2.0.0/16", gateway = "10.1.
 ipv4_dns = ["192.0.2.1", "192.0.2.2"]
 ipv4_nbns = ["192.0.2.3"]
 ipv6_interface_id = "0:1:2:aBcD"
+acl_in = "outgoing"
+acl_out = "incoming"
 rate_up = { cir_bps = 100_000_000_000, cbs_bytes = 2048, ebs_bytes = 7 }
 rate_down = { cir_bps = 1000, cbs_bytes = 9000, pir_bps = 2000, pbs_bytes = 8000 }
 mtu = 1480
@@ -64,6 +66,8 @@ def test_every_attribute_arrives_in_the_profile(tmp_path: Path) -> None:
         ipv4_dns=(IPv4Address("192.0.2.1"), IPv4Address("192.0.2.2")),
         ipv4_nbns=(IPv4Address("192.0.2.3"),),
         ipv6_interface_id=0x0000_0001_0002_ABCD,
+        acl_in="outgoing",
+        acl_out="incoming",
         rate_up=RatePolicy(cir_bps=100_000_000_000, cbs_bytes=2048, ebs_bytes=7),
         rate_down=RatePolicy(cir_bps=1000, cbs_bytes=9000, pir_bps=2000, pbs_bytes=8000),
         mtu=1480,
@@ -153,8 +157,11 @@ def test_an_empty_file_has_no_users(tmp_path: Path) -> None:
 
 
 def test_names_of_the_configuration_are_accepted_when_they_exist(tmp_path: Path) -> None:
-    known = Known(pools={"main"}, nat_profiles={"always"})
-    text = '[default]\nipv4_pool = "main"\n[user.a]\npassword = "x"\nnat_profile = "always"'
+    known = Known(pools={"main"}, nat_profiles={"always"}, acls={"mail"})
+    text = """
+        default = { ipv4_pool = "main", acl_in = "mail" }
+        user.a = { password = "x", nat_profile = "always" }
+        """
     assert len(users(tmp_path, text, known)) == 1
     assert len(users(tmp_path, '[user.a]\npassword = "x"\nnat_profile = "none"', known)) == 1
 
@@ -270,6 +277,10 @@ def test_a_wrong_key_is_refused_with_file_line_and_name(
         (
             USER + 'nat_profile = "x"',
             "3: user.a.nat_profile: there is no [nat.profile.x] in the configuration",
+        ),
+        (
+            USER + 'acl_out = "x"',
+            '3: user.a.acl_out: there is no [[acl]] named "x" in the configuration',
         ),
         (
             USER + '[default]\nipv4_pool = "x"',

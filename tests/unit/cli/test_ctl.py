@@ -102,7 +102,7 @@ def test_everything_about_a_session_stands_in_its_section(ctl: Ctl) -> None:
         "ipv4",
         "ipv6",
         "link",
-        "policers",
+        "features",
         "traffic",
         "dataplane",
         "profile",

@@ -133,6 +133,65 @@ def test_a_paused_session_gets_its_new_rates_when_it_goes_on(dialled: Managed) -
     assert up(dialled, 5) == 3
 
 
+ACLS: list[dict[str, Any]] = [
+    {"name": "all", "default": "permit"},
+    {"name": "some", "default": "permit", "rules": ["deny udp any 192.0.2.9 port 53"]},
+]
+
+
+def test_an_acl_begins_changes_and_ends_while_the_session_lives(dialled: Managed) -> None:
+    filtered = user(acl_in="some", acl_out="all")
+    dialled.write(acl=ACLS)
+    assert reload(dialled, user00001=filtered) == {"changed": 1}
+    assert (show(dialled)["acl_in"], show(dialled)["acl_out"]) == ("some", "all")
+    assert (up(dialled, 3), show(dialled)["in_drops"]) == (0, 3)
+    dialled.write(acl=[ACLS[0], {**ACLS[1], "rules": ["deny udp any 192.0.2.9 port 54"]}])
+    assert reload(dialled, user00001=filtered) == {}
+    assert up(dialled, 3) == 3
+    dialled.write(acl=ACLS)
+    reload(dialled, user00001=filtered)
+    assert up(dialled, 3) == 0
+    assert reload(dialled) == {"changed": 1}
+    assert up(dialled, 3) == 3
+    assert (show(dialled)["acl_in"], show(dialled)["features_in"] & 1 << 3) == (None, 0)
+
+
+def test_an_acl_stays_for_a_session_whose_user_is_gone(dialled: Managed) -> None:
+    dialled.write(acl=ACLS)
+    reload(dialled, user00001=user(acl_in="some"))
+    dialled.write()
+    assert reload(dialled, user00001=None) == {"of_unknown_users": 1}
+    assert up(dialled, 3) == 0
+    memory = dialled.memory
+    (session,) = (s for s in memory.manager.table if s.user_name == "user00001")
+    memory.manager.end(session, Cause.NAS_REQUEST, "", memory.now)
+    memory.run(1.0)
+    reload(dialled)
+    reload(dialled)
+    assert memory.acls.numbers() == {}
+    assert not any(memory.dataplane.acl[i] for i in range(lib.MAX_ACLS))
+
+
+def test_acls_that_find_no_room_change_nothing(
+    dialled: Managed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dialled.write(acl=ACLS)
+    reload(dialled, user00001=user(acl_in="some"))
+    monkeypatch.setattr(dialled.memory.dataplane, "acl_memory_bytes", 2_048)
+    more = [f"permit udp any any port {n}" for n in range(100)]
+    dialled.write(acl=[*ACLS, {"name": "more", "default": "deny", "rules": more}])
+    answer = dialled.ask("reload")
+    assert "acl more: no room for its" in answer["error"]
+    assert sorted(dialled.memory.acls.numbers()) == ["all", "some"]
+    assert up(dialled, 1) == 0
+
+
+def test_an_acl_that_a_user_names_must_be_there(dialled: Managed) -> None:
+    dialled.write_users(user00001=user(acl_in="none-such"))
+    error = dialled.ask("reload")["error"]
+    assert 'user.user00001.acl_in: there is no [[acl]] named "none-such"' in error
+
+
 def test_a_session_that_ends_leaves_no_policer(dialled: Managed) -> None:
     reload(dialled, user00001=user(**RATES))
     memory = dialled.memory

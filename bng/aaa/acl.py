@@ -1,0 +1,107 @@
+"""Rules of ACLs as people write them.
+
+``ACTION PROTOCOL SOURCE [port PORTS] DESTINATION [port PORTS]``, where the action is ``permit``,
+``deny`` or ``reject``; the protocol ``ip``, a name or a number; source and destination ``any``, an
+address, a prefix or FIRST-LAST; ports a number or FIRST-LAST, with ``tcp`` and ``udp`` only.
+"""
+
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv4Network
+from typing import Literal, get_args
+
+Action = Literal["permit", "deny", "reject"]
+PROTOCOLS = {"icmp": 1, "tcp": 6, "udp": 17, "gre": 47, "esp": 50}
+WITH_PORTS = (PROTOCOLS["tcp"], PROTOCOLS["udp"])
+MAX_PORT = 0xFFFF
+FORM = "ACTION PROTOCOL SOURCE [port PORTS] DESTINATION [port PORTS]"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AclRule:
+    """One rule; what is None fits any. Ranges are (first, last)."""
+
+    action: Action
+    protocol: int | None = None
+    source: tuple[IPv4Address, IPv4Address] | None = None
+    source_port: tuple[int, int] | None = None
+    destination: tuple[IPv4Address, IPv4Address] | None = None
+    destination_port: tuple[int, int] | None = None
+
+
+def parse_rule(text: str) -> AclRule:
+    """Return the rule *text*. Raises: ValueError that says what is wrong."""
+    words = text.split()
+    if len(words) < 4:
+        raise ValueError(f"a rule is: {FORM}")
+    action, protocol = _action(words[0]), _protocol(words[1])
+    source, source_port, rest = _end(words[2:])
+    if not rest:
+        raise ValueError("there is no destination")
+    destination, destination_port, rest = _end(rest)
+    if rest:
+        raise ValueError(f"{' '.join(rest)!r} is too much: a rule is: {FORM}")
+    if (source_port or destination_port) and protocol not in WITH_PORTS:
+        raise ValueError("ports are those of tcp and udp")
+    return AclRule(
+        action=action,
+        protocol=protocol,
+        source=source,
+        source_port=source_port,
+        destination=destination,
+        destination_port=destination_port,
+    )
+
+
+def _action(word: str) -> Action:
+    for action in get_args(Action):
+        if word == action:
+            return action  # type: ignore[no-any-return]
+    raise ValueError(f"{word!r} is not permit, deny or reject")
+
+
+def _protocol(word: str) -> int | None:
+    if word == "ip":
+        return None
+    number = PROTOCOLS.get(word, int(word) if word.isdecimal() else -1)
+    if not 0 <= number <= 0xFF:
+        raise ValueError(f"{word!r} is not ip, {', '.join(PROTOCOLS)} or a number up to 255")
+    return number
+
+
+def _end(
+    words: list[str],
+) -> tuple[tuple[IPv4Address, IPv4Address] | None, tuple[int, int] | None, list[str]]:
+    """Return addresses, ports and the words behind them."""
+    addresses = _addresses(words[0])
+    if words[1:2] != ["port"]:
+        return addresses, None, words[1:]
+    if len(words) == 2:
+        raise ValueError("there is no number behind port")
+    return addresses, _ports(words[2]), words[3:]
+
+
+def _addresses(word: str) -> tuple[IPv4Address, IPv4Address] | None:
+    if word == "any":
+        return None
+    first, dash, last = word.partition("-")
+    try:
+        if dash:
+            ends = IPv4Address(first), IPv4Address(last)
+        else:
+            network = IPv4Network(word)
+            ends = network.network_address, network.broadcast_address
+    except ValueError:
+        raise ValueError(f"{word!r} is not any, an address, a prefix or FIRST-LAST") from None
+    if ends[0] > ends[1]:
+        raise ValueError(f"{word!r} ends before it begins")
+    return ends
+
+
+def _ports(word: str) -> tuple[int, int]:
+    first, dash, last = word.partition("-")
+    if not first.isdecimal() or (dash and not last.isdecimal()):
+        raise ValueError(f"{word!r} is not a port or FIRST-LAST")
+    ends = int(first), int(last if dash else first)
+    if not ends[0] <= ends[1] <= MAX_PORT:
+        raise ValueError(f"{word!r} is not a port up to {MAX_PORT}, or a range of them")
+    return ends

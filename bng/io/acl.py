@@ -1,0 +1,144 @@
+"""ACLs in the arena: compiled there by bngd, put into place by the dataplane, changed while used.
+
+A changed ACL is written beside the old one, whose memory is free again once the dataplane has moved
+every worker on. All ACLs of a configuration find room, or none is changed.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from bng.aaa.acl import AclRule
+from bng.config import Config
+from dataplane.acl import ANY_ADDRESS, ANY_PORT, ANY_PROTOCOL, Rule, compile_acl
+from dataplane.binding import AclAction, Dataplane, acl_record
+
+ALIGN_BYTES = 64
+
+
+def compiled_acls(config: Config) -> dict[str, bytes]:
+    """Return the ACLs of a configuration by name, as the dataplane reads them."""
+    return {
+        acl.name: compile_acl([_rule(rule) for rule in acl.rules], _action(acl.default))
+        for acl in config.acl
+    }
+
+
+def _rule(rule: AclRule) -> Rule:
+    source, destination = (
+        ANY_ADDRESS if ends is None else (int(ends[0]), int(ends[1]))
+        for ends in (rule.source, rule.destination)
+    )
+    return Rule(
+        _action(rule.action),
+        source,
+        destination,
+        rule.source_port or ANY_PORT,
+        rule.destination_port or ANY_PORT,
+        ANY_PROTOCOL if rule.protocol is None else (rule.protocol, rule.protocol),
+    )
+
+
+def _action(name: str) -> AclAction:
+    return AclAction[name.upper()]
+
+
+class AclError(Exception):
+    """The ACLs do not fit. The text says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Placed:
+    index: int
+    offset: int
+    compiled: bytes
+
+    @property
+    def room(self) -> tuple[int, int]:
+        return self.offset, _rounded(len(self.compiled))
+
+
+AclPlan = tuple[dict[str, _Placed], dict[str, _Placed]]
+"""What stays as it is, and what is new or changed."""
+
+
+class AclTable:
+    """ACLs by name, as the dataplane has them or is about to. Starts with none."""
+
+    def __init__(self, dataplane: Dataplane) -> None:
+        self._dataplane = dataplane
+        self._placed: dict[str, _Placed] = {}
+        self._leaving: list[_Placed] = []  # memory and index may still be in use
+        for index in range(dataplane.max_acls):
+            if dataplane.acl[index]:
+                self._tell(index, 0, 0)
+
+    def numbers(self) -> dict[str, int]:
+        """Return by name what `CMD_SESSION_ACL` takes: the index + 1."""
+        return {name: placed.index + 1 for name, placed in self._placed.items()}
+
+    def sizes(self) -> dict[str, int]:
+        """Return by name how many bytes of the arena each takes."""
+        return {name: placed.room[1] for name, placed in self._placed.items()}
+
+    def plan(self, wanted: Mapping[str, bytes], keep: set[str]) -> AclPlan:
+        """Find room for the compiled ACLs *wanted*; of the others those in *keep* stay.
+
+        Raises: AclError when there is not enough. Nothing is changed before `apply`.
+        """
+        if self._dataplane.idle(self._dataplane.control_group):
+            self._leaving.clear()
+        staying = {
+            name: placed
+            for name, placed in self._placed.items()
+            if wanted.get(name, placed.compiled if name in keep else None) == placed.compiled
+        }
+        return staying, self._place({n: c for n, c in wanted.items() if n not in staying})
+
+    def apply(self, plan: AclPlan) -> None:
+        """Carry a plan out; another one made meanwhile is void."""
+        staying, planned = plan
+        for name, placed in planned.items():
+            self._dataplane.write_acl(placed.offset, placed.compiled)
+            self._tell(placed.index, placed.offset, len(placed.compiled))
+            if name in self._placed:
+                self._leaving.append(self._placed[name])
+        for name, placed in self._placed.items():
+            if name not in staying and name not in planned:
+                self._tell(placed.index, 0, 0)
+                self._leaving.append(placed)
+        self._placed = {**staying, **planned}
+
+    def _place(self, wanted: Mapping[str, bytes]) -> dict[str, _Placed]:
+        """Find room for all of *wanted* beside what is there."""
+        present = [*self._placed.values(), *self._leaving]
+        taken = sorted(placed.room for placed in present)
+        indexes = {placed.index for placed in present}
+        free = (i for i in range(self._dataplane.max_acls) if i not in indexes)
+        planned = {}
+        for name, compiled in wanted.items():
+            old = self._placed.get(name)
+            index = next(free, None) if old is None else old.index
+            offset = _first_fit(taken, _rounded(len(compiled)), self._dataplane.acl_memory_bytes)
+            if index is None or offset is None:
+                raise AclError(f"acl {name}: no room for its {len(compiled)} bytes")
+            planned[name] = _Placed(index, offset, compiled)
+            taken = sorted([*taken, planned[name].room])
+        return planned
+
+    def _tell(self, index: int, offset: int, size: int) -> None:
+        dataplane = self._dataplane
+        dataplane.command(dataplane.control_group, acl_record(index, offset, size))
+
+
+def _rounded(size: int) -> int:
+    return -(-size // ALIGN_BYTES) * ALIGN_BYTES
+
+
+def _first_fit(taken: list[tuple[int, int]], size: int, limit: int) -> int | None:
+    """Return the lowest offset with *size* bytes of room beside the *taken* (offset, size)."""
+    at = 0
+    for offset, length in taken:
+        if offset - at >= size:
+            break
+        at = max(at, offset + length)
+    return at if at + size <= limit else None

@@ -1,0 +1,85 @@
+"""ACLs compiled for the dataplane: ``struct acl_head`` and what it names, as bytes.
+
+For each field the values are cut where a rule begins or ends to fit; between two cuts the same
+rules fit, which is a bitmap. Equal bitmaps are one class. So the size is bounded by the number of
+rules: at most twice as many ranges as rules in each field, and as many bitmaps as differ.
+"""
+
+import struct
+from collections.abc import Sequence
+from itertools import accumulate
+from typing import NamedTuple
+
+WORD_BITS = 64
+HEAD = struct.Struct("=III")
+FIELD = struct.Struct("=IIIII")
+FIELDS = 5
+HEAD_BYTES = HEAD.size + FIELDS * FIELD.size
+NO_PORT = 0x10000
+"""The port of a packet that has none."""
+
+Range = tuple[int, int]
+ANY_ADDRESS: Range = (0, 0xFFFF_FFFF)
+ANY_PORT: Range = (0, NO_PORT)
+ANY_PROTOCOL: Range = (0, 0xFF)
+LAST = (ANY_ADDRESS[1], ANY_ADDRESS[1], NO_PORT, NO_PORT, ANY_PROTOCOL[1])
+
+
+class Rule(NamedTuple):
+    """One rule: an action of ``enum acl_action`` and, for each field, first and last value."""
+
+    action: int
+    source: Range = ANY_ADDRESS
+    destination: Range = ANY_ADDRESS
+    source_port: Range = ANY_PORT
+    destination_port: Range = ANY_PORT
+    protocol: Range = ANY_PROTOCOL
+
+    @property
+    def ranges(self) -> tuple[Range, ...]:
+        """What fits, by field, in the order of ``enum acl_field_id``."""
+        ports = self.source_port, self.destination_port
+        return self.source, self.destination, *ports, self.protocol
+
+
+def compile_acl(rules: Sequence[Rule], default: int) -> bytes:
+    """Return *rules*, of which the first that fits counts, and then *default*, compiled."""
+    every = [*rules, Rule(default)]
+    n_words = (len(every) + WORD_BITS - 1) // WORD_BITS
+    body = bytearray()
+    heads = [
+        _field([rule.ranges[field] for rule in every], LAST[field], n_words, body)
+        for field in range(FIELDS)
+    ]
+    actions = HEAD_BYTES + len(body)
+    head = HEAD.pack(len(every), n_words, actions)
+    return head + b"".join(heads) + body + bytes(rule.action for rule in every)
+
+
+def _field(ranges: Sequence[Range], last: int, n_words: int, body: bytearray) -> bytes:
+    """Append what one field takes to *body*; return its ``struct acl_field``."""
+    flips: dict[int, int] = {0: 0}
+    for number, (first, end) in enumerate(ranges):
+        flips[first] = flips.get(first, 0) ^ 1 << number
+        if end < last:
+            flips[end + 1] = flips.get(end + 1, 0) ^ 1 << number
+    bounds = sorted(flips)
+    classes: dict[int, int] = {}
+    bitmaps = accumulate((flips[bound] for bound in bounds), int.__xor__)
+    numbers = [classes.setdefault(bitmap, len(classes)) for bitmap in bitmaps]
+    body += bytes(-(HEAD_BYTES + len(body)) % 8)
+    at_bitmaps = HEAD_BYTES + len(body)
+    body += b"".join(_bitmap(bitmap, n_words) for bitmap in classes)
+    at_bounds = HEAD_BYTES + len(body)
+    body += struct.pack(f"={len(bounds)}I", *bounds)
+    at_classes = HEAD_BYTES + len(body)
+    body += struct.pack(f"={len(numbers)}H", *numbers)
+    return FIELD.pack(len(bounds), at_bounds, at_classes, len(classes), at_bitmaps)
+
+
+def _bitmap(bitmap: int, n_words: int) -> bytes:
+    """Return the summary, which words are not 0, and the words."""
+    raw = bitmap.to_bytes(n_words * WORD_BITS // 8, "little")
+    words = struct.unpack(f"<{n_words}Q", raw)
+    summary = sum(1 << number for number, word in enumerate(words) if word)
+    return summary.to_bytes(WORD_BITS // 8, "little") + raw

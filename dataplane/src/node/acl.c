@@ -1,0 +1,70 @@
+/*
+ * acl: ordered rules over addresses, protocol and ports, both ways: acl_in and acl_out. What is
+ * refused is dropped; upstream a rule may also have the subscriber told (ICMP 3/13, RFC 1812
+ * section 5.2.7.1). Downstream nobody is told: the error would quote an address from inside.
+ */
+#include "table/acl.h"
+
+#include "graph.h"
+#include "node/charge.h"
+#include "node/hints.h"
+
+enum { EDGE_DENIED = ARC_EDGES, EDGE_ICMP4_ERROR };
+
+static inline uint16_t check_in(const struct tables *t, struct pkt *p)
+{
+	struct session_in *in = &t->in[p->session];
+	enum acl_action action =
+		acl_lookup(t, in->acl, (const struct ip4_hdr *)pkt_data(p), p->len);
+	if (likely(action == ACL_PERMIT)) {
+		charge_in(in, p);
+		return arc_next(p);
+	}
+	t->cold[p->session].in_drops++;
+	if (action != ACL_REJECT)
+		return EDGE_DENIED;
+	p->cause = ICMP4_UNREACHABLE;
+	p->arg = ICMP4_CODE_PROHIBITED;
+	return EDGE_ICMP4_ERROR;
+}
+
+static inline uint16_t check_out(const struct tables *t, struct pkt *p)
+{
+	uint16_t acl = t->out[p->session].acl;
+	if (likely(acl_lookup(t, acl, (const struct ip4_hdr *)pkt_data(p), p->len) == ACL_PERMIT))
+		return arc_next(p);
+	t->cold[p->session].out_drops++;
+	return EDGE_DENIED;
+}
+
+static void process_in(struct worker *w, struct pkt **pkts, uint16_t n, uint16_t *next)
+{
+	for (uint16_t i = 0; i < n; i++)
+		next[i] = check_in(w->t, pkts[i]);
+}
+
+static void process_out(struct worker *w, struct pkt **pkts, uint16_t n, uint16_t *next)
+{
+	for (uint16_t i = 0; i < n; i++)
+		next[i] = check_out(w->t, pkts[i]);
+}
+
+NODE(acl_in) = {
+	.name = "acl_in",
+	.process = process_in,
+	.arc = ARC_SESSION_IN,
+	.feature = FEATURE_IN_ACL,
+	.edges =
+		{
+			[EDGE_DENIED] = DROP("acl-denied"),
+			[EDGE_ICMP4_ERROR] = {.next = "icmp4_error"},
+		},
+};
+
+NODE(acl_out) = {
+	.name = "acl_out",
+	.process = process_out,
+	.arc = ARC_SESSION_OUT,
+	.feature = FEATURE_OUT_ACL,
+	.edges = {[EDGE_DENIED] = DROP("acl-denied")},
+};

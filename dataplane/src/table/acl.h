@@ -1,0 +1,97 @@
+/*
+ * Compiled ACLs: see struct acl_head. Looking a packet up is one search in each field's ranges and
+ * one pass over the words of five bitmaps, of which the summaries leave very few to be read.
+ */
+#ifndef BNG_ACL_H
+#define BNG_ACL_H
+
+#include "dataplane.h"
+#include "hdr/ip4.h"
+#include "worker.h"
+
+/* Whether what stands there may be looked up: nothing leads out of it. */
+bool acl_is_sane(const struct tables *t, uint64_t place);
+/* CMD_SESSION_ACL. */
+int acl_command(struct worker *w, const struct command *c);
+/* Gives a session its ACLs, index + 1, 0 for none. */
+void acl_bind(struct worker *w, uint32_t session, uint16_t in, uint16_t out);
+
+struct acl_key {
+	uint32_t value[ACL_FIELDS];
+};
+
+/* The range that a value is in. No branch depends on the value. */
+static inline uint32_t acl_range(const uint32_t *bounds, uint32_t n, uint32_t value)
+{
+	const uint32_t *at = bounds;
+	while (n > 1) {
+		uint32_t half = n / 2;
+		at = at[half] <= value ? at + half : at;
+		n -= half;
+	}
+	return (uint32_t)(at - bounds);
+}
+
+static inline const uint64_t *acl_bitmap(const struct acl_head *h, int field, uint32_t value)
+{
+	const uint8_t *base = (const uint8_t *)h;
+	const struct acl_field *f = &h->field[field];
+	uint32_t range = acl_range((const uint32_t *)(base + f->bounds), f->n_ranges, value);
+	uint16_t class = ((const uint16_t *)(base + f->classes))[range];
+	return (const uint64_t *)(base + f->bitmaps) + (size_t) class * (1 + h->n_words);
+}
+
+/* Of the first rule that fits. */
+static inline enum acl_action acl_action(const struct acl_head *h, const struct acl_key *key)
+{
+	const uint64_t *bitmap[ACL_FIELDS];
+	uint64_t words = UINT64_MAX;
+	for (int i = 0; i < ACL_FIELDS; i++) {
+		bitmap[i] = acl_bitmap(h, i, key->value[i]);
+		words &= bitmap[i][0];
+	}
+	for (; words; words &= words - 1) {
+		uint32_t word = (uint32_t)__builtin_ctzll(words);
+		uint64_t rules = UINT64_MAX;
+		if (word >= h->n_words)
+			break;
+		for (int i = 0; i < ACL_FIELDS; i++)
+			rules &= bitmap[i][1 + word];
+		if (!rules)
+			continue;
+		uint32_t rule = word * 64 + (uint32_t)__builtin_ctzll(rules);
+		if (rule < h->n_rules)
+			return (enum acl_action)((const uint8_t *)h + h->actions)[rule];
+	}
+	return ACL_DENY;
+}
+
+/* Ports are those of TCP and UDP, which share their place. */
+static inline struct acl_key acl_key(const struct ip4_hdr *ip, uint16_t len)
+{
+	uint16_t header = ip4_header_len(ip);
+	bool ports = (ip->protocol == IPPROTO_TCP4 || ip->protocol == IPPROTO_UDP4) &&
+		     !(ip->fragment & hton16(IP4_OFFSET_MASK)) && len >= header + UDP_LEN;
+	struct acl_key key = {{ntoh32(ip->source), ntoh32(ip->destination), ACL_NO_PORT,
+		ACL_NO_PORT, ip->protocol}};
+	if (ports) {
+		const struct udp_hdr *udp = (const struct udp_hdr *)((const uint8_t *)ip + header);
+		key.value[ACL_SOURCE_PORT] = ntoh16(udp->source);
+		key.value[ACL_DESTINATION_PORT] = ntoh16(udp->destination);
+	}
+	return key;
+}
+
+/* What ACL `index_1` (index + 1) has to say of a packet; one that is not there denies. */
+static inline enum acl_action acl_lookup(
+	const struct tables *t, uint16_t index_1, const struct ip4_hdr *ip, uint16_t len)
+{
+	uint64_t place = __atomic_load_n(&t->acl[(index_1 - 1) & (MAX_ACLS - 1)], __ATOMIC_ACQUIRE);
+	if (!place)
+		return ACL_DENY;
+	struct acl_key key = acl_key(ip, len);
+	return acl_action(
+		(const struct acl_head *)(t->acl_memory + (place >> ACL_PLACE_SHIFT)), &key);
+}
+
+#endif

@@ -1,0 +1,67 @@
+"""Rules of ACLs as text."""
+
+from ipaddress import IPv4Address
+
+import pytest
+
+from bng.aaa.acl import AclRule, parse_rule
+
+TEN = (IPv4Address("10.0.0.0"), IPv4Address("10.255.255.255"))
+ONE = (IPv4Address("192.0.2.1"), IPv4Address("192.0.2.1"))
+
+
+@pytest.mark.parametrize(
+    ("text", "rule"),
+    [
+        ("permit ip any any", AclRule(action="permit")),
+        ("reject 47 any  10.0.0.0/8", AclRule(action="reject", protocol=47, destination=TEN)),
+        (
+            "deny tcp 192.0.2.1 port 1024-65535 10.0.0.0/8 port 25",
+            AclRule(
+                action="deny",
+                protocol=6,
+                source=ONE,
+                source_port=(1024, 65535),
+                destination=TEN,
+                destination_port=(25, 25),
+            ),
+        ),
+        (
+            "deny udp any port 0 192.0.2.1-192.0.2.1",
+            AclRule(action="deny", protocol=17, source_port=(0, 0), destination=ONE),
+        ),
+    ],
+)
+def test_a_rule_says_what_it_fits(text: str, rule: AclRule) -> None:
+    assert parse_rule(text) == rule
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "a rule is: ACTION PROTOCOL SOURCE [port PORTS] DESTINATION [port PORTS]"),
+        ("deny tcp any", "a rule is: ACTION PROTOCOL SOURCE [port PORTS] DESTINATION [port PORTS]"),
+        ("drop ip any any", "'drop' is not permit, deny or reject"),
+        ("deny 256 any any", "'256' is not ip, icmp, tcp, udp, gre, esp or a number up to 255"),
+        ("deny ip6 any any", "'ip6' is not ip, icmp, tcp, udp, gre, esp or a number up to 255"),
+        ("deny ip any port 25", "there is no destination"),
+        ("deny ip any any port 25", "ports are those of tcp and udp"),
+        ("deny tcp any any port", "there is no number behind port"),
+        ("deny tcp any any port 65536", "'65536' is not a port up to 65535, or a range of them"),
+        ("deny tcp any any port 9-8", "'9-8' is not a port up to 65535, or a range of them"),
+        ("deny tcp any any port x", "'x' is not a port or FIRST-LAST"),
+        ("deny tcp any any port 1-", "'1-' is not a port or FIRST-LAST"),
+        ("deny ip 10.0.0.1/8 any", "'10.0.0.1/8' is not any, an address, a prefix or FIRST-LAST"),
+        ("deny ip any ::1", "'::1' is not any, an address, a prefix or FIRST-LAST"),
+        ("deny ip any 10.0.0.2-10.0.0.1", "'10.0.0.2-10.0.0.1' ends before it begins"),
+        (
+            "deny tcp any any port 25 log",
+            "'log' is too much: a rule is: ACTION PROTOCOL SOURCE [port PORTS] "
+            "DESTINATION [port PORTS]",
+        ),
+    ],
+)
+def test_what_is_wrong_with_a_rule_is_said(text: str, message: str) -> None:
+    with pytest.raises(ValueError) as error:
+        parse_rule(text)
+    assert str(error.value) == message
