@@ -219,15 +219,25 @@ static inline void bed_create(void)
 		atexit(bed_report);
 }
 
-/* Every packet is traced: records hold what may be read only. */
+/* Packets are traced: records hold what may be read only. All of them, those of a session, and for
+ * a short time those of a filter, in turn. */
 static inline void bed_trace(void)
 {
 	static uint32_t number;
 	number = number % TRACE_MAX + 1;
-	struct command c = {.type = CMD_TRACE, .generation = 1, .arg = number};
-	c.session = number & 1 ? NO_SESSION : NAT_SESSION;
+	struct command c = {
+		.type = CMD_TRACE, .session = NO_SESSION, .generation = 1, .arg = number};
 	c.u.trace = (struct trace_filter){
 		.port = TRACE_ANY, .count = TRACE_MAX_COUNT, .lease_ms = TRACE_MAX_LEASE};
+	if (number % 3 == 1)
+		c.session = number & 1 ? NAT_SESSION : OTHER_SESSION;
+	if (number % 3 == 2) {
+		c.u.trace.mask = hton32(0x80000000);
+		c.u.trace.l4_port = number & 1 ? hton16(53) : 0;
+		c.u.trace.protocol = number & 1 ? IPPROTO_UDP4 : 0;
+		c.u.trace.port = number & 2 ? TRACE_ANY : ACC0;
+		c.u.trace.lease_ms = 20;
+	}
 	for (uint32_t worker = 0; worker < bed.arena->n_workers; worker++)
 		bed_push(worker, RING_COMMAND, &c, sizeof(c));
 }
