@@ -309,7 +309,11 @@ async def start(config_path: Path, config: Config, on_lost: Callable[[], None]) 
         entropy=os.urandom,
     )
     discovery = Discovery(
-        settings.discovery(config, ports), os.urandom, now, config.session.setup_per_s
+        settings.discovery(config, ports),
+        os.urandom,
+        now,
+        config.session.setup_per_s,
+        dataplane.secret(),
     )
     access = PppoeAccess(
         core=manager,

@@ -68,7 +68,6 @@ class CommandType(IntEnum):
     GATEWAY4_ADD = 10
     GATEWAY4_DEL = 11
     ACCESS_SET = 12
-    PORT_GRACE = 13
     MEASURE = 14
     SESSION_POLICER = 15
     TRACE = 16
@@ -679,3 +678,7 @@ class Dataplane:
     def epochs(self) -> tuple[int, ...]:
         """Return how many vector boundaries each worker has passed."""
         return tuple(int(self.workers[w].epoch) for w in range(self.n_workers))
+
+    def secret(self) -> bytes:
+        """Return 32 random bytes that live as long as the arena."""
+        return bytes(ffi.buffer(self.header.secret))

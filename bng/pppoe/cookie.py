@@ -13,20 +13,16 @@ KEY_BYTES: Final = 32
 
 
 class CookieJar:
-    """Bakes and checks AC-Cookies under a key of KEY_BYTES bytes, and its predecessor."""
+    """Bakes and checks AC-Cookies under a key of KEY_BYTES bytes."""
 
-    __slots__ = ("_keys",)
+    __slots__ = ("_key",)
 
     def __init__(self, key: bytes) -> None:
-        self._keys: tuple[bytes, ...] = (key,)
-
-    def rotate(self, key: bytes) -> None:
-        """Bake under *key* from now on; cookies of the key before are taken as well."""
-        self._keys = (key, self._keys[0])
+        self._key = key
 
     def bake(self, client: int, lifetime_s: float, now: float) -> bytes:
         """Return the cookie of *client* (`client_of`) for the time step of *now*."""
-        return _hash(self._keys[0], client, int(now // lifetime_s))
+        return _hash(self._key, client, int(now // lifetime_s))
 
     def accepts(self, cookie: bytes, client: int, lifetime_s: float, now: float) -> bool:
         """Say whether *cookie* was baked for *client* and has not expired."""
@@ -34,9 +30,7 @@ class CookieJar:
             return False
         step = int(now // lifetime_s)
         return any(
-            hmac.compare_digest(cookie, _hash(key, client, age))
-            for key in self._keys
-            for age in (step, step - 1)
+            hmac.compare_digest(cookie, _hash(self._key, client, age)) for age in (step, step - 1)
         )
 
 

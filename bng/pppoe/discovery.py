@@ -38,7 +38,6 @@ from bng.pppoe.place import client_of, domain_of, vlan_of
 from bng.pppoe.table import Port, Session, SessionTable
 
 PADR_REPEAT_S: Final = 10.0  # an equal PADR within this time is a retransmission
-KEY_ROTATION_S: Final = 3600.0
 MAX_DELAYED_PADO: Final = 16_384
 _REPLY_BYTES: Final = MAX_TAGS_BYTES - 4  # leaves room for an error tag
 RELAY_TAG_BYTES: Final = 16  # RFC 2516 Appendix A: a relay's tag may come on top of 1484 bytes
@@ -60,7 +59,8 @@ class _Arrival:
 class Discovery:
     """Discovery on all access ports; *configs* by port index, *entropy* returns n random bytes.
 
-    *setup_per_s* is the pace of admission, box-wide; it may be set anew at any time.
+    *setup_per_s* is the pace of admission, box-wide; it may be set anew at any time. With the same
+    *cookie_key* (KEY_BYTES bytes), a client's cookie is good across a restart.
     """
 
     def __init__(
@@ -69,12 +69,12 @@ class Discovery:
         entropy: Callable[[int], bytes],
         now: float,
         setup_per_s: int = 100_000,
+        cookie_key: bytes | None = None,
     ) -> None:
         self.setup_per_s = setup_per_s
         self.counters: dict[str, int] = dict.fromkeys(COUNTERS, 0)
         self._entropy = entropy
-        self._jar = CookieJar(entropy(KEY_BYTES))
-        self._rotate_at = now + KEY_ROTATION_S
+        self._jar = CookieJar(cookie_key or entropy(KEY_BYTES))
         self._ids = SessionIds(int.from_bytes(entropy(4)) % IDS)
         self._holdoffs = HoldOffs()
         self._table = SessionTable()
@@ -285,7 +285,7 @@ class Discovery:
             return self._drop("draining")
         names = request.service_names
         offered = names if names[0] else [b"", *config.service_names]
-        cookie = self._fresh_jar(now).bake(padi.client, config.cookie_lifetime_s, now)
+        cookie = self._jar.bake(padi.client, config.cookie_lifetime_s, now)
         tags = (
             b"".join([tag(TagType.SERVICE_NAME, name) for name in offered])
             + tag(TagType.AC_NAME, config.ac_name)
@@ -396,12 +396,6 @@ class Discovery:
         if self._holdoffs.holds(ask.client, ask.now):
             return "held_off"
         return None
-
-    def _fresh_jar(self, now: float) -> CookieJar:
-        if now >= self._rotate_at:
-            self._jar.rotate(self._entropy(KEY_BYTES))
-            self._rotate_at = now + KEY_ROTATION_S
-        return self._jar
 
     def _close(self, session: Session, reason: CloseReason) -> CloseSession:
         self._table.detach(session)

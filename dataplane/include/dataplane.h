@@ -95,7 +95,8 @@ struct arena_header {
 	uint64_t tsc_hz;
 	uint32_t consumer_sleeping; /* bngd waits on its eventfd */
 	uint32_t ready;		    /* 1 once workers run and ports are open */
-	uint64_t reserved[16];
+	uint8_t secret[32];	    /* random, made with the arena: bngd's AC-Cookies outlive it */
+	uint64_t reserved[12];
 	struct arena_section section[N_SECTIONS];
 };
 
@@ -455,8 +456,7 @@ enum command_type {
 	CMD_GATEWAY4_ADD, /* to the control thread: an address of ours that subscribers see */
 	CMD_GATEWAY4_DEL,
 	CMD_ACCESS_SET,	     /* to the control thread: all access ranges of a port at once */
-	CMD_PORT_GRACE,	     /* to the control thread */
-	CMD_MEASURE,	     /* to a worker: count clocks per node, arg 0 or 1 */
+	CMD_MEASURE = 14,    /* to a worker: count clocks per node, arg 0 or 1 */
 	CMD_SESSION_POLICER, /* one direction; arg: enum direction */
 	CMD_TRACE,	     /* to a worker: arg is the number of a trace, 0 ends it */
 	CMD_SESSION_ACL,

@@ -251,8 +251,9 @@ static int fill(struct arena *arena, const struct options *o, struct arena_heade
 	struct nat_config *nat =
 		(struct nat_config *)(void *)(arena->base + h->section[SECTION_NAT_CONFIG].offset);
 	*nat = o->nat;
-	if (getrandom(nat->hash_key, sizeof(nat->hash_key), 0) != sizeof(nat->hash_key))
-		return -EIO; /* no NAT with ports that can be guessed */
+	if (getrandom(nat->hash_key, sizeof(nat->hash_key), 0) != sizeof(nat->hash_key) ||
+		getrandom(h->secret, sizeof(h->secret), 0) != sizeof(h->secret))
+		return -EIO; /* no ports and no cookies that can be guessed */
 	__atomic_store_n(&h->magic, ARENA_MAGIC, __ATOMIC_RELEASE);
 	return 0;
 }

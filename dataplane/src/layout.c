@@ -43,6 +43,7 @@ static const uint32_t layout[] = {
 	FIELD(arena_header, dataplane_pid),
 	FIELD(arena_header, lease_pid),
 	FIELD(arena_header, boot_wall_ns),
+	FIELD(arena_header, secret),
 	FIELD(arena_header, tsc_hz),
 	FIELD(arena_header, consumer_sleeping),
 	FIELD(arena_header, ready),

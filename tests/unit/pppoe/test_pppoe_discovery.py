@@ -331,15 +331,6 @@ def test_a_padr_without_a_good_cookie_is_dropped_silently() -> None:
     assert not any(node.core.stats().values())
 
 
-def test_a_cookie_survives_the_rotation_of_the_key() -> None:
-    node = Node()
-    node.now = module.KEY_ROTATION_S - 0.1
-    cookie = node.cookie()
-    node.now += 0.2
-    assert node.cookie() != cookie
-    assert opening(node.send(frame(PADR, [*ANY, cookie])))
-
-
 def test_a_repeated_padr_gets_the_same_pads_again() -> None:
     node = Node()
     payload = frame(PADR, [*ANY, (HOST_UNIQ, b"u"), node.cookie()])

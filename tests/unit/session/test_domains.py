@@ -5,6 +5,8 @@ from collections.abc import Iterator
 import pytest
 
 from bng.access.domains import Domains, DomainsFullError
+from bng.pppoe.cookie import KEY_BYTES
+from bng.pppoe.discovery import Discovery
 from tests.support.client.layer import Phase
 from tests.support.memory_box import MemoryBox, memory_box
 
@@ -49,3 +51,14 @@ def test_what_the_arena_has_is_found_again_after_a_restart(box: MemoryBox) -> No
         assert again.place(line.port, line.outer_vid, session_id) == before
     taken = {domain for _, _, domain, _ in tables}
     assert again.place(0, 999, 1)[0] not in taken
+
+
+def test_a_cookie_is_good_for_the_next_bngd_of_the_same_dataplane(box: MemoryBox) -> None:
+    secret = box.dataplane.secret()
+    assert len(secret) == KEY_BYTES
+    assert any(secret)
+    jars = [Discovery({}, box.entropy, box.now, cookie_key=secret)._jar for _ in range(2)]
+    cookie = jars[0].bake(7, 30.0, box.now)
+    assert jars[1].accepts(cookie, 7, 30.0, box.now)
+    other = Discovery({}, box.entropy, box.now)._jar
+    assert not other.accepts(cookie, 7, 30.0, box.now)
