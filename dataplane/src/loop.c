@@ -94,6 +94,8 @@ static uint32_t receive_handoff(struct worker *w)
 		if (from == w->id)
 			continue;
 		uint32_t n = spsc_pop(w->dp->handoff[from][w->id], words, budget(w));
+		for (uint32_t i = 0; i < n; i++) /* they are in the other worker's cache */
+			__builtin_prefetch((const void *)(uintptr_t)words[i], 1);
 		for (uint32_t i = 0; i < n; i++) {
 			struct pkt *p = (struct pkt *)(uintptr_t)words[i];
 			graph_enter(w, p->handoff_node, &p, 1);

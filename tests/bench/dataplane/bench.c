@@ -1,7 +1,8 @@
 /*
  * TSC clocks per packet through the graph, one worker, from ethernet_input to port_output: without
  * the generator that fills the vectors and the sink that takes them. Sessions are installed by
- * commands, as bngd does; each has its UDP flows; frames of 60 bytes, in shuffled order.
+ * commands, as bngd does; each has its UDP flows; frames of 60 bytes, in shuffled order. Rows named
+ * handoff are two workers, see handoff.c.
  *
  * Usage: bench-dataplane [--first-packet] [--json] [--runs N] [--sessions N[xFLOWS],...]
  *        [--hugepages auto|on|off]
@@ -33,6 +34,12 @@ static void push(struct bench *b, uint32_t group, const struct command *c)
 	ring_publish(ring, bytes, sizeof(*c));
 }
 
+/* Addresses belong to the workers in turn. */
+static uint32_t address_of(const struct bench *b, uint32_t number)
+{
+	return number * b->dp->n_workers + b->owner->id;
+}
+
 static void install(struct bench *b, uint32_t i, uint32_t per_address)
 {
 	struct command bind = {
@@ -51,7 +58,7 @@ static void install(struct bench *b, uint32_t i, uint32_t per_address)
 		.session = i,
 		.generation = 1,
 		.u.up = {.ip4 = hton32(CLIENTS + i),
-			.nat_address = b->nat ? i / per_address + 1 : 0,
+			.nat_address = b->nat ? address_of(b, i / per_address) + 1 : 0,
 			.features_in = (uint16_t)(1 << FEATURE_IN_ANTISPOOF4 |
 						  (b->nat ? 1 << FEATURE_IN_NAT44 : 0)),
 			.mtu_in = 1492,
@@ -64,14 +71,14 @@ static void install(struct bench *b, uint32_t i, uint32_t per_address)
 		.generation = 1,
 		.u.route4 = {.prefix = hton32(CLIENTS + i), .length = 32},
 	};
-	push(b, 0, &bind);
-	push(b, 0, &up);
-	push(b, 1, &route);
+	push(b, b->owner->id, &bind);
+	push(b, b->owner->id, &up);
+	push(b, b->dp->n_workers, &route);
 	if (i % 64 != 63 && i + 1 != b->sessions)
 		return;
-	worker_turn(b->w);
+	worker_turn(b->owner);
 	control_commands(b->dp);
-	assert(b->w->shared->command_errors == 0);
+	assert(b->owner->shared->command_errors == 0);
 }
 
 /* The server's /16 behind a neighbour on wan0, written as the mirror would. */
@@ -88,15 +95,14 @@ static void add_neighbour(struct bench *b)
 	t->fib4_root[(uint32_t)SERVER >> 16] = leaf_make(LEAF_ADJACENCY, index) | 16u << 22;
 }
 
-static long preemptions(void)
+long preemptions(void)
 {
 	struct rusage usage;
 	getrusage(RUSAGE_THREAD, &usage);
 	return usage.ru_nivcsw;
 }
 
-/* Clocks of one turn of the graph over n packets; 0 when the kernel took the CPU away meanwhile. */
-static uint64_t turn(struct bench *b, struct pkt **pkts, uint16_t n)
+uint64_t bench_turn(struct bench *b, struct pkt **pkts, uint16_t n)
 {
 	struct node_runtime before[MAX_NODES];
 	struct worker *w = b->w;
@@ -131,7 +137,7 @@ double bench_run(struct bench *b, uint8_t from, uint8_t to, uint64_t least)
 			(uint16_t)(least - packets < VECTOR_SIZE ? least - packets : VECTOR_SIZE));
 		for (uint16_t i = 0; i < n; i++)
 			pkts[i]->rx_port = from;
-		uint64_t taken = turn(b, pkts, n);
+		uint64_t taken = bench_turn(b, pkts, n);
 		clocks += taken;
 		counted += taken ? n : 0;
 		worker_flush(w);
@@ -199,7 +205,8 @@ static struct result measure(struct bench *b, const char *direction, uint32_t ru
 	return r;
 }
 
-void bench_open(struct bench *b, const struct settings *s, struct row row, uint32_t blocks)
+void bench_open(struct bench *b, const struct settings *s, struct row row, uint32_t blocks,
+	uint32_t workers)
 {
 	uint32_t per_address = BLOCKS_USABLE / (blocks ? blocks : 1);
 	struct options *o;
@@ -222,13 +229,16 @@ void bench_open(struct bench *b, const struct settings *s, struct row row, uint3
 		exit(2);
 	o->hugepages = s->hugepages;
 	o->sessions = 65536;
-	for (uint32_t i = 0; b->nat && i * per_address < b->sessions; i++)
+	o->n_workers = workers;
+	for (uint32_t i = 0; b->nat && i / workers * per_address < b->sessions; i++)
 		o->nat_address[o->n_nat_addresses++] = hton32(NAT_POOL + i);
 	o->nat.n_addresses = o->n_nat_addresses;
 	if (dataplane_start(b->dp, false))
 		exit(1);
 	b->w = b->dp->worker[0];
+	b->owner = b->dp->worker[workers - 1];
 	worker_clock(b->w, monotonic_ns());
+	worker_clock(b->owner, monotonic_ns());
 	for (uint32_t i = 0; i < b->sessions; i++)
 		install(b, i, per_address);
 	add_neighbour(b);
@@ -247,7 +257,7 @@ static void bench_row(const struct settings *s, struct row row, bool nat)
 {
 	struct bench b;
 
-	bench_open(&b, s, row, nat);
+	bench_open(&b, s, row, nat, 1);
 	make_upstream(&b);
 	struct result up = measure(&b, "up", s->runs);
 	print_result(s, &up, b.dp->arena.hugepages);
@@ -305,6 +315,9 @@ static void bench_rows(const struct settings *s)
 		for (uint32_t i = 0; i < s->n_rows; i++)
 			if (nat || s->rows[i].flows == 1) /* without NAT flows are nothing */
 				bench_row(s, s->rows[i], nat);
+	for (uint32_t i = 0; i < s->n_rows; i++)
+		if (s->rows[i].flows == 1)
+			bench_handoff(s, s->rows[i]);
 }
 
 int main(int argc, char **argv)

@@ -27,6 +27,7 @@ enum {
 struct bench {
 	struct dataplane *dp;
 	struct worker *w;
+	struct worker *owner; /* of all sessions: the same, or a second one */
 	uint32_t sessions;
 	uint32_t flows; /* of each session */
 	bool nat;
@@ -73,11 +74,18 @@ static inline uint32_t frames_of(const struct bench *b)
 }
 
 /* A dataplane with the sessions installed; blocks: what NAT has for each of them. */
-void bench_open(struct bench *b, const struct settings *s, struct row row, uint32_t blocks);
+void bench_open(struct bench *b, const struct settings *s, struct row row, uint32_t blocks,
+	uint32_t workers);
 void bench_close(struct bench *b);
 /* Sends at least `least` packets of the replayed set; clocks in the graph per packet. Exits when
  * not all of them come out on the other side. */
 double bench_run(struct bench *b, uint8_t from, uint8_t to, uint64_t least);
+/* Clocks of one turn of the graph over n packets; 0 when the kernel took the CPU away meanwhile. */
+uint64_t bench_turn(struct bench *b, struct pkt **pkts, uint16_t n);
+/* Involuntary switches of this thread so far. */
+long preemptions(void);
+/* Two workers, a thread each: one receives, the other owns all sessions. */
+void bench_handoff(const struct settings *s, struct row row);
 /* First packets of flows: mappings are made, and blocks. */
 void bench_first_packets(struct settings *s);
 

@@ -35,7 +35,7 @@ static void at_fill(struct settings *s, uint32_t percent)
 	char name[32];
 	uint32_t flows = BLOCK_PORTS * percent / 100;
 
-	bench_open(&b, s, (struct row){SUBSCRIBERS, 1}, 1);
+	bench_open(&b, s, (struct row){SUBSCRIBERS, 1}, 1, 1);
 	fill(&b, flows);
 	for (uint32_t run = 0; run < s->runs; run++)
 		clocks[run] = send_flow(&b, 0, b.sessions, (uint16_t)(CLIENT_PORT + flows + run));
@@ -53,7 +53,7 @@ static void at_new_block(struct settings *s)
 	struct summary sum;
 	uint32_t part = SUBSCRIBERS / (s->runs + WARM);
 
-	bench_open(&b, s, (struct row){SUBSCRIBERS, 1}, 2);
+	bench_open(&b, s, (struct row){SUBSCRIBERS, 1}, 2, 1);
 	fill(&b, BLOCK_PORTS);
 	for (uint32_t run = 0; run < s->runs + WARM; run++)
 		clocks[run < WARM ? 0 : run - WARM] =

@@ -98,8 +98,11 @@ void make_downstream(struct bench *b)
 	gen_keep(&b->dp->port[WAN], true);
 	for (uint32_t i = 0; i < frames_of(b); i++)
 		gen_receive(&b->dp->port[ACC], b->frames[i], FRAME_LEN);
-	while (gen_pending(&b->dp->port[ACC]))
+	while (gen_pending(&b->dp->port[ACC])) {
 		worker_turn(b->w);
+		if (b->owner != b->w)
+			worker_turn(b->owner);
+	}
 	for (uint32_t i = 0; i < frames_of(b); i++) {
 		struct ip4_hdr ip;
 		struct udp_hdr udp;
