@@ -14,7 +14,9 @@ LEAST_PERCENT = 90.0
 PARSERS = (
     "dataplane/src/node/*",
     "dataplane/src/hdr/*",
+    "dataplane/src/table/acl.*",
     "dataplane/src/table/nat44*",
+    "dataplane/src/table/policer.*",
     "dataplane/src/table/session.*",
     "dataplane/src/command.c",
     "dataplane/src/io/offload.c",

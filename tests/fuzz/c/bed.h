@@ -119,6 +119,41 @@ static inline void bed_policers(uint32_t worker, uint32_t session, enum policer_
 		bed_push(worker, RING_COMMAND, &c, sizeof(c));
 }
 
+/* Ports 1 to 7 are denied, GRE is rejected, all else passes; for a session of the first worker. */
+static inline void bed_acl(uint32_t session)
+{
+	static const struct {
+		struct acl_head head;
+		uint64_t all[2], but_ports[2][2], but_gre[2][2];
+		uint32_t bounds[1], ports[3], protocols[3];
+		uint16_t class[1], port_class[3], protocol_class[3];
+		uint8_t actions[3];
+	} acl = {
+#define AT(member) offsetof(__typeof__(acl), member)
+#define ANY {1, AT(bounds), AT(class), 1, AT(all)}
+		.head = {3, 1, AT(actions),
+			{ANY, ANY, ANY, {3, AT(ports), AT(port_class), 2, AT(but_ports)},
+				{3, AT(protocols), AT(protocol_class), 2, AT(but_gre)}}},
+#undef ANY
+#undef AT
+		.all = {1, 7},
+		.but_ports = {{1, 6}, {1, 7}},
+		.but_gre = {{1, 5}, {1, 7}},
+		.ports = {0, 1, 8},
+		.protocols = {0, 47, 48},
+		.port_class = {0, 1, 0},
+		.protocol_class = {0, 1, 0},
+		.actions = {ACL_DENY, ACL_REJECT, ACL_PERMIT},
+	};
+	memcpy(bed_section(SECTION_ACL_MEMORY), &acl, sizeof(acl));
+	struct command c = {.type = CMD_ACL_SET};
+	c.u.acl_set.size = sizeof(acl);
+	bed_push(bed.arena->n_workers, RING_COMMAND, &c, sizeof(c));
+	c = (struct command){.type = CMD_SESSION_ACL, .session = session, .generation = 1};
+	c.u.acl = (struct session_acl){.in = 1, .out = 1};
+	bed_push(0, RING_COMMAND, &c, sizeof(c));
+}
+
 static inline void bed_sessions(void)
 {
 	bed_session(0, NAT_SESSION, 0, 0);
@@ -132,6 +167,7 @@ static inline void bed_sessions(void)
 	bed_up(1, OTHER_SESSION, hton32(0x64410001), 2);
 	bed_policers(0, PUBLIC_SESSION, POLICER_SRTCM);
 	bed_policers(1, OTHER_SESSION, POLICER_TRTCM);
+	bed_acl(PUBLIC_SESSION);
 	const struct command pause = {
 		.type = CMD_SESSION_PAUSE, .session = PAUSED_SESSION, .generation = 1};
 	bed_push(0, RING_COMMAND, &pause, sizeof(pause));
@@ -140,6 +176,8 @@ static inline void bed_sessions(void)
 	assert(in[NAT_SESSION].state == SESSION_LIVE && in[PUBLIC_SESSION].state == SESSION_LIVE);
 	assert(in[OTHER_SESSION].state == SESSION_LIVE && in[OTHER_SESSION].owner == 1);
 	assert(in[PAUSED_SESSION].state == SESSION_PAUSED);
+	assert(in[PUBLIC_SESSION].features & 1 << FEATURE_IN_ACL);
+	assert(*(const uint64_t *)bed_section(SECTION_ACL));
 }
 
 /* 100.64/16, 100.65/16, 198.51/16 and 198.52/16 are sessions', 203.0/16 and 203.1/16 the NAT pool,
