@@ -128,11 +128,6 @@ static void fill(const struct worker *w, struct trace_record *r, const struct pk
 	};
 }
 
-static uint16_t cut(uint16_t len)
-{
-	return len < TRACE_BYTES ? len : TRACE_BYTES;
-}
-
 /* A ring without room counts it: a trace never waits. */
 static void write_record(struct worker *w, const struct trace_record *r, const uint8_t *bytes)
 {
@@ -170,7 +165,8 @@ static uint16_t note(struct worker *w, uint16_t id, struct pkt **pkts, uint16_t 
 		b->at = i;
 		b->record.flags |= (uint8_t)((first ? TRACE_FIRST : 0) |
 					     (first && injected ? TRACE_INJECTED : 0));
-		memcpy(b->bytes, p->buf + p->data, cut(p->len));
+		b->record.n_bytes = trace_keep(p->buf + p->data, p->len);
+		memcpy(b->bytes, p->buf + p->data, b->record.n_bytes);
 		noted++;
 	}
 	return noted;
@@ -191,10 +187,9 @@ static void finish(struct worker *w, uint16_t id, const struct before *b, const 
 	r.flags |= b->record.flags & (TRACE_FIRST | TRACE_INJECTED);
 	if (consumed && id != e->handoff)
 		r.flags |= TRACE_LAST;
-	if (r.flags & (TRACE_FIRST | TRACE_LAST)) {
-		r.bytes_of = b->record.len;
-		r.n_bytes = cut(b->record.len);
-	}
+	bool keeps = r.flags & (TRACE_FIRST | TRACE_LAST);
+	r.bytes_of = keeps ? b->record.len : 0;
+	r.n_bytes = keeps ? b->record.n_bytes : 0;
 	write_record(w, &r, b->bytes);
 }
 
@@ -212,7 +207,7 @@ static void join(struct worker *w, uint16_t id, uint16_t edge, struct pkt *p)
 	r.tsc = __rdtsc();
 	r.flags |= TRACE_FIRST;
 	r.bytes_of = (uint16_t)(p->data + p->len - start);
-	r.n_bytes = cut(r.bytes_of);
+	r.n_bytes = trace_keep(p->buf + start, r.bytes_of);
 	write_record(w, &r, p->buf + start);
 }
 

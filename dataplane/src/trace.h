@@ -35,6 +35,8 @@ bool trace_read(const uint8_t *bytes, uint16_t len, struct trace_tuple *tuple);
 /* Does a packet fit that enters by ethernet_input, or, with `injected`, by inject? */
 bool trace_fits(const struct worker *w, const struct trace_filter *filter, uint32_t session,
 	struct pkt *p, bool injected);
+/* How many bytes of a packet may be kept: of PAP none of the password (RFC 1334 section 2.2.1). */
+uint16_t trace_keep(const uint8_t *bytes, uint16_t len);
 /* The filter says more than which session. */
 bool trace_is_narrow(const struct trace_filter *filter);
 

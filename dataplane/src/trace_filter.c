@@ -12,13 +12,15 @@
 #include "trace.h"
 #include "worker.h"
 
-enum { TYPE_OFFSET = 12, MAX_TAGS = 2, PORTS_LEN = 4 };
+enum { TYPE_OFFSET = 12, MAX_TAGS = 2, PORTS_LEN = 4, PPP_HEADER_LEN = 4 };
 
 struct frame {
 	const uint8_t *ip; /* NULL: not IPv4 */
 	uint16_t room;
 	uint16_t outer_vid;
 	uint16_t session_id; /* PPPoE, 0: none */
+	uint16_t ppp;	     /* offset behind the PPP protocol field, 0: none */
+	uint16_t protocol;   /* PPP */
 };
 
 static be16 read16(const uint8_t *at)
@@ -78,13 +80,36 @@ static struct frame look(const uint8_t *bytes, uint16_t len)
 	if (type == ETHERTYPE_PPPOE_SESSION && len >= at + PPPOE_LEN + 2) {
 		frame.session_id = ntoh16(read16(bytes + at + 2));
 		at += PPPOE_LEN + 2;
-		type = ntoh16(read16(bytes + at - 2)) == PPP_IP4 ? ETHERTYPE_IP4 : 0;
+		frame.ppp = at;
+		frame.protocol = ntoh16(read16(bytes + at - 2));
+		type = frame.protocol == PPP_IP4 ? ETHERTYPE_IP4 : 0;
 	}
 	if (type == ETHERTYPE_IP4) {
 		frame.ip = bytes + at;
 		frame.room = (uint16_t)(len - at);
 	}
 	return frame;
+}
+
+/* What a client's frame is, or, seen from behind its Ethernet header, was. */
+static struct frame look_at_ppp(const uint8_t *bytes, uint16_t len)
+{
+	struct frame frame = {0};
+
+	/* No frame to us begins like that: it would be to a group. */
+	if (len < PPPOE_LEN + 2 || bytes[0] != PPPOE_VER_TYPE || bytes[1] != PPPOE_CODE_SESSION)
+		return look(bytes, len);
+	frame.ppp = PPPOE_LEN + 2;
+	frame.protocol = ntoh16(read16(bytes + PPPOE_LEN));
+	return frame;
+}
+
+uint16_t trace_keep(const uint8_t *bytes, uint16_t len)
+{
+	struct frame frame = look_at_ppp(bytes, len);
+	uint16_t most = frame.protocol == PPP_PAP ? frame.ppp + PPP_HEADER_LEN : TRACE_BYTES;
+
+	return len < most ? len : most;
 }
 
 /* Nothing but an IPv4 header has its length and its checksum. */

@@ -149,6 +149,22 @@ def test_a_long_packet_is_cut_and_its_length_told(box: Box) -> None:
     assert (first.data, first.bytes_of) == (frame[: lib.TRACE_BYTES], len(frame))
 
 
+def test_passwords_of_pap_are_kept_nowhere(box: Box) -> None:
+    assert box.trace() == 0
+    header = b"\x01\x07\x00\x11"
+    request = header + b"\x05alice\x06wonder"
+    plain = lab.session_frame(request, 0xC023)
+    box.dp.receive(ACC, plain)
+    records = box.records()
+    assert [box.nodes[r.node].name for r in records] == ["ethernet_input", "pppoe_input", "punt"]
+    assert records[0].data == plain[: 14 + 8] + header
+    assert records[0].bytes_of == len(plain)
+    assert records[-1].data == plain[14 : 14 + 8] + header
+    box.dp.bind(3, session_id=4, outer=lab.QINQ[0], inner=lab.QINQ[1], domain=1, domain_page=1)
+    box.dp.receive(ACC, lab.session_frame(request, 0xC023, session_id=4, tags=lab.QINQ))
+    assert not any(b"wonder" in r.data for r in box.records())
+
+
 @pytest.mark.parametrize(
     ("filters", "taken"),
     [
