@@ -34,7 +34,15 @@ from bng.session.manager import SessionManager
 from bng.session.model import Cause, Session
 from bng.session.nat import NatAddresses
 from bng.session.table import SessionTable
-from dataplane.binding import CommandType, Dataplane, access_record, route4_record
+from dataplane.binding import (
+    CommandType,
+    Dataplane,
+    NatFiltering,
+    NatSet,
+    access_record,
+    nat_set_record,
+    route4_record,
+)
 
 ROLES = {1: "access", 2: "routed", 3: "tap"}
 """``enum port_role`` of dataplane.h, in the words of bng.toml."""
@@ -118,8 +126,7 @@ class Box:
         self.executor.echo_interval_ms = config.ppp.lcp_echo_interval_s * 1000
         self.executor.echo_failures = config.ppp.lcp_echo_failures
         old, self.config = self.config, config
-        self._tell_gateways(settings.gateways(config), settings.gateways(old))
-        self._tell_access_rules()
+        self._tell_settings(settings.gateways(old))
         self.loop.settle()
         structlog.get_logger("box").info(
             "reloaded", changes=[str(c) for c in changes], users=len(loaded)
@@ -215,10 +222,28 @@ class Box:
                 record = route4_record(kind, address.packed, 32)
                 self.dataplane.command(self.dataplane.control_group, record)
 
+    def _tell_settings(self, gateways: set[IPv4Address]) -> None:
+        """Tell the dataplane what of the configuration it follows; it has *gateways*."""
+        self._tell_gateways(settings.gateways(self.config), gateways)
+        self._tell_access_rules()
+        self._tell_nat()
+
+    def _tell_nat(self) -> None:
+        record = nat_set_record(0, _nat_set(self.config))
+        self.dataplane.command(self.dataplane.control_group, record)
+
     def _tell_access_rules(self) -> None:
         for port in self.config.access_ports:
             record = access_record(self.ports[port.name], settings.access_ranges(port), 0)
             self.dataplane.command(self.dataplane.control_group, record)
+
+
+def _nat_set(config: Config) -> NatSet:
+    """Return what of NAT44 can change live."""
+    return NatSet(
+        filtering=NatFiltering[config.nat.filtering.upper().replace("-", "_")],
+        remotes_per_session=config.nat.remotes_per_subscriber,
+    )
 
 
 def _read(path: Path, running: Config) -> tuple[Config, Config, Users, dict[str, bytes]]:
@@ -350,8 +375,7 @@ async def start(config_path: Path, config: Config, on_lost: Callable[[], None]) 
         draining=set(),
     )
     _forget_lost(box, ended, log)
-    box._tell_gateways(settings.gateways(config), set())
-    box._tell_access_rules()
+    box._tell_settings(set())
     loop.start(fresh)
     return box
 

@@ -36,6 +36,7 @@ SESSION_ACL = struct.Struct("=HH36x")
 ACL_SET = struct.Struct("=III28x")
 ROUTE4 = struct.Struct("=4sI32x")
 ACCESS = struct.Struct("=II32x")
+NAT_SET = struct.Struct("=II32x")
 ACCESS_RANGE = struct.Struct("=HHHH")
 COMPLETION = struct.Struct("=QiHH")
 PUNT = struct.Struct("=QIIHHHH6s6sBBH")
@@ -73,6 +74,7 @@ class CommandType(IntEnum):
     TRACE = 16
     SESSION_ACL = 17
     ACL_SET = 18
+    NAT_SET = 19
 
 
 class Ring(IntEnum):
@@ -112,6 +114,13 @@ class Direction(IntEnum):
 
     IN = 0
     OUT = 1
+
+
+class NatFiltering(IntEnum):
+    """``enum nat_filtering`` of dataplane.h."""
+
+    ENDPOINT_INDEPENDENT = 0
+    ADDRESS_DEPENDENT = 1
 
 
 class PolicerMode(IntEnum):
@@ -208,6 +217,19 @@ def bind_record(
     body = BIND.pack(0, *outer, *inner, domain, domain_page, session_id, mac, port)
     flags = CMD_FLAG_QUIET if quiet else 0
     return COMMAND.pack(CommandType.SESSION_BIND, flags, session, generation, 0, cookie, body)
+
+
+class NatSet(NamedTuple):
+    """``struct nat_set`` of dataplane.h."""
+
+    filtering: NatFiltering = NatFiltering.ENDPOINT_INDEPENDENT
+    remotes_per_session: int = 4_096
+
+
+def nat_set_record(cookie: int, nat: NatSet) -> bytes:
+    """Pack CMD_NAT_SET."""
+    body = NAT_SET.pack(*nat)
+    return COMMAND.pack(CommandType.NAT_SET, 0, 0, 0, 0, cookie, body)
 
 
 def up_record(

@@ -30,6 +30,9 @@ def dataplane_args(config: Config) -> list[str]:
         *("--nat-block-size", str(nat.port_block_size)),
         *("--nat-blocks", str(nat.blocks_per_subscriber)),
         *("--nat-port-min", str(nat.port_min)),
+        *("--nat-filtering", nat.filtering),
+        *("--nat-remotes", str(nat.remotes_per_worker)),
+        *("--nat-session-remotes", str(nat.remotes_per_subscriber)),
         "--nat-timeout",
         f"udp={nat.udp_timeout_s},tcp={nat.tcp_established_timeout_s},"
         f"tcp-trans={nat.tcp_transitory_timeout_s},icmp={nat.icmp_timeout_s}",

@@ -209,6 +209,8 @@ def _nat(config: Config) -> Iterator[Problem]:
     nat = config.nat
     if nat.port_block_size & (nat.port_block_size - 1):
         yield ("nat", "port_block_size"), "must be a power of two"
+    if nat.remotes_per_worker & (nat.remotes_per_worker - 1):
+        yield ("nat", "remotes_per_worker"), "must be a power of two"
     if NO_NAT in nat.profile:
         yield ("nat", "profile", NO_NAT), f"{NO_NAT} is built in: never translate"
     own = {address.ip for port in config.routed_ports for address in port.addresses}

@@ -45,6 +45,8 @@ NEEDS = {
     "pool": Needs.LIVE,
     "nat": Needs.RESTART_DATAPLANE,
     "nat.log": Needs.RESTART_BNGD,
+    "nat.filtering": Needs.LIVE,
+    "nat.remotes_per_subscriber": Needs.LIVE,
     "nat.inside": Needs.LIVE,
     "nat.profile": Needs.LIVE,
     "acl": Needs.LIVE,

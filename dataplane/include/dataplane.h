@@ -61,6 +61,7 @@ enum arena_section_id {
 	SECTION_NAT_CONFIG,   /* struct nat_config, one */
 	SECTION_NAT_ADDRESS,  /* struct nat_address [address] */
 	SECTION_NAT_BLOCK,    /* struct nat_block [address * blocks per address + block] */
+	SECTION_NAT_REMOTE,   /* struct nat_remote [worker][remote]; stride: one worker's */
 	SECTION_NAT_SLOT,     /* struct nat_slot [(address * NAT_PLANES + plane) << 16 | port] */
 	SECTION_RING,	      /* struct ring [ring index]; see ring_index below */
 	SECTION_RING_DATA,    /* bytes, all rings one after another */
@@ -280,7 +281,8 @@ struct session_cold {
 	uint32_t nat_scanned_s[4]; /* by plane: when full blocks were last searched for room */
 	uint64_t packets_seen;	   /* session_in.packets when last_data_ms was set */
 	struct policer_counters policed[2]; /* by enum direction */
-	uint64_t reserved[7];
+	uint32_t nat_remotes, reserved1;    /* entries in nat_remote */
+	uint64_t reserved[6];
 };
 
 /*
@@ -338,6 +340,7 @@ struct adjacency {
 
 /* ---- NAT44 ---- */
 
+enum nat_filtering { NAT_ENDPOINT_INDEPENDENT, NAT_ADDRESS_DEPENDENT }; /* RFC 4787 REQ-8 */
 enum nat_plane { NAT_TCP, NAT_UDP, NAT_ICMP, NAT_PLANES };
 
 struct nat_config {
@@ -353,7 +356,10 @@ struct nat_config {
 	uint32_t tcp_transitory_s;
 	uint32_t icmp_timeout_s;
 	uint32_t hash_key[4];
-	uint32_t reserved[18];
+	uint32_t filtering;	      /* enum nat_filtering */
+	uint32_t remotes_per_worker;  /* power of two */
+	uint32_t remotes_per_session; /* limit */
+	uint32_t reserved[15];
 };
 
 struct nat_address {
@@ -382,7 +388,7 @@ enum { NAT_BLOCK_UNLOGGED = -1 };
 
 enum nat_slot_flags {
 	NAT_LIVE = 1,
-	NAT_MULTI = 2, /* more than one remote seen */
+	NAT_MULTI = 2, /* several remotes: they and their TCP states are nat_remote entries */
 	NAT_SYN_OUT = 4,
 	NAT_SYN_IN = 8,
 	NAT_FIN_OUT = 16,
@@ -400,13 +406,25 @@ enum nat_line_state {
 
 /* A mapping: its index in the plane is its external port (RFC 4787). Four to a cache line. */
 struct nat_slot {
-	be16 inner_port; /* or ICMP identifier */
-	uint8_t flags;	 /* enum nat_slot_flags */
-	uint8_t reserved;
-	be32 remote; /* the first one */
-	be16 remote_port;
+	be16 inner_port;     /* or ICMP identifier */
+	uint8_t flags;	     /* enum nat_slot_flags */
+	uint8_t lost;	     /* with MULTI: 1: remotes for which there was no room */
+	be32 remote;	     /* the first one; with MULTI: first nat_remote + 1 */
+	be16 remote_port;    /* with MULTI: how many connections are not closed */
 	uint16_t line_state; /* its line's, not the slot's: see enum nat_line_state */
 	uint32_t last_s;     /* worker's coarse clock: last outbound packet that refreshes it */
+};
+
+/* A remote of a mapping that has several: for filtering, and one TCP connection's state. */
+struct nat_remote {
+	uint32_t slot; /* index of the mapping's nat_slot + 1, 0: free */
+	be32 address;
+	be16 port;     /* 0 but for TCP */
+	uint8_t flags; /* enum nat_slot_flags, of this connection */
+	uint8_t reserved0;
+	uint32_t last_s;	 /* last packet */
+	uint32_t next, previous; /* of this mapping, index + 1 */
+	uint32_t reserved[2];
 };
 
 /* ---- rings: byte rings, one producer, one consumer ---- */
@@ -461,6 +479,7 @@ enum command_type {
 	CMD_TRACE,	     /* to a worker: arg is the number of a trace, 0 ends it */
 	CMD_SESSION_ACL,
 	CMD_ACL_SET, /* to the control thread: an ACL has changed */
+	CMD_NAT_SET, /* to the control thread: what of NAT44 changes live */
 };
 
 enum command_flags { CMD_FLAG_QUIET = 1 }; /* no completion record when it succeeds */
@@ -501,6 +520,11 @@ struct session_echo {
 struct route4 {
 	be32 prefix;
 	uint32_t length; /* 0..32 */
+	uint8_t reserved[32];
+};
+
+struct nat_set {
+	uint32_t filtering, remotes_per_session; /* as in nat_config */
 	uint8_t reserved[32];
 };
 
@@ -552,6 +576,7 @@ struct command {
 		struct route4 route4;
 		struct access_set access;
 		struct trace_filter trace;
+		struct nat_set nat;
 		uint8_t bytes[40];
 	} u;
 };
@@ -696,6 +721,8 @@ _Static_assert(sizeof(struct session_out) == 64, "one cache line");
 _Static_assert(sizeof(struct session_cold) == 256, "with in and out 384 bytes: under 512");
 _Static_assert(sizeof(struct adjacency) == 64, "one cache line");
 _Static_assert(sizeof(struct nat_slot) == 16, "four to a cache line");
+_Static_assert(sizeof(struct nat_remote) == 32, "two to a cache line");
+_Static_assert(sizeof(struct nat_set) == 40, "the body of a command");
 _Static_assert(sizeof(struct nat_block) == 32, "two to a cache line");
 _Static_assert(sizeof(struct command) == 64, "one cache line");
 _Static_assert(sizeof(struct completion) == 16, "fixed");

@@ -9,6 +9,7 @@
 #include "engine.h"
 #include "ring.h"
 #include "table/acl.h"
+#include "table/nat44.h"
 
 /*
  * Returns once every worker has passed a vector boundary that began after this call. Two steps of
@@ -91,6 +92,8 @@ static int apply(
 		if (c->session >= dp->tables.max_sessions)
 			return -EINVAL;
 		return mirror_command(dp->mirror, c);
+	case CMD_NAT_SET:
+		return nat44_set(&dp->tables, &c->u.nat);
 	case CMD_GATEWAY4_ADD:
 	case CMD_GATEWAY4_DEL:
 		return mirror_command(dp->mirror, c);

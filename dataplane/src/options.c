@@ -28,6 +28,12 @@ static const char help[] =
 	"  --nat-block-size N                ports per block, power of two, 64..4096 [256]\n"
 	"  --nat-blocks N                    blocks per session [8]\n"
 	"  --nat-port-min N                  lowest external port [1024]\n"
+	"  --nat-filtering endpoint-independent|address-dependent\n"
+	"                                    who may send to a mapping [endpoint-independent]\n"
+	"  --nat-remotes N                   remotes known beside the first, per worker, power of "
+	"two\n"
+	"                                    [65536]\n"
+	"  --nat-session-remotes N           of one session [4096]\n"
 	"  --nat-timeout udp=S,tcp=S,tcp-trans=S,icmp=S   [300, 7440, 240, 60]\n"
 	"  --check                           print the size of the arena, exit\n"
 	"  --version, --help\n";
@@ -47,6 +53,9 @@ enum {
 	OPT_NAT_BLOCK_SIZE,
 	OPT_NAT_BLOCKS,
 	OPT_NAT_PORT_MIN,
+	OPT_NAT_FILTERING,
+	OPT_NAT_REMOTES,
+	OPT_NAT_SESSION_REMOTES,
 	OPT_NAT_TIMEOUT,
 	OPT_CHECK,
 	OPT_VERSION,
@@ -68,6 +77,9 @@ static const struct option long_options[] = {
 	{"nat-block-size", required_argument, NULL, OPT_NAT_BLOCK_SIZE},
 	{"nat-blocks", required_argument, NULL, OPT_NAT_BLOCKS},
 	{"nat-port-min", required_argument, NULL, OPT_NAT_PORT_MIN},
+	{"nat-filtering", required_argument, NULL, OPT_NAT_FILTERING},
+	{"nat-remotes", required_argument, NULL, OPT_NAT_REMOTES},
+	{"nat-session-remotes", required_argument, NULL, OPT_NAT_SESSION_REMOTES},
 	{"nat-timeout", required_argument, NULL, OPT_NAT_TIMEOUT},
 	{"check", no_argument, NULL, OPT_CHECK},
 	{"version", no_argument, NULL, OPT_VERSION},
@@ -148,12 +160,25 @@ static int parse_nat_address(struct options *o, const char *arg)
 	return 0;
 }
 
-static int parse_block_size(struct options *o, const char *arg)
+static int parse_power(
+	const char *option, const char *arg, uint32_t low, uint32_t high, uint32_t *value)
 {
-	if (parse_number("nat-block-size", arg, 64, 4096, &o->nat.block_size))
+	if (parse_number(option, arg, low, high, value))
 		return -1;
-	if (o->nat.block_size & (o->nat.block_size - 1))
-		return refuse("nat-block-size", arg, "not a power of two");
+	if (*value & (*value - 1))
+		return refuse(option, arg, "not a power of two");
+	return 0;
+}
+
+static int parse_filtering(struct options *o, const char *arg)
+{
+	if (!strcmp(arg, "endpoint-independent"))
+		o->nat.filtering = NAT_ENDPOINT_INDEPENDENT;
+	else if (!strcmp(arg, "address-dependent"))
+		o->nat.filtering = NAT_ADDRESS_DEPENDENT;
+	else
+		return refuse(
+			"nat-filtering", arg, "not endpoint-independent or address-dependent");
 	return 0;
 }
 
@@ -212,11 +237,18 @@ static int parse_option(struct options *o, int opt, char *arg)
 	case OPT_NAT_ADDRESS:
 		return parse_nat_address(o, arg);
 	case OPT_NAT_BLOCK_SIZE:
-		return parse_block_size(o, arg);
+		return parse_power("nat-block-size", arg, 64, 4096, &o->nat.block_size);
 	case OPT_NAT_BLOCKS:
 		return parse_number("nat-blocks", arg, 1, 1024, &o->nat.blocks_per_session);
 	case OPT_NAT_PORT_MIN:
 		return parse_number("nat-port-min", arg, 1, 65000, &o->nat.port_min);
+	case OPT_NAT_FILTERING:
+		return parse_filtering(o, arg);
+	case OPT_NAT_REMOTES:
+		return parse_power("nat-remotes", arg, 64, 1u << 20, &o->nat.remotes_per_worker);
+	case OPT_NAT_SESSION_REMOTES:
+		return parse_number(
+			"nat-session-remotes", arg, 0, 65535, &o->nat.remotes_per_session);
 	case OPT_NAT_TIMEOUT:
 		return parse_nat_timeout(o, arg);
 	case OPT_CHECK:
@@ -261,7 +293,9 @@ enum options_result options_parse(struct options *o, int argc, char **argv)
 			.udp_timeout_s = 300,
 			.tcp_established_s = 7440,
 			.tcp_transitory_s = 240,
-			.icmp_timeout_s = 60},
+			.icmp_timeout_s = 60,
+			.remotes_per_worker = 65536,
+			.remotes_per_session = 4096},
 	};
 	optind = 0; /* embedded mode comes here more than once */
 	for (;;) {

@@ -43,6 +43,7 @@ struct tables {
 	struct nat_config *nat;
 	struct nat_address *nat_address;
 	struct nat_block *nat_block;
+	struct nat_remote *nat_remote; /* [worker * remotes_per_worker] */
 	struct nat_slot *nat_slot;
 	struct ring *ring; /* [group * RINGS_PER_GROUP + kind] */
 	uint8_t *base;	   /* of the arena */

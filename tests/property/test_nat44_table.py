@@ -17,7 +17,9 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 SHIM = ROOT / "tests/support/c/nat44_table.c"
-SOURCES = [ROOT / "dataplane/src/table/nat44.c", ROOT / "dataplane/src/table/nat44_block.c"]
+SOURCES = [
+    ROOT / f"dataplane/src/table/{name}.c" for name in ("nat44", "nat44_block", "nat44_remote")
+]
 COMPILE = ["cc", "-std=gnu11", "-O2", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC"]
 SANITIZE = ["-fsanitize=undefined", "-fsanitize-undefined-trap-on-error"]
 TCP, UDP, ICMP = range(3)

@@ -264,6 +264,7 @@ def test_the_dataplane_is_told_what_the_configuration_says() -> None:
         "--access port=access,outer=none,inner=none "
         "--nat-address 198.51.100.0 --nat-address 198.51.100.1 "
         "--nat-block-size 512 --nat-blocks 4 --nat-port-min 1024 "
+        "--nat-filtering endpoint-independent --nat-remotes 65536 --nat-session-remotes 4096 "
         "--nat-timeout udp=300,tcp=7440,tcp-trans=240,icmp=60"
     )
 

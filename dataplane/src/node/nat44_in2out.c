@@ -7,7 +7,8 @@
  */
 #include "graph.h"
 #include "node/nat44_packet.h"
-#include "node/nat44_tcp.h"
+#include "table/nat44_remote.h"
+#include "table/nat44_tcp.h"
 #include "worker.h"
 
 enum {
@@ -20,6 +21,7 @@ enum {
 	EDGE_ICMP_OTHER,
 	EDGE_TRUNCATED,
 	EDGE_BAD_CHECKSUM,
+	EDGE_REMOTE_LIMIT,
 };
 
 enum { CREATE_LINES = 4 }; /* after the home line, that a new mapping may have to pass */
@@ -108,19 +110,17 @@ static struct nat_slot *find_or_create(
 	return slot;
 }
 
-/* Outbound packets refresh (RFC 4787 REQ-6). A RST to another remote refuses what a stranger sent:
- * it is no second connection, and keeps nothing open. */
-static inline void track(struct worker *w, struct nat_slot *slot, const struct nat44_packet *packet)
+/* Outbound packets refresh (RFC 4787 REQ-6). False: the remote is one too many. */
+static inline bool track(struct worker *w, struct nat_slot *slot, const struct nat44_packet *packet)
 {
-	uint8_t tcp = packet->flow.plane == NAT_TCP ? packet->l4[TCP_FLAGS] : 0;
-	if (!nat44_same_remote(slot, &packet->flow)) {
-		if (tcp & TCP_RST)
-			return;
-		nat44_second_remote(slot, &packet->flow, tcp);
-	}
+	const struct nat44_flow *flow = &packet->flow;
+	uint8_t tcp = flow->plane == NAT_TCP ? packet->l4[TCP_FLAGS] : 0;
+	if (!nat44_remote_is_first(slot, flow))
+		return nat44_remote_out(w, slot, flow, tcp);
 	slot->last_s = w->now_s;
-	if (packet->flow.plane == NAT_TCP && !nat44_tcp_plain(slot->flags, tcp))
-		nat44_tcp_out(slot, tcp);
+	if (flow->plane == NAT_TCP && !nat44_tcp_plain(slot->flags, tcp))
+		slot->flags = nat44_tcp_out(slot->flags, tcp);
+	return true;
 }
 
 static inline uint16_t translate(struct worker *w, struct pkt *p, struct nat44_packet *packet)
@@ -134,7 +134,11 @@ static inline uint16_t translate(struct worker *w, struct pkt *p, struct nat44_p
 		if (!slot)
 			return edge;
 	}
-	track(w, slot, packet);
+	if (!track(w, slot, packet)) {
+		p->cause = ICMP4_UNREACHABLE;
+		p->arg = ICMP4_CODE_PROHIBITED;
+		return EDGE_REMOTE_LIMIT;
+	}
 	uint32_t address = nat44_block_address(t, t->in[p->session].nat_block - 1);
 	nat44_rewrite((struct ip4_hdr *)pkt_data(p), packet->l4, UINT16_MAX, flow->plane, true,
 		t->nat_address[address].address, nat44_external_port(t, slot));
@@ -207,5 +211,6 @@ NODE(nat44_in2out) = {
 			[EDGE_ICMP_OTHER] = DROP("icmp-not-translated"),
 			[EDGE_TRUNCATED] = DROP("truncated-header"),
 			[EDGE_BAD_CHECKSUM] = DROP("bad-checksum"),
+			[EDGE_REMOTE_LIMIT] = {.next = "icmp4_error", .reason = "remote-limit"},
 		},
 };

@@ -1,14 +1,15 @@
 /*
  * Packets to a public address of the NAT pool: the port is the index of the mapping, the mapping
- * leads to the session (RFC 4787, 5382, 5508). Filtering is endpoint-independent.
+ * leads to the session (RFC 4787, 5382, 5508); filtering says who may use it.
  *
  * What would be too big for the session, or ends its time here, is answered before it is rewritten:
  * the error must quote the packet as its sender knows it.
  */
 #include "graph.h"
 #include "node/nat44_packet.h"
-#include "node/nat44_tcp.h"
 #include "table/fib4.h"
+#include "table/nat44_remote.h"
+#include "table/nat44_tcp.h"
 #include "worker.h"
 
 enum {
@@ -22,6 +23,7 @@ enum {
 	EDGE_ICMP_OTHER,
 	EDGE_TRUNCATED,
 	EDGE_BAD_CHECKSUM,
+	EDGE_FILTERED,
 };
 
 static const uint16_t edge_of_kind[] = {
@@ -100,19 +102,19 @@ static inline bool answered(struct pkt *p, const struct session_out *out)
 	return false;
 }
 
-/* Inbound packets do not refresh, but for the connection of the first remote (RFC 4787 REQ-6, RFC
- * 5382 REQ-5). Of others nobody knows whether they are the subscriber's: what his host takes it
- * acknowledges, and that refreshes. */
+/* Inbound packets do not refresh, but for those of a TCP connection that the subscriber is part of
+ * (RFC 4787 REQ-6, RFC 5382 REQ-5). */
 static inline void track_tcp(
 	struct worker *w, struct nat_slot *slot, const struct nat44_packet *packet)
 {
 	uint8_t tcp = packet->l4[TCP_FLAGS];
-	if (nat44_same_remote(slot, &packet->flow))
-		slot->last_s = w->now_s;
-	else if (!(slot->flags & NAT_MULTI))
+	if (!nat44_remote_is_first(slot, &packet->flow)) {
+		nat44_remote_in(w, slot, &packet->flow, tcp);
 		return;
+	}
+	slot->last_s = w->now_s;
 	if (!nat44_tcp_plain(slot->flags, tcp))
-		nat44_tcp_in(slot, tcp);
+		slot->flags = nat44_tcp_in(slot->flags, tcp);
 }
 
 static inline void deliver(struct pkt *p, const struct nat_block *block)
@@ -131,6 +133,9 @@ static inline uint16_t translate(struct worker *w, struct pkt *p, struct nat44_p
 	uint16_t edge = check(w, packet->slot, block, flow->plane);
 	if (edge != EDGE_SESSION)
 		return edge;
+	if (!nat44_remote_is_first(packet->slot, flow) &&
+		!nat44_remote_admits(w, packet->slot, flow))
+		return EDGE_FILTERED;
 	if (answered(p, &t->out[block->session - 1]))
 		return EDGE_ICMP_ERROR;
 	if (flow->plane == NAT_TCP)
@@ -158,6 +163,8 @@ static uint16_t translate_error(struct worker *w, struct pkt *p, const struct na
 	uint16_t edge = check(w, slot, block, quote.flow.plane);
 	if (edge != EDGE_SESSION)
 		return edge;
+	if (!nat44_remote_admits(w, slot, &quote.flow))
+		return EDGE_FILTERED;
 	nat44_quote_rewrite(p, packet->l4, false, &quote, block->inner, slot->inner_port);
 	deliver(p, block);
 	return EDGE_SESSION;
@@ -212,5 +219,6 @@ NODE(nat44_out2in) = {
 			[EDGE_ICMP_OTHER] = DROP("icmp-not-translated"),
 			[EDGE_TRUNCATED] = DROP("truncated-header"),
 			[EDGE_BAD_CHECKSUM] = DROP("bad-checksum"),
+			[EDGE_FILTERED] = DROP("filtered"),
 		},
 };

@@ -11,6 +11,7 @@
 #include <assert.h>
 
 #include "table/nat44_map.h"
+#include "table/nat44_remote.h"
 
 enum {
 	SWEEP_PERIOD_MS = 60000, /* each block is visited once in this time */
@@ -137,6 +138,7 @@ void nat44_delete(struct worker *w, struct nat_slot *slot)
 	struct nat_slot *slots = nat44_slots(t, block, plane);
 	uint32_t own = (uint32_t)(slot - slots) & ~(uint32_t)(NAT_LINE_SLOTS - 1);
 	assert(slot->flags & NAT_LIVE);
+	nat44_remote_forget(w, slot);
 
 	uint32_t hash = nat44_hash(t->nat, block, slot->inner_port);
 	uint32_t home = nat44_home_line(t->nat, hash);

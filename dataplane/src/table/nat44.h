@@ -22,6 +22,8 @@ void nat44_session_down(struct worker *w, uint32_t session);
 /* Expires mappings and gives empty blocks back, each block once a minute; bounded work, called
  * once per worker loop and when idle. */
 void nat44_sweep(struct worker *w);
+/* Changes what may change live. 0 or -EINVAL. */
+int nat44_set(const struct tables *t, const struct nat_set *set);
 /* Fills addresses and blocks at start; nat_config, hash key included, is the caller's. */
 void nat44_init(struct tables *t, const be32 *addresses, uint32_t n, uint32_t n_workers);
 

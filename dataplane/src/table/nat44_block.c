@@ -5,9 +5,11 @@
 #include "table/nat44.h"
 
 #include <assert.h>
+#include <errno.h>
 #include <string.h>
 
 #include "table/nat44_map.h"
+#include "table/nat44_remote.h"
 
 enum { MAX_BLOCKS_PER_ADDRESS = 65536 / 64 };
 
@@ -79,6 +81,7 @@ void nat44_block_release(struct worker *w, uint32_t index)
 	const struct tables *t = w->t;
 	struct nat_block *block = &t->nat_block[index];
 	struct nat_address *a = &t->nat_address[nat44_block_address(t, index)];
+	nat44_remote_forget_block(w, index);
 	for (uint32_t plane = 0; plane < NAT_PLANES; plane++) {
 		/* without a live mapping a plane is all zero, overflow counts too */
 		if (block->live[plane])
@@ -156,6 +159,16 @@ static void free_all(const struct tables *t, uint32_t address, uint64_t *random)
 	}
 	for (uint32_t i = 0; i < n; i++)
 		append_free(t, address << nat44_block_bits(nat) | order[i]);
+}
+
+int nat44_set(const struct tables *t, const struct nat_set *set)
+{
+	struct nat_config *nat = t->nat;
+	if (set->filtering > NAT_ADDRESS_DEPENDENT || set->remotes_per_session > UINT16_MAX)
+		return -EINVAL;
+	__atomic_store_n(&nat->filtering, set->filtering, __ATOMIC_RELAXED);
+	__atomic_store_n(&nat->remotes_per_session, set->remotes_per_session, __ATOMIC_RELAXED);
+	return 0;
 }
 
 void nat44_init(struct tables *t, const be32 *addresses, uint32_t n, uint32_t n_workers)

@@ -119,16 +119,20 @@ static inline struct nat_slot *nat44_line_match(struct nat_slot *line, be16 port
 	return hits ? line + __builtin_ctz(hits) : NULL;
 }
 
+/* FIN from both sides, or RST. */
+static inline bool nat44_tcp_closed(uint8_t flags)
+{
+	const uint8_t fins = NAT_FIN_OUT | NAT_FIN_IN;
+	return flags & NAT_RST || (flags & fins) == fins;
+}
+
 /*
- * RFC 5382 REQ-5: the long timer only for a connection seen open from both sides. FIN from both or
- * RST end it, but not where other connections share the mapping (MULTI): longer, never shorter.
+ * RFC 5382 REQ-5: the long timer only for a connection seen open from both sides and not closed. A
+ * mapping with several remotes is established as long as one of its connections is.
  */
 static inline bool nat44_tcp_established(uint8_t flags)
 {
-	const uint8_t fins = NAT_FIN_OUT | NAT_FIN_IN;
-	if (!(flags & NAT_TCP_ESTABLISHED))
-		return false;
-	return flags & NAT_MULTI || !(flags & NAT_RST || (flags & fins) == fins);
+	return flags & NAT_TCP_ESTABLISHED && !nat44_tcp_closed(flags);
 }
 
 /* RFC 4787 REQ-5, RFC 5382 REQ-5, RFC 5508 REQ-2. */

@@ -27,6 +27,7 @@ enum control {
 	STEP_TIME = 16,	    /* the first byte of the packet, in tens of seconds, passes first */
 	STEP_CHECKSUM = 32, /* of the IPv4 header */
 	STEP_MANY = 64,	    /* MANY packets, each from (or to) the next port */
+	STEP_FILTER = 128,  /* filtering is address-dependent */
 };
 
 enum { MANY = 80 }; /* more than a block has ports */
@@ -70,7 +71,7 @@ static void start(void)
 		"name=wan0,driver=gen,role=routed,mtu=1500", "--access",
 		"port=acc0,outer=none,inner=none", "--sessions", "64", "--buffers", "512",
 		"--workers", "-", "--hugepages", "off", "--nat-address", "203.0.113.1",
-		"--nat-block-size", "64", "--nat-blocks", "2"};
+		"--nat-block-size", "64", "--nat-blocks", "2", "--nat-remotes", "64"};
 	enum { N = sizeof(options) / sizeof(options[0]) };
 	char *argv[N + 1] = {0};
 	for (int i = 0; i < N; i++)
@@ -183,6 +184,8 @@ static void run_packet(uint8_t control, const uint8_t *data, uint16_t len, uint8
 	mend(f.bytes, len, control);
 	bool right = has_right_checksum(f.bytes, len);
 
+	((struct nat_config *)section(SECTION_NAT_CONFIG))->filtering =
+		control & STEP_FILTER ? 1 : 0;
 	int error = embedded_run_node(e, 0, inbound ? "nat44_out2in" : "nat44_in2out", &f, 1);
 	assert(!error && f.len == len && !embedded_buffers_in_use(e));
 	assert(f.edge < ARC_EDGES + 16);
