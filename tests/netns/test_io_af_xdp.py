@@ -138,6 +138,11 @@ def test_a_value_that_cannot_work_is_refused_by_name(
     _refused(lab, complaint)
 
 
+def test_too_few_buffers_for_all_queues_are_refused(lab: RouterLab) -> None:
+    lab.ports = ("--buffers=4096", *XDP_PORTS)
+    _refused(lab, "needs more buffers")
+
+
 def _occupy(netns: str, device: str, queue: int) -> tuple[socket.socket, Any]:
     """Bind an AF_XDP socket of our own to a queue; returns what must be kept alive."""
     area = mmap.mmap(-1, 16 * 4096)

@@ -22,7 +22,7 @@ from tests.support.lab import SERVER, Lab, default_config, load_users
 from tests.support.netns import offloads_off
 from tests.support.traffic import Blaster, EchoServer, Tally
 
-_COUNT, _PPS, _TOO_MUCH, _SECONDS = 40, 15_000, 1_000_000, 4
+_COUNT, _PPS, _TOO_MUCH, _SECONDS = 40, 10_000, 1_000_000, 4
 _DRIVERS = ("af_packet", "af_xdp")
 
 

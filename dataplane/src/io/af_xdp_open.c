@@ -222,9 +222,21 @@ static int open_rx(struct port *port, struct af_xdp *self, uint32_t i, bool cont
 	struct epoll_event event = {.events = EPOLLIN};
 	tune(self, fd);
 	q->missing = XDP_RING_SIZE;
-	if (epoll_ctl(self->epoll_fd, EPOLL_CTL_ADD, fd, &event) ||
-		bpf_map_update_elem(self->map_fd, &i, &fd, BPF_ANY))
-		return -errno;
+	return epoll_ctl(self->epoll_fd, EPOLL_CTL_ADD, fd, &event) ? -errno : 0;
+}
+
+/* The program finds a socket only when it has buffers. */
+static int start_rx(struct port *port, struct af_xdp *self, struct worker *w)
+{
+	for (uint32_t i = 0; i < self->n_queues; i++) {
+		struct xdp_queue *q = &self->queue[i];
+		int fd = xsk_socket__fd(q->socket);
+		af_xdp_refill(self, q, w);
+		if (q->missing || w->n_free < GRAPH_BUDGET)
+			return failed(port, "needs more buffers (buffers_per_worker)", -ENOBUFS);
+		if (bpf_map_update_elem(self->map_fd, &i, &fd, BPF_ANY))
+			return failed(port, "XDP program's sockets", -errno);
+	}
 	return 0;
 }
 
@@ -287,12 +299,7 @@ int af_xdp_open_queue(struct port *port, struct worker *w)
 	status = open_tx(port, self, w);
 	if (status)
 		return failed(port, "AF_XDP socket to send", status);
-	for (uint32_t i = 0; w->id == port->shared->rx_worker && i < self->n_queues; i++) {
-		af_xdp_refill(self, &self->queue[i], w);
-		if (self->queue[i].missing)
-			return failed(port, "needs more buffers (buffers_per_worker)", -ENOBUFS);
-	}
-	return 0;
+	return w->id == port->shared->rx_worker ? start_rx(port, self, w) : 0;
 }
 
 void af_xdp_close(struct port *port)
