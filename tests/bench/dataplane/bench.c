@@ -2,7 +2,8 @@
  * TSC clocks per packet through the graph, one worker, from ethernet_input to port_output: without
  * the generator that fills the vectors and the sink that takes them. Sessions are installed by
  * commands, as bngd does; each has its UDP flows; frames of 60 bytes, in shuffled order. Rows named
- * handoff are two workers, see handoff.c.
+ * policed and 1000-rules have these features beside, see features.c; rows named handoff are two
+ * workers, see handoff.c.
  *
  * Usage: bench-dataplane [--first-packet] [--json] [--runs N] [--sessions N[xFLOWS],...]
  *        [--hugepages auto|on|off]
@@ -253,16 +254,39 @@ void bench_close(struct bench *b)
 	free(b->lens);
 }
 
-static void bench_row(const struct settings *s, struct row row, bool nat)
+void bench_command(struct bench *b, uint32_t group, struct command *c)
+{
+	c->flags = CMD_FLAG_QUIET;
+	push(b, group, c);
+	worker_turn(b->owner);
+	control_commands(b->dp);
+	assert(b->owner->shared->command_errors == 0);
+}
+
+/* What a row has beside the plain session. */
+struct extra {
+	const char *up, *down;
+	void (*turn_on)(struct bench *b);
+};
+
+static const struct extra plain = {"up", "down", NULL};
+static const struct extra extras[] = {
+	{"up-policed", "down-policed", bench_policers},
+	{"up-1000-rules", "down-1000-rules", bench_acls},
+};
+
+static void bench_row(const struct settings *s, struct row row, bool nat, const struct extra *extra)
 {
 	struct bench b;
 
 	bench_open(&b, s, row, nat, 1);
+	if (extra->turn_on)
+		extra->turn_on(&b);
 	make_upstream(&b);
-	struct result up = measure(&b, "up", s->runs);
+	struct result up = measure(&b, extra->up, s->runs);
 	print_result(s, &up, b.dp->arena.hugepages);
 	make_downstream(&b);
-	struct result down = measure(&b, "down", s->runs);
+	struct result down = measure(&b, extra->down, s->runs);
 	print_result(s, &down, b.dp->arena.hugepages);
 	bench_close(&b);
 }
@@ -314,7 +338,11 @@ static void bench_rows(const struct settings *s)
 	for (int nat = 1; nat >= 0; nat--)
 		for (uint32_t i = 0; i < s->n_rows; i++)
 			if (nat || s->rows[i].flows == 1) /* without NAT flows are nothing */
-				bench_row(s, s->rows[i], nat);
+				bench_row(s, s->rows[i], nat, &plain);
+	for (uint32_t e = 0; e < sizeof(extras) / sizeof(extras[0]); e++)
+		for (uint32_t i = 0; i < s->n_rows; i++)
+			if (s->rows[i].flows == 1)
+				bench_row(s, s->rows[i], true, &extras[e]);
 	for (uint32_t i = 0; i < s->n_rows; i++)
 		if (s->rows[i].flows == 1)
 			bench_handoff(s, s->rows[i]);

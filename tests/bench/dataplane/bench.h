@@ -80,6 +80,10 @@ void bench_close(struct bench *b);
 /* Sends at least `least` packets of the replayed set; clocks in the graph per packet. Exits when
  * not all of them come out on the other side. */
 double bench_run(struct bench *b, uint8_t from, uint8_t to, uint64_t least);
+/* One more command, carried out at once; group: a worker, or n_workers for the control thread. */
+void bench_command(struct bench *b, uint32_t group, struct command *c);
+void bench_policers(struct bench *b);
+void bench_acls(struct bench *b);
 /* Clocks of one turn of the graph over n packets; 0 when the kernel took the CPU away meanwhile. */
 uint64_t bench_turn(struct bench *b, struct pkt **pkts, uint16_t n);
 /* Involuntary switches of this thread so far. */
