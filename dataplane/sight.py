@@ -235,9 +235,13 @@ def nat_mapping(
     slot = dataplane.nat_slot[at]
     if not slot.flags & lib.NAT_LIVE:
         return None
-    return {
-        "inner_port": int.from_bytes(int(slot.inner_port).to_bytes(2, "little"), "big"),
-        "remote": str(IPv4Address(int(slot.remote).to_bytes(4, "little"))),
-        "remote_port": int.from_bytes(int(slot.remote_port).to_bytes(2, "little"), "big"),
-        "several_remotes": bool(slot.flags & lib.NAT_MULTI),
-    }
+    row: dict[str, object] = {"inner_port": _host16(slot.inner_port)}
+    if slot.flags & lib.NAT_MULTI:
+        return row | {"several_remotes": True}
+    remote = IPv4Address(int(slot.remote).to_bytes(4, "little"))
+    return row | {"remote": str(remote), "remote_port": _host16(slot.remote_port)}
+
+
+def _host16(port: int) -> int:
+    """Turn a be16 of the arena into a number."""
+    return int.from_bytes(int(port).to_bytes(2, "little"), "big")

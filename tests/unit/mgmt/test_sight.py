@@ -270,8 +270,7 @@ def test_explain_tells_whose_a_public_port_is(box: Managed) -> None:
     ]
     answer = data(box.ask("explain", address=public, port=str(ports[0])))
     assert answer["nat"]["udp"] == {
-        **{"inner_port": 4000, "remote": "192.0.2.77", "remote_port": 53},
-        "several_remotes": False,
+        **{"inner_port": 4000, "remote": "192.0.2.77", "remote_port": 53}
     }
     assert answer["session"]["user"] == "user00001"
     assert answer["verdict"].startswith("to session 0 of user00001")
@@ -279,3 +278,9 @@ def test_explain_tells_whose_a_public_port_is(box: Managed) -> None:
     assert none["verdict"] == f"dropped: user00001 has the block, but no mapping of port {ports[0]}"
     nobody = data(box.ask("explain", address=public, port="80"))
     assert nobody["verdict"] == "dropped: port 80 belongs to nobody"
+    slot = box.memory.dataplane.nat_slot[
+        (int(session.nat_address or 0) * lib.NAT_PLANES + lib.NAT_UDP) << 16 | ports[0]
+    ]
+    slot.flags |= lib.NAT_MULTI  # then the remote is an index
+    both = data(box.ask("explain", address=public, port=str(ports[0]), protocol="udp"))
+    assert both["nat"]["udp"] == {"inner_port": 4000, "several_remotes": True}
