@@ -36,7 +36,11 @@ from tests.support.netns import command, offloads_off, run
 ROOT = Path(__file__).parents[2]
 FIRST_CPU, *_, LAST_CPU = sorted(os.sched_getaffinity(0)) * 2
 FLOWS = 64
-_SOURCES = ("tests/support/c/veth_bench.c", "dataplane/src/io/xdp_program.c")
+_SOURCES = (
+    "tests/support/c/veth_bench.c",
+    "dataplane/src/io/xdp_program.c",
+    "dataplane/src/io/netdev.c",
+)
 _CEILING, _KERNEL = "ceiling", "kernel"
 CASES = (_CEILING, "af_xdp", "af_packet", _KERNEL)
 
@@ -55,7 +59,17 @@ def _program() -> str:
     target = ROOT / "build" / "tests" / "veth_bench"
     target.parent.mkdir(parents=True, exist_ok=True)
     sources = [str(ROOT / source) for source in _SOURCES]
-    words = ["cc", "-std=c11", "-O2", "-o", str(target), *sources, "-lxdp", "-lbpf"]
+    words = [
+        "cc",
+        "-std=gnu11",
+        "-D_GNU_SOURCE",
+        "-O2",
+        "-o",
+        str(target),
+        *sources,
+        "-lxdp",
+        "-lbpf",
+    ]
     subprocess.run(words, check=True)
     return str(target)
 

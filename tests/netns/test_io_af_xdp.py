@@ -24,7 +24,7 @@ from typing import Any
 import pytest
 
 from tests.netns.conftest import MakeLab, interface_mac
-from tests.support.lab import PAGE, SERVER, Lab, default_config
+from tests.support.lab import PAGE, ROOT, SERVER, Lab, default_config
 from tests.support.netns import inside, offloads_off, run
 from tests.support.router_lab import (
     BOX_A,
@@ -73,6 +73,20 @@ def test_a_killed_process_leaves_the_program_which_the_next_one_replaces(lab: Ro
     before = lab.kernel_counter("IpInReceives")
     assert not lab.ping("a", HOST_B)
     assert lab.kernel_counter("IpInReceives") == before, "the kernel saw frames of the port"
+    lab.start()
+    lab.meet()
+    assert lab.ping("a", HOST_B)
+
+
+def test_few_capabilities_are_enough_also_after_a_crash(lab: RouterLab) -> None:
+    unit = (ROOT / "packaging/systemd/bng-dataplane.service").read_text()
+    found = re.search(r"^CapabilityBoundingSet=(.+)$", unit, re.MULTILINE)
+    assert found and "CAP_SYS_ADMIN" not in found[1]
+    keep = ",".join(f"+{name.removeprefix('CAP_').lower()}" for name in found[1].split())
+    lab.wrapper = ("setpriv", "--bounding-set", f"-all,{keep}")
+    lab.start()
+    lab.stop(signal.SIGKILL)
+    assert _program(lab) == "bng_port"
     lab.start()
     lab.meet()
     assert lab.ping("a", HOST_B)

@@ -75,6 +75,8 @@ class RouterLab:
     def __init__(self, prefix: str, directory: Path, ports: tuple[str, ...] = ROUTED_PORTS) -> None:
         self.prefix = prefix
         self.ports = ports
+        self.wrapper: tuple[str, ...] = ()
+        """A program that starts the dataplane, and its arguments."""
         self.log = directory / "dataplane.log"
         self.socket = directory / "dataplane.socket"
         self.process: subprocess.Popen[bytes] | None = None
@@ -134,7 +136,13 @@ class RouterLab:
 
     def launch(self) -> int | None:
         """Start the dataplane; return its exit status, None when it is ready and runs on."""
-        argv = [str(binary()), f"--socket={self.socket}", "--workers=-", "--sessions=64"]
+        argv = [
+            *self.wrapper,
+            str(binary()),
+            f"--socket={self.socket}",
+            "--workers=-",
+            "--sessions=64",
+        ]
         argv += ["--hugepages=off", *self.ports]
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(

@@ -5,6 +5,7 @@
 #include "xdp_program.h"
 
 #include <errno.h>
+#include <net/if.h>
 #include <stddef.h>
 #include <string.h>
 #include <unistd.h>
@@ -13,6 +14,8 @@
 #include <bpf/libbpf.h>
 #include <linux/bpf.h>
 #include <linux/if_link.h>
+
+#include "netdev.h"
 
 static const char program_name[] = "bng_port"; /* how an earlier run's is known */
 
@@ -38,7 +41,16 @@ static int load(int map_fd)
 	return fd < 0 ? -errno : fd;
 }
 
-/* Whether the program on the device is ours: 1, 0: there is none, -EBUSY: no. */
+/* A device that was a port of ours: nothing else turns ARP off on Ethernet. */
+static bool was_port(int ifindex)
+{
+	char name[IF_NAMESIZE];
+	int flags = if_indextoname((unsigned)ifindex, name) ? netdev_flags(name) : -errno;
+	return flags >= 0 && flags & IFF_NOARP;
+}
+
+/* Whether the program on the device is ours: 1, 0: there is none, -EBUSY: no. The kernel shows it
+ * to CAP_SYS_ADMIN alone, which the service does not have: then the device must tell. */
 static int is_ours(int ifindex)
 {
 	__u32 id = 0;
@@ -47,7 +59,7 @@ static int is_ours(int ifindex)
 		return status;
 	int fd = bpf_prog_get_fd_by_id(id);
 	if (fd < 0)
-		return -EBUSY;
+		return fd == -EPERM && was_port(ifindex) ? 1 : -EBUSY;
 	struct bpf_prog_info info = {0};
 	__u32 len = sizeof(info);
 	status = bpf_obj_get_info_by_fd(fd, &info, &len);

@@ -8,7 +8,6 @@
  *   veth_bench forward INTERFACE INTERFACE
  *	forwards from the first to the second, as a BNG that does nothing would, until SIGTERM.
  */
-#define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
