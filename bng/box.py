@@ -49,6 +49,8 @@ ROLES = {1: "access", 2: "routed", 3: "tap"}
 STOP_BATCH = 500
 """Sessions ended at a time when stopping: the dataplane sends their PADTs in between."""
 STOP_TIMEOUT_S = 10.0
+ACLS_TIMEOUT_S, ACLS_POLL_S = 0.25, 0.001
+"""How long a reload waits for changed ACLs: what is filtered by one that is not there is denied."""
 REFRESH_BATCH = 200
 """Living sessions that a reload changes at a time: takes some 5 ms, then packets are served."""
 TERMINATE_BATCH = 200
@@ -135,12 +137,17 @@ class Box:
 
     def _acls_in_use(self) -> set[str]:
         """Return what living sessions name, whatever the files say by now."""
-        profiles = {id(s.profile): s.profile for s in self.manager.table if s.profile}
-        return {name for p in profiles.values() for name in (p.acl_in, p.acl_out) if name}
+        sessions = list(self.manager.table)
+        profiles = [s.profile for s in sessions if s.profile is not None]
+        profiles += [s.answer.profile for s in sessions if s.answer is not None]
+        return {name for p in profiles for name in (p.acl_in, p.acl_out) if name}
 
     async def _refresh(self, loaded: Users) -> Refreshed:
         """Have living sessions follow the user file and the settings."""
         result = Refreshed()
+        deadline = time.monotonic() + ACLS_TIMEOUT_S
+        while not self.acls.settled() and time.monotonic() < deadline:  # noqa: ASYNC110
+            await asyncio.sleep(ACLS_POLL_S)  # no session is given an ACL that is not there yet
         sessions = list(self.manager.table)
         for at in range(0, len(sessions), REFRESH_BATCH):
             for session in sessions[at : at + REFRESH_BATCH]:

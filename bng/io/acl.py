@@ -68,9 +68,15 @@ class AclTable:
         self._dataplane = dataplane
         self._placed: dict[str, _Placed] = {}
         self._leaving: list[_Placed] = []  # memory and index may still be in use
+        self._told = False
         for index in range(dataplane.max_acls):
             if dataplane.acl[index]:
                 self._tell(index, 0, 0)
+
+    def settled(self) -> bool:
+        """Say whether the dataplane has done all that it was told of ACLs."""
+        self._told = self._told and not self._dataplane.idle(self._dataplane.control_group)
+        return not self._told
 
     def numbers(self) -> dict[str, int]:
         """Return by name what `CMD_SESSION_ACL` takes: the index + 1."""
@@ -85,7 +91,7 @@ class AclTable:
 
         Raises: AclError when there is not enough. Nothing is changed before `apply`.
         """
-        if self._dataplane.idle(self._dataplane.control_group):
+        if self.settled():
             self._leaving.clear()
         staying = {
             name: placed
@@ -126,7 +132,7 @@ class AclTable:
         return planned
 
     def _tell(self, index: int, offset: int, size: int) -> None:
-        dataplane = self._dataplane
+        self._told, dataplane = True, self._dataplane
         dataplane.command(dataplane.control_group, acl_record(index, offset, size))
 
 

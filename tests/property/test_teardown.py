@@ -8,6 +8,7 @@ from tests.support.memory_box import MemoryBox, memory_box
 
 CLIENTS = 6
 OPS = ("dial", "wrong", "padt", "terminate", "vanish", "close", "end", "echo", "idle", "wait")
+ACLS = [{"name": "none", "default": "deny"}]
 TABLE = {
     **{f"user{i:05d}": {"password": "secret"} for i in range(3)},
     "user00003": {"password": "secret", "ipv4_address": "203.0.113.3", "nat_profile": "none"},
@@ -15,6 +16,8 @@ TABLE = {
         "password": "secret",
         "routes": [{"prefix": "192.168.7.0/24"}],
         "session_timeout_s": 60,
+        "acl_in": "none",
+        "acl_out": "none",
         "rate_up": {"cir_bps": 1_000_000},
         "rate_down": {"cir_bps": 1_000_000, "pir_bps": 2_000_000},
     },
@@ -61,7 +64,7 @@ def act(box: MemoryBox, op: str, who: int, step: float) -> None:
 def test_after_all_have_left_and_time_has_passed_every_table_is_empty(
     script: list[tuple[str, int, float]],
 ) -> None:
-    with memory_box(user_table=TABLE) as box:
+    with memory_box(user_table=TABLE, config={"acl": ACLS}) as box:
         for who in range(CLIENTS):
             box.subscriber(who, user=f"user{who % 5:05d}")
         for op, who, step in script:

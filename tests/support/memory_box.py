@@ -259,6 +259,10 @@ class MemoryBox:
             "policers": sum(
                 bool(dataplane.policer[i].mode) for i in range(2 * dataplane.max_sessions)
             ),
+            "filtered": sum(
+                bool(dataplane.session_in[i].acl or dataplane.session_out[i].acl)
+                for i in range(dataplane.max_sessions)
+            ),
             "control_records": sum(
                 dataplane.read_control(i) is not None for i in range(dataplane.max_sessions)
             ),
