@@ -216,6 +216,8 @@ def adjacency(dataplane: Dataplane, index: int) -> dict[str, object]:
     if entry.kind == lib.ADJ_NEIGHBOUR:
         row["mac"] = bytes(entry.rewrite[0:6]).hex(":")
         row["mtu"] = int(entry.mtu)
+    if entry.kind == lib.ADJ_GROUP:
+        row["members"] = sorted({int(member) for member in entry.member})
     return row
 
 

@@ -321,7 +321,10 @@ enum adjacency_kind {
 	ADJ_BLACKHOLE,
 	ADJ_UNREACHABLE, /* ICMP 3/1 */
 	ADJ_PROHIBIT,	 /* ICMP 3/13 */
+	ADJ_GROUP,	 /* several next hops: the flow says which */
 };
+
+enum { GROUP_SLOTS = 16 };
 
 struct adjacency {
 	uint8_t kind; /* enum adjacency_kind */
@@ -332,8 +335,11 @@ struct adjacency {
 	uint16_t reserved1;
 	uint32_t index; /* NAT address, ... */
 	be32 address;	/* neighbour's or our own */
-	uint8_t rewrite[22];
-	uint8_t reserved[10];
+	union {
+		uint8_t rewrite[22];
+		uint16_t member[GROUP_SLOTS]; /* ADJ_GROUP: adjacencies; a flow's hash is a slot */
+		uint8_t reserved[32];
+	};
 	uint64_t used; /* coarse ms of last use, so that next hops in use are kept resolved */
 	uint64_t reserved2;
 };

@@ -207,6 +207,7 @@ static const uint32_t layout[] = {
 	FIELD(adjacency, index),
 	FIELD(adjacency, address),
 	FIELD(adjacency, rewrite),
+	FIELD(adjacency, member),
 	FIELD(adjacency, used),
 	SIZE(nat_config),
 	FIELD(nat_config, n_addresses),

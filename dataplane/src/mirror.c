@@ -4,9 +4,11 @@
 #include "mirror_state.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include <linux/rtnetlink.h>
 
@@ -26,6 +28,20 @@ void mirror_refused(struct mirror *m, int status)
 
 /* ---- life ---- */
 
+static uint64_t clock_ms(void)
+{
+	struct timespec now;
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+static int counted_message(const struct nlmsghdr *nlh, void *mirror)
+{
+	struct mirror *m = mirror;
+	m->dumped++;
+	return mirror_kernel_message(nlh, m);
+}
+
 /* Dumps into a new generation and sweeps. Returns 0 or -errno: nothing was swept. */
 static int dump_all(struct mirror *m)
 {
@@ -34,17 +50,21 @@ static int dump_all(struct mirror *m)
 		uint8_t family;
 	} dumps[] = {{RTM_GETLINK, AF_UNSPEC}, {RTM_GETADDR, AF_INET}, {RTM_GETROUTE, AF_INET},
 		{RTM_GETNEIGH, AF_INET}};
+	uint64_t begin_ms = clock_ms();
 	m->resync = false;
+	m->dumped = 0;
 	rib_begin(m->rib);
 	for (size_t i = 0; i < sizeof(dumps) / sizeof(*dumps); i++) {
 		int status = netlink_dump(
-			&m->netlink, dumps[i].type, dumps[i].family, mirror_kernel_message, m);
+			&m->netlink, dumps[i].type, dumps[i].family, counted_message, m);
 		if (status)
 			return status;
 		if (dumps[i].type == RTM_GETLINK)
 			m->resync = false; /* links that came up: the dumps that follow see all */
 	}
 	rib_sweep(m->rib);
+	fprintf(stderr, "event=mirror-dump messages=%u ms=%" PRIu64 "\n", m->dumped,
+		clock_ms() - begin_ms);
 	return 0;
 }
 

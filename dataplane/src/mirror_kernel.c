@@ -24,6 +24,13 @@ struct target {
 	be32 address;
 };
 
+/* Where a route leads: one place, or several that share its flows. */
+struct targets {
+	struct target hop[GROUP_SLOTS];
+	uint32_t weight[GROUP_SLOTS];
+	uint32_t n;
+};
+
 /* Attributes of a message by type, those above `max` left out. Fills table[max + 1]. */
 static void get_attributes(
 	const struct nlmsghdr *nlh, uint32_t header, const struct nlattr **table, uint16_t max)
@@ -75,17 +82,16 @@ static uint32_t get_adjacency(struct mirror *m, const struct target *to)
 	return adjacency_get(m->adjacencies, to->kind, to->port, to->address, 0, mtu);
 }
 
-static void add(struct mirror *m, const struct rib_key *key, const struct target *to)
+static void add_adjacency(struct mirror *m, const struct rib_key *key, uint32_t id)
 {
-	int status = rib_add(m->rib, key, get_adjacency(m, to), true);
+	int status = rib_add(m->rib, key, id, true);
 	if (status)
 		mirror_refused(m, status);
 }
 
-/* False: it was not there. */
-static bool del(struct mirror *m, const struct rib_key *key, const struct target *to)
+/* Gives the adjacency's reference back. False: the route was not there. */
+static bool del_adjacency(struct mirror *m, const struct rib_key *key, uint32_t id)
 {
-	uint32_t id = get_adjacency(m, to);
 	if (id == ADJACENCY_NONE)
 		return false;
 	bool found = rib_del(m->rib, key, id);
@@ -153,9 +159,9 @@ static void address_message(struct mirror *m, const struct nlmsghdr *nlh)
 	struct target to = {.kind = ADJ_LOCAL, .port = routed, .address = address};
 	struct rib_key key = host_key(address, FIB_LOCAL, ifa->ifa_flags & IFA_F_SECONDARY ? 1 : 0);
 	if (nlh->nlmsg_type == RTM_NEWADDR) {
-		add(m, &key, &to);
+		add_adjacency(m, &key, get_adjacency(m, &to));
 	} else {
-		del(m, &key, &to);
+		(void)del_adjacency(m, &key, get_adjacency(m, &to));
 		m->resync = true; /* routes with this source or next hop are gone without a word */
 	}
 	if (routed != ADJACENCY_NO_PORT)
@@ -233,27 +239,57 @@ static be32 gateway_of(const struct rtnexthop *hop, int len)
 	return 0;
 }
 
-/* The first next hop of several that can be used. */
+/* Of several next hops those that can be used, no more than GROUP_SLOTS. */
 static bool multipath(
-	const struct mirror *m, const struct nlattr *attr, bool deleted, struct target *to)
+	const struct mirror *m, const struct nlattr *attr, bool deleted, struct targets *to)
 {
 	const struct rtnexthop *hop = mnl_attr_get_payload(attr);
 	int len = mnl_attr_get_payload_len(attr);
 	while (len >= (int)sizeof(*hop) && hop->rtnh_len >= sizeof(*hop) && hop->rtnh_len <= len) {
-		if (next_hop(m, (uint32_t)hop->rtnh_ifindex, gateway_of(hop, hop->rtnh_len),
-			    hop->rtnh_flags, deleted, to))
-			return true;
+		if (to->n < GROUP_SLOTS &&
+			next_hop(m, (uint32_t)hop->rtnh_ifindex, gateway_of(hop, hop->rtnh_len),
+				hop->rtnh_flags, deleted, &to->hop[to->n]))
+			to->weight[to->n++] = hop->rtnh_hops + 1u;
 		len -= (hop->rtnh_len + 3) & ~3;
 		hop = (const void *)((const char *)hop + ((hop->rtnh_len + 3u) & ~3u));
 	}
-	return false;
+	return to->n > 0;
+}
+
+/* Each slot to the next hop that has least for its weight: all get one, as far as they go. */
+static uint32_t get_group(struct mirror *m, const struct targets *to)
+{
+	uint16_t member[GROUP_SLOTS];
+	uint32_t has[GROUP_SLOTS] = {0};
+	for (int slot = 0; slot < GROUP_SLOTS; slot++) {
+		uint32_t best = 0;
+		for (uint32_t i = 1; i < to->n; i++)
+			if (has[i] * to->weight[best] < has[best] * to->weight[i])
+				best = i;
+		has[best]++;
+		uint32_t id = get_adjacency(m, &to->hop[best]);
+		if (id == ADJACENCY_NONE) {
+			while (slot-- > 0)
+				adjacency_put(m->adjacencies, member[slot]);
+			return ADJACENCY_NONE;
+		}
+		member[slot] = (uint16_t)id;
+	}
+	return adjacency_get_group(m->adjacencies, member);
+}
+
+static uint32_t get_targets(struct mirror *m, const struct targets *to)
+{
+	return to->n == 1 ? get_adjacency(m, &to->hop[0]) : get_group(m, to);
 }
 
 /* Where the route leads; false: not over our ports. */
 static bool route_target(const struct mirror *m, const struct rtmsg *rtm,
-	const struct nlattr **attr, bool deleted, struct target *to)
+	const struct nlattr **attr, bool deleted, struct targets *all)
 {
-	*to = (struct target){.port = ADJACENCY_NO_PORT};
+	struct target *to = &all->hop[0];
+	*all = (struct targets){.n = 1};
+	to->port = ADJACENCY_NO_PORT;
 	switch (rtm->rtm_type) {
 	case RTN_BLACKHOLE:
 		to->kind = ADJ_BLACKHOLE;
@@ -268,8 +304,10 @@ static bool route_target(const struct mirror *m, const struct rtmsg *rtm,
 		to->kind = ADJ_BLACKHOLE;
 		return routed_of(m, get_u32(attr[RTA_OIF])) != ADJACENCY_NO_PORT;
 	case RTN_UNICAST:
-		if (attr[RTA_MULTIPATH])
-			return multipath(m, attr[RTA_MULTIPATH], deleted, to);
+		if (attr[RTA_MULTIPATH]) {
+			all->n = 0;
+			return multipath(m, attr[RTA_MULTIPATH], deleted, all);
+		}
 		return !attr[RTA_VIA] &&
 		       next_hop(m, get_u32(attr[RTA_OIF]), get_u32(attr[RTA_GATEWAY]),
 			       rtm->rtm_flags, deleted, to);
@@ -301,10 +339,10 @@ static void route_message(struct mirror *m, const struct nlmsghdr *nlh)
 		.length = rtm->rtm_dst_len,
 		.source = connected ? FIB_CONNECTED : FIB_NETLINK,
 		.priority = get_u32(attr[RTA_PRIORITY])};
-	struct target to;
+	struct targets to;
 	bool ours = route_target(m, rtm, attr, deleted, &to);
 	if (deleted) {
-		if (ours && !del(m, &key, &to))
+		if (ours && !del_adjacency(m, &key, get_targets(m, &to)))
 			m->resync = true;
 		return;
 	}
@@ -312,8 +350,9 @@ static void route_message(struct mirror *m, const struct nlmsghdr *nlh)
 		rib_del_all(m->rib, &key);
 	if (!ours)
 		return;
-	add(m, &key, &to);
-	m->ask_now |= to.kind == ADJ_GLEAN && to.address;
+	add_adjacency(m, &key, get_targets(m, &to));
+	for (uint32_t i = 0; i < to.n; i++)
+		m->ask_now |= to.hop[i].kind == ADJ_GLEAN && to.hop[i].address;
 }
 
 /* ---- any of them ---- */
@@ -337,6 +376,10 @@ int mirror_kernel_message(const struct nlmsghdr *nlh, void *mirror)
 	case RTM_NEWROUTE:
 	case RTM_DELROUTE:
 		route_message(m, nlh);
+		break;
+	case RTM_NEWNEXTHOP: /* routes show what theirs says, and go without a word with it */
+	case RTM_DELNEXTHOP:
+		m->resync |= nlh->nlmsg_type == RTM_DELNEXTHOP || nlh->nlmsg_flags & NLM_F_REPLACE;
 		break;
 	default:
 		break;

@@ -22,6 +22,7 @@ struct mirror {
 	bool usable[MAX_PORTS]; /* routed ports: the TAP twin is up and has a carrier */
 	bool resync;		/* at the next tick: dump all, sweep */
 	bool ask_now;		/* ... and resolve gateways that are not */
+	uint32_t dumped;	/* messages of the dump */
 	uint32_t ticks;
 	uint64_t epoch[MAX_WORKERS]; /* at the last reclaim */
 	uint32_t refused;	     /* installs that failed, not yet told */

@@ -24,8 +24,8 @@ static struct mnl_socket *open_socket(int flags)
 
 static int subscribe(struct mnl_socket *nl)
 {
-	static const int groups[] = {
-		RTNLGRP_LINK, RTNLGRP_NEIGH, RTNLGRP_IPV4_IFADDR, RTNLGRP_IPV4_ROUTE};
+	static const int groups[] = {RTNLGRP_LINK, RTNLGRP_NEIGH, RTNLGRP_IPV4_IFADDR,
+		RTNLGRP_IPV4_ROUTE, RTNLGRP_NEXTHOP};
 	int buffer = EVENT_BUFFER;
 	(void)setsockopt(
 		mnl_socket_get_fd(nl), SOL_SOCKET, SO_RCVBUFFORCE, &buffer, sizeof(buffer));

@@ -13,7 +13,8 @@ struct netlink {
 	uint32_t sequence;
 };
 
-/* Subscribes to links, neighbours, IPv4 addresses and IPv4 routes. Returns 0 or -errno. */
+/* Subscribes to links, neighbours, IPv4 addresses, routes and nexthop objects. Returns 0 or -errno.
+ */
 int netlink_open(struct netlink *n);
 void netlink_close(struct netlink *n);
 /* All objects of a type (RTM_GET*); the callback returns MNL_CB_OK. A dump that changed under way

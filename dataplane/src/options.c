@@ -22,7 +22,7 @@ static const char help[] =
 	"  --workers CPU,CPU...              one worker per entry, \"-\": not pinned [-]\n"
 	"  --sessions N                      most sessions [20480]\n"
 	"  --buffers N                       packet buffers per worker [16384]\n"
-	"  --fib4-pages N                    pages of 256 routes [8192]\n"
+	"  --fib4-pages N                    pages of 256 routes [65536]\n"
 	"  --adjacencies N                   next hops [8192]\n"
 	"  --nat-address A.B.C.D             public address of NAT44 (repeat)\n"
 	"  --nat-block-size N                ports per block, power of two, 64..4096 [256]\n"
@@ -233,7 +233,7 @@ static int parse_option(struct options *o, int opt, char *arg)
 	case OPT_FIB4_PAGES:
 		return parse_number("fib4-pages", arg, 16, 1u << 20, &o->fib4_pages);
 	case OPT_ADJACENCIES:
-		return parse_number("adjacencies", arg, 16, 1u << 20, &o->adjacencies);
+		return parse_number("adjacencies", arg, 16, 1u << 16, &o->adjacencies);
 	case OPT_NAT_ADDRESS:
 		return parse_nat_address(o, arg);
 	case OPT_NAT_BLOCK_SIZE:
@@ -285,7 +285,7 @@ enum options_result options_parse(struct options *o, int argc, char **argv)
 		.cpu = {-1},
 		.sessions = 20480,
 		.buffers = 16384,
-		.fib4_pages = 8192,
+		.fib4_pages = 65536,
 		.adjacencies = 8192,
 		.nat = {.block_size = 256,
 			.blocks_per_session = 8,

@@ -8,6 +8,7 @@
 
 import os
 import signal
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -113,12 +114,68 @@ def test_routes_that_lead_nowhere_keep_their_kind(lab: RouterLab, kind: str) -> 
     lab.waits_for("10.78.0.1", Leaf(kind, NO_PORT, "0.0.0.0", 16))
 
 
-def test_of_several_next_hops_the_first_usable_one_is_taken(lab: RouterLab) -> None:
-    hops = f"nexthop via {HOST_A} nexthop via {HOST_B}"
+GROUP = Leaf("group", NO_PORT, "0.0.0.0", 16)
+
+
+def test_several_next_hops_share_the_slots_of_a_group(lab: RouterLab) -> None:
+    lab.ip("bng", f"route add 10.79.0.0/16 nexthop via {HOST_A} nexthop via {HOST_B}")
+    lab.waits_for("10.79.0.1", GROUP)
+    assert Counter(lab.slots("10.79.0.1")) == {HOST_A: 8, HOST_B: 8}
+    lab.ip("bng", "route del 10.79.0.0/16")
+    lab.waits_for("10.79.0.1", None)
+
+
+def test_slots_are_shared_by_weight(lab: RouterLab) -> None:
+    hops = f"nexthop via {HOST_A} weight 3 nexthop via {HOST_B} weight 1"
     lab.ip("bng", f"route add 10.79.0.0/16 {hops}")
-    lab.waits_for("10.79.0.1", Leaf("neighbour", WAN0, HOST_A, 16))
-    lab.ip("bng", "link set bng-wan0 down")
+    lab.waits_for("10.79.0.1", GROUP)
+    assert Counter(lab.slots("10.79.0.1")) == {HOST_A: 12, HOST_B: 4}
+
+
+def test_sixteen_next_hops_get_a_slot_each_and_more_are_left_out(lab: RouterLab) -> None:
+    gateways = [f"10.9.0.{100 + i}" for i in range(18)]
+    lab.ip("bng", "route add 10.79.0.0/16 " + " ".join(f"nexthop via {g}" for g in gateways))
+    lab.waits_for("10.79.0.1", GROUP)
+    assert sorted(lab.slots("10.79.0.1")) == gateways[:16]
+
+
+def test_a_next_hop_whose_link_goes_down_leaves_its_group_and_comes_back(lab: RouterLab) -> None:
+    lab.ip("bng", f"route add 10.79.0.0/16 nexthop via {HOST_A} nexthop via {HOST_B}")
+    lab.waits_for("10.79.0.1", GROUP)
+    lab.ip("a", "link set e down")
     lab.waits_for("10.79.0.1", Leaf("neighbour", WAN1, HOST_B, 16))
+    lab.ip("a", "link set e up")
+    lab.waits_for("10.79.0.1", GROUP)
+    assert set(lab.slots("10.79.0.1")) == {HOST_A, HOST_B}
+
+
+def test_routes_with_the_same_next_hops_share_one_group(lab: RouterLab) -> None:
+    hops = f"nexthop via {HOST_A} nexthop via {HOST_B}"
+    for prefix in ("10.79.0.0/16", "10.80.0.0/16"):
+        lab.ip("bng", f"route add {prefix} {hops}")
+        lab.waits_for(prefix[:-3], GROUP)
+    assert lab.adjacency_index("10.79.0.1") == lab.adjacency_index("10.80.0.1")
+    lab.ip("bng", f"route replace 10.79.0.0/16 via {HOST_B}")
+    lab.waits_for("10.79.0.1", Leaf("neighbour", WAN1, HOST_B, 16))
+    assert set(lab.slots("10.80.0.1")) == {HOST_A, HOST_B}
+
+
+def test_nexthop_objects_and_their_groups_lead_where_they_say(lab: RouterLab) -> None:
+    lab.ip("bng", f"nexthop add id 1 via {HOST_A} dev bng-wan0")
+    lab.ip("bng", f"nexthop add id 2 via {HOST_B} dev bng-wan1")
+    lab.ip("bng", "nexthop add id 10 group 1/2")
+    lab.ip("bng", "route add 10.79.0.0/16 nhid 10")
+    lab.ip("bng", "route add 10.80.0.0/16 nhid 1")
+    lab.waits_for("10.79.0.1", GROUP)
+    lab.waits_for("10.80.0.1", Leaf("neighbour", WAN0, HOST_A, 16))
+    lab.ip("bng", f"nexthop replace id 1 via {HOST_B} dev bng-wan1")
+    lab.waits_for("10.80.0.1", Leaf("neighbour", WAN1, HOST_B, 16))
+    lab.waits_for("10.79.0.1", GROUP)
+    until(lambda: set(lab.slots("10.79.0.1")) == {HOST_B}, "the group follows")
+    lab.ip("bng", "nexthop del id 1")
+    lab.waits_for("10.80.0.1", None)
+    lab.ip("bng", "nexthop del id 2")
+    lab.waits_for("10.79.0.1", None)
 
 
 def test_what_we_export_and_what_leads_elsewhere_is_not_mirrored(lab: RouterLab) -> None:

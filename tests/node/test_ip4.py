@@ -1,14 +1,15 @@
 """ip4_input, ip4_lookup, ip4_rewrite, ip4_local: routing (RFC 1812), echo (RFC 792)."""
 
+from collections import Counter
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from scapy.layers.inet import ICMP, IP
+from scapy.layers.inet import ICMP, IP, TCP, UDP
 
 from . import lab
-from .harness import ACC, TWIN, WAN, Dataplane
+from .harness import ACC, TWIN, WAN, Dataplane, lib
 
 PACKET = lab.udp(lab.SERVER, lab.CLIENT_IP)
 
@@ -148,3 +149,77 @@ def test_pings_of_one_subscriber_are_limited_and_others_are_not(dp: Dataplane) -
     assert len(dp.sent(ACC)) == 50
     dp.receive(ACC, lab.session_frame(lab.ping(lab.FRAMED, lab.GATEWAY)))
     assert len(dp.sent(ACC)) == 1
+
+
+def furnish_group(dp: Dataplane) -> list[int]:
+    """Make 10.8/16 lead to a group of 16 neighbours; return their indexes."""
+    lab.furnish(dp)
+    first = dp.header.max_adjacencies - 64
+    table = dp.section(lib.SECTION_ADJACENCY, "struct adjacency")
+    members = list(range(first, first + 16))
+    for number in members:
+        table[number].kind = lib.ADJ_NEIGHBOUR
+        table[number].port = WAN
+    group = table[first + 16]
+    group.kind = lib.ADJ_GROUP
+    group.member = members
+    lab.route16(dp, "10.8", lib.LEAF_ADJACENCY, first + 16)
+    return members
+
+
+def chosen(dp: Dataplane, packets: list[bytes]) -> list[int]:
+    """Return the member that each packet is sent to."""
+    outs = dp.node("ip4_lookup", [lab.at_ip(packet) for packet in packets])
+    assert {out.edge_name for out in outs} == {"ip4_rewrite"}
+    return [out.leaf & 0x3FFFFF for out in outs]
+
+
+def flow(source: str, port: int, proto: type[UDP] | type[TCP] = UDP, **ip: Any) -> bytes:
+    layers = IP(src=source, dst="10.8.0.1", **ip) / proto(sport=port, dport=53) / b"data"
+    return bytes(layers)
+
+
+def test_flows_spread_over_all_members_of_a_group(dp: Dataplane) -> None:
+    members = furnish_group(dp)
+    for packets in (
+        [flow(lab.CLIENT_IP, 1024 + i) for i in range(250)],
+        [flow(f"100.64.7.{i}", 4000) for i in range(250)],
+        [flow(f"100.64.7.{i}", 4000, TCP) for i in range(250)],
+    ):
+        share = Counter(chosen(dp, packets))
+        assert sorted(share) == members
+        assert max(share.values()) < 40  # 250 / 16 is 16
+
+
+def test_all_packets_of_a_flow_go_to_one_member(dp: Dataplane) -> None:
+    furnish_group(dp)
+    for i in range(32):
+        packets = [flow(lab.CLIENT_IP, 2000 + i, id=n, ttl=9 + n, tos=n) for n in range(16)]
+        assert len(set(chosen(dp, packets))) == 1
+
+
+def test_all_fragments_of_a_datagram_go_to_one_member(dp: Dataplane) -> None:
+    furnish_group(dp)
+    for i in range(32):
+        source = f"100.64.7.{i}"
+        first = flow(source, 4000 + i, flags="MF")
+        later = bytes(IP(src=source, dst="10.8.0.1", proto=17, frag=8) / bytes(range(i, i + 16)))
+        assert len(set(chosen(dp, [first, later]))) == 1
+
+
+def test_a_member_without_neighbour_costs_its_own_flows_alone(dp: Dataplane) -> None:
+    members = furnish_group(dp)
+    table = dp.section(lib.SECTION_ADJACENCY, "struct adjacency")
+    table[members[5]].kind = lib.ADJ_GLEAN
+    packets = [flow(lab.CLIENT_IP, 1024 + i) for i in range(250)]
+    outs = dp.node("ip4_lookup", [lab.at_ip(packet) for packet in packets])
+    for out in outs:
+        unresolved = out.leaf & 0x3FFFFF == members[5]
+        assert out.edge_name == ("drop: unresolved" if unresolved else "ip4_rewrite")
+    assert {out.edge_name for out in outs} == {"drop: unresolved", "ip4_rewrite"}
+
+
+def test_a_packet_of_a_group_cut_short_is_read_no_further(dp: Dataplane) -> None:
+    furnish_group(dp)
+    packet = flow(lab.CLIENT_IP, 4000)
+    assert len(set(chosen(dp, [packet[:20], packet[:23]]))) == 1

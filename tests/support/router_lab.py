@@ -49,6 +49,7 @@ KINDS = {
     6: "blackhole",
     7: "unreachable",
     8: "prohibit",
+    9: "group",
 }
 
 
@@ -209,6 +210,17 @@ class RouterLab:
         adjacency = self._adjacency(leaf)
         next_hop = IPv4Address(int(adjacency.address).to_bytes(4, "little"))
         return Leaf(KINDS[adjacency.kind], adjacency.port, str(next_hop), leaf >> 22 & 63)
+
+    def adjacency_index(self, address: str) -> int:
+        """Return the index of the adjacency that *address* leads to."""
+        return self._raw_leaf(address) & 0x3FFFFF
+
+    def slots(self, address: str) -> list[str]:
+        """Return the next hop of each slot of the group that *address* leads to."""
+        table = self.arena.adjacencies
+        members = [table[i] for i in self._adjacency(self._raw_leaf(address)).member]
+        assert all(member.kind in (1, 2) for member in members), "a member is no next hop"
+        return [str(IPv4Address(int(m.address).to_bytes(4, "little"))) for m in members]
 
     def rewrite(self, address: str) -> str:
         """Return the destination MAC of what leaves for *address*."""

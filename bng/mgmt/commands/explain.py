@@ -105,6 +105,8 @@ def _verdict(adjacency: dict[str, object]) -> str:
             f"to neighbour {adjacency['mac']} on {adjacency['port']}, "
             f"up to {adjacency['mtu']} bytes"
         )
+    if kind == "group":
+        return f"by its flow to one of the adjacencies {adjacency['members']}"
     return VERDICTS.get(kind, f"dropped: the adjacency is {kind}")
 
 

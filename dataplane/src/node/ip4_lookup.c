@@ -51,6 +51,34 @@ static uint16_t no_neighbour(
 	}
 }
 
+/* RFC 2992 section 2: a flow stays on its path. Fragments, which may lack ports, go by addresses.
+ */
+static uint32_t flow_slot(const struct pkt *p, const struct ip4_hdr *ip)
+{
+	uint32_t ports = 0;
+	uint32_t at = (uint32_t)(ip->version_ihl & 15) * 4;
+	bool has_ports = ip->protocol == IPPROTO_TCP4 || ip->protocol == IPPROTO_UDP4;
+	if (has_ports && !(ip->fragment & hton16(IP4_MF | IP4_OFFSET_MASK)) &&
+		at + sizeof(ports) <= p->len)
+		memcpy(&ports, (const uint8_t *)ip + at, sizeof(ports));
+	uint64_t hash = ((uint64_t)ip->source << 32 | ip->destination) * 0x9e3779b97f4a7c15ull;
+	hash ^= hash >> 32;
+	hash = (hash ^ ((uint64_t)ip->protocol << 32 | ports)) * 0xbf58476d1ce4e5b9ull;
+	hash = (hash ^ hash >> 29) * 0x94d049bb133111ebull;
+	return (uint32_t)(hash >> 60);
+}
+
+/* The leaf becomes that of the member: the nodes that follow know of no groups. */
+static uint16_t member(struct worker *w, struct pkt *p, const struct adjacency *group)
+{
+	const struct ip4_hdr *ip = (const struct ip4_hdr *)pkt_data(p);
+	uint16_t id = __atomic_load_n(&group->member[flow_slot(p, ip)], __ATOMIC_ACQUIRE);
+	p->leaf = leaf_make(LEAF_ADJACENCY, id) | leaf_length(p->leaf) << 22;
+	const struct adjacency *adjacency = &w->t->adjacency[id];
+	uint8_t kind = __atomic_load_n(&adjacency->kind, __ATOMIC_ACQUIRE);
+	return kind == ADJ_NEIGHBOUR ? EDGE_IP4_REWRITE : no_neighbour(w, p, adjacency, kind);
+}
+
 static inline uint16_t lookup(struct worker *w, struct pkt *p)
 {
 	const struct tables *t = w->t;
@@ -70,6 +98,8 @@ static inline uint16_t lookup(struct worker *w, struct pkt *p)
 		return EDGE_IP4_REWRITE;
 	if (likely(kind == ADJ_NAT_POOL))
 		return EDGE_NAT44_OUT2IN;
+	if (kind == ADJ_GROUP)
+		return member(w, p, adjacency);
 	return no_neighbour(w, p, adjacency, kind);
 }
 

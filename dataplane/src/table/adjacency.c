@@ -79,6 +79,12 @@ static uint32_t find(const struct adjacencies *a, unsigned kind, uint8_t port, b
 	return ADJACENCY_NONE;
 }
 
+static uint32_t *own_bucket(const struct adjacencies *a, const struct adjacency *adj)
+{
+	uint32_t key = adj->kind == ADJ_GROUP ? adj->index : adj->address;
+	return bucket_of(a, adj->kind, adj->port, key);
+}
+
 uint32_t adjacency_find(const struct adjacencies *a, uint8_t port, be32 address)
 {
 	return find(a, ADJ_GLEAN, port, address);
@@ -92,6 +98,21 @@ static uint32_t allocate(struct adjacencies *a)
 	else if (a->high < a->max)
 		id = a->high++;
 	return id;
+}
+
+static void link_in(struct adjacencies *a, uint32_t id)
+{
+	uint32_t *bucket = own_bucket(a, &a->table[id]);
+	a->owned[id].next = *bucket;
+	*bucket = id;
+}
+
+static void link_out(struct adjacencies *a, uint32_t id)
+{
+	uint32_t *link = own_bucket(a, &a->table[id]);
+	while (*link != id)
+		link = &a->owned[*link].next;
+	*link = a->owned[id].next;
 }
 
 static void publish(struct adjacency *adj, enum adjacency_kind kind)
@@ -115,29 +136,111 @@ uint32_t adjacency_get(struct adjacencies *a, enum adjacency_kind kind, uint8_t 
 		adj->index = index;
 		adj->address = address;
 		publish(adj, kind);
-		uint32_t *bucket = bucket_of(a, kind, port, address);
-		a->owned[id].next = *bucket;
-		*bucket = id;
+		link_in(a, id);
 		a->in_use++;
 	}
 	a->owned[id].references++;
 	return id;
 }
 
-void adjacency_put(struct adjacencies *a, uint32_t id)
+/* True: that was the last one, the entry is free. What it names keeps its references. */
+static bool put_one(struct adjacencies *a, uint32_t id)
 {
 	assert(id < a->high && a->owned[id].references);
 	if (--a->owned[id].references)
-		return;
-	struct adjacency *adj = &a->table[id];
-	uint32_t *link = bucket_of(a, adj->kind, adj->port, adj->address);
-	while (*link != id)
-		link = &a->owned[*link].next;
-	*link = a->owned[id].next;
-	publish(adj, ADJ_FREE);
+		return false;
+	link_out(a, id);
+	publish(&a->table[id], ADJ_FREE);
 	a->owned[id].next = a->fresh;
 	a->fresh = id;
 	a->in_use--;
+	return true;
+}
+
+static void put_members(struct adjacencies *a, const uint16_t member[GROUP_SLOTS])
+{
+	for (int i = 0; i < GROUP_SLOTS; i++)
+		(void)put_one(a, member[i]);
+}
+
+void adjacency_put(struct adjacencies *a, uint32_t id)
+{
+	bool is_group = a->table[id].kind == ADJ_GROUP;
+	if (put_one(a, id) && is_group)
+		put_members(a, a->table[id].member);
+}
+
+/* ---- groups ---- */
+
+static uint32_t hash_members(const uint16_t member[GROUP_SLOTS])
+{
+	uint64_t hash = 0;
+	for (int i = 0; i < GROUP_SLOTS; i++)
+		hash = (hash + member[i] + 1) * 0x9e3779b97f4a7c15ull;
+	return (uint32_t)(hash >> 32);
+}
+
+static uint32_t find_group(
+	const struct adjacencies *a, const uint16_t member[GROUP_SLOTS], uint32_t hash)
+{
+	uint32_t id = *bucket_of(a, ADJ_GROUP, ADJACENCY_NO_PORT, hash);
+	for (; id != ADJACENCY_NONE; id = a->owned[id].next) {
+		const struct adjacency *adj = &a->table[id];
+		if (adj->kind == ADJ_GROUP && !memcmp(adj->member, member, sizeof(adj->member)))
+			return id;
+	}
+	return ADJACENCY_NONE;
+}
+
+uint32_t adjacency_get_group(struct adjacencies *a, const uint16_t member[GROUP_SLOTS])
+{
+	uint32_t hash = hash_members(member);
+	uint32_t id = find_group(a, member, hash);
+	if (id != ADJACENCY_NONE) {
+		a->owned[id].references++;
+		put_members(a, member); /* the group has its own */
+		return id;
+	}
+	id = allocate(a);
+	if (id == ADJACENCY_NONE) {
+		put_members(a, member);
+		return id;
+	}
+	struct adjacency *adj = &a->table[id];
+	memset(adj, 0, sizeof(*adj));
+	adj->port = ADJACENCY_NO_PORT;
+	adj->index = hash;
+	memcpy(adj->member, member, sizeof(adj->member));
+	publish(adj, ADJ_GROUP);
+	link_in(a, id);
+	a->in_use++;
+	a->owned[id].references = 1;
+	return id;
+}
+
+bool adjacency_group_leave(struct adjacencies *a, uint32_t id, uint8_t port)
+{
+	struct adjacency *group = &a->table[id];
+	uint16_t left[GROUP_SLOTS];
+	uint32_t n = 0;
+	for (int i = 0; i < GROUP_SLOTS; i++)
+		if (a->table[group->member[i]].port != port)
+			left[n++] = group->member[i];
+	if (n == 0 || n == GROUP_SLOTS)
+		return n > 0;
+	link_out(a, id);
+	for (uint32_t i = 0; i < GROUP_SLOTS; i++) {
+		uint16_t old = group->member[i];
+		if (a->table[old].port != port)
+			continue;
+		uint16_t other = left[i % n];
+		a->owned[other].references++;
+		__atomic_store_n(&group->member[i], other, __ATOMIC_RELEASE);
+		(void)put_one(a, old);
+	}
+	group->index = hash_members(group->member);
+	link_in(a, id);
+	return true;
 }
 
 void adjacency_resolve(

@@ -25,6 +25,12 @@ void adjacency_destroy(struct adjacencies *a);
  */
 uint32_t adjacency_get(struct adjacencies *a, enum adjacency_kind kind, uint8_t port, be32 address,
 	uint32_t index, uint16_t mtu);
+/* The ADJ_GROUP of these next hops, in this order; takes a reference on each slot's over, also when
+ * the table is full: ADJACENCY_NONE. */
+uint32_t adjacency_get_group(struct adjacencies *a, const uint16_t member[GROUP_SLOTS]);
+/* Those of the group that leave by this port are replaced by others, in place: one store for each
+ * slot, whatever hangs on the group. False: there are no others. */
+bool adjacency_group_leave(struct adjacencies *a, uint32_t id, uint8_t port);
 /* Gives the reference back; the last one frees it. */
 void adjacency_put(struct adjacencies *a, uint32_t id);
 /* A next hop becomes ADJ_NEIGHBOUR in place, or changes its MAC: one store for readers. */

@@ -213,12 +213,20 @@ void rib_del_all(struct rib *r, const struct rib_key *key)
 		;
 }
 
+/* Nothing is left of what this entry leads to without the port. */
+static bool hangs_on(const struct rib *r, const struct entry *e, uint8_t port)
+{
+	if (r->table[e->adjacency].kind == ADJ_GROUP)
+		return !adjacency_group_leave(r->adjacencies, e->adjacency, port);
+	return r->table[e->adjacency].port == port;
+}
+
 void rib_del_port(struct rib *r, uint8_t port)
 {
 	for (uint32_t i = 0; i < r->high; i++) {
 		const struct entry *e = &r->entry[i];
 		if (e->source != FIB_SOURCES && e->kernel && e->source != FIB_LOCAL &&
-			r->table[e->adjacency].port == port)
+			hangs_on(r, e, port))
 			remove_entry(r, i);
 	}
 }

@@ -30,7 +30,8 @@ int rib_add(struct rib *r, const struct rib_key *key, uint32_t adjacency, bool k
 bool rib_del(struct rib *r, const struct rib_key *key, uint32_t adjacency);
 /* All of this key, whatever their adjacency. */
 void rib_del_all(struct rib *r, const struct rib_key *key);
-/* What hangs on a link: all of the kernel's but our own addresses. */
+/* What hangs on a link: all of the kernel's but our own addresses. Groups lose their members on it.
+ */
 void rib_del_port(struct rib *r, uint8_t port);
 /* Starts a generation; after a dump of everything, rib_sweep() removes what it did not show. */
 void rib_begin(struct rib *r);

@@ -181,7 +181,8 @@ static inline void bed_sessions(void)
 }
 
 /* 100.64/16, 100.65/16, 198.51/16 and 198.52/16 are sessions', 203.0/16 and 203.1/16 the NAT pool,
- * 10.0/16 and so on one of each kind; all else is behind the neighbour. */
+ * 10.0/16 and so on one of each kind, 10.12/16 a group of them; all else is behind the neighbour.
+ */
 static inline void bed_routes(void)
 {
 	static const uint8_t kinds[] = {ADJ_NEIGHBOUR, ADJ_LOCAL, ADJ_GATEWAY, ADJ_UNREACHABLE,
@@ -203,6 +204,10 @@ static inline void bed_routes(void)
 	for (uint32_t i = 1; i < KINDS; i++)
 		root[0x0a00 + i] = leaf_make(LEAF_ADJACENCY, first + i);
 	root[0x0aff] = 0;
+	adjacency[first - 1] = (struct adjacency){.kind = ADJ_GROUP};
+	for (uint32_t i = 0; i < GROUP_SLOTS; i++)
+		adjacency[first - 1].member[i] = (uint16_t)(first + i % KINDS);
+	root[0x0a0c] = leaf_make(LEAF_ADJACENCY, first - 1);
 	adjacency[first + KINDS - 3].port = PORTS; /* that is none */
 	adjacency[first + KINDS - 1].index = 1;
 	root[0xcb00] = leaf_make(LEAF_ADJACENCY, first + KINDS - 2);

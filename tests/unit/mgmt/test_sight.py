@@ -233,6 +233,7 @@ def test_explain_finds_the_session_of_an_address(box: Managed) -> None:
         ("BLACKHOLE", "dropped: blackhole"),
         ("PROHIBIT", "dropped with ICMP 3/13 to the sender"),
         ("FREE", "dropped: the adjacency is free"),
+        ("GROUP", "by its flow to one of the adjacencies [7, 9]"),
     ],
 )
 def test_explain_says_what_an_adjacency_does(box: Managed, kind: str, verdict: str) -> None:
@@ -244,6 +245,8 @@ def test_explain_says_what_an_adjacency_does(box: Managed, kind: str, verdict: s
     entry.port = box.box.ports["wan0"]
     entry.mtu = 1500
     entry.rewrite[0:6] = list(lab.NEIGHBOUR)
+    if kind == "GROUP":
+        entry.member = [7, 9] * 8
     answer = data(box.ask("explain", address="203.0.113.7", **{"from": "user00002"}))
     assert answer["route"].startswith("203.0.0.0/16 ")
     assert answer["verdict"] == verdict
