@@ -14,6 +14,7 @@ def structs() -> dict[str, set[str]]:
     shared = re.sub(r"/\*.*?\*/", "", shared, flags=re.DOTALL)
     found = {}
     for name, body in re.findall(r"^struct (\w+) \{\n(.*?)^\};", shared, re.DOTALL | re.MULTILINE):
+        body = re.sub(r"union \{([^}]*)\};", r"\1", body)  # without a name: fields like others
         body = re.sub(r"union \{.*?\}", "union", body, flags=re.DOTALL)
         names = re.findall(r"(\w+)(?:\[\w+\])?(?=[,;])", body)
         found[name] = {field for field in names if not field.startswith("reserved")}
