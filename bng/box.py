@@ -250,6 +250,10 @@ def _nat_set(config: Config) -> NatSet:
     return NatSet(
         filtering=NatFiltering[config.nat.filtering.upper().replace("-", "_")],
         remotes_per_session=config.nat.remotes_per_subscriber,
+        mappings_per_session=config.nat.mappings_per_subscriber,
+        mappings_per_s=config.nat.new_mappings_per_s,
+        quarantine_s=config.nat.port_quarantine_s,
+        quarantine_percent=config.nat.port_quarantine_percent,
     )
 
 

@@ -36,7 +36,7 @@ SESSION_ACL = struct.Struct("=HH36x")
 ACL_SET = struct.Struct("=III28x")
 ROUTE4 = struct.Struct("=4sI32x")
 ACCESS = struct.Struct("=II32x")
-NAT_SET = struct.Struct("=II32x")
+NAT_SET = struct.Struct("=IIIIII16x")
 ACCESS_RANGE = struct.Struct("=HHHH")
 COMPLETION = struct.Struct("=QiHH")
 PUNT = struct.Struct("=QIIHHHH6s6sBBH")
@@ -107,6 +107,7 @@ class EventType(IntEnum):
     LOOP = 3
     PORT_UP = 4
     PORT_DOWN = 5
+    NAT_REFUSED = 6
 
 
 class Direction(IntEnum):
@@ -114,6 +115,16 @@ class Direction(IntEnum):
 
     IN = 0
     OUT = 1
+
+
+class NatRefusal(IntEnum):
+    """``enum nat_refusal`` of dataplane.h: why a subscriber got no mapping."""
+
+    PORTS = 1
+    EXHAUSTED = 2
+    LOG_FULL = 3
+    MAPPINGS = 4
+    RATE = 5
 
 
 class NatFiltering(IntEnum):
@@ -224,6 +235,10 @@ class NatSet(NamedTuple):
 
     filtering: NatFiltering = NatFiltering.ENDPOINT_INDEPENDENT
     remotes_per_session: int = 4_096
+    mappings_per_session: int = 0
+    mappings_per_s: int = 0
+    quarantine_s: int = 0
+    quarantine_percent: int = 50
 
 
 def nat_set_record(cookie: int, nat: NatSet) -> bytes:

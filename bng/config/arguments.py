@@ -33,6 +33,10 @@ def dataplane_args(config: Config) -> list[str]:
         *("--nat-filtering", nat.filtering),
         *("--nat-remotes", str(nat.remotes_per_worker)),
         *("--nat-session-remotes", str(nat.remotes_per_subscriber)),
+        *("--nat-session-mappings", str(nat.mappings_per_subscriber)),
+        *("--nat-mappings-per-s", str(nat.new_mappings_per_s)),
+        *("--nat-quarantine", str(nat.port_quarantine_s)),
+        *("--nat-quarantine-percent", str(nat.port_quarantine_percent)),
         "--nat-timeout",
         f"udp={nat.udp_timeout_s},tcp={nat.tcp_established_timeout_s},"
         f"tcp-trans={nat.tcp_transitory_timeout_s},icmp={nat.icmp_timeout_s}",

@@ -240,6 +240,10 @@ class Nat(Table):
     filtering: Literal["endpoint-independent", "address-dependent"] = "endpoint-independent"
     remotes_per_worker: int = Field(default=65_536, ge=64, le=1 << 20)
     remotes_per_subscriber: int = Field(default=4_096, ge=0, le=65_535)
+    mappings_per_subscriber: int = Field(default=0, ge=0, le=1 << 24)
+    new_mappings_per_s: int = Field(default=0, ge=0, le=1_000_000)
+    port_quarantine_s: int = Field(default=120, ge=0, le=86_400)
+    port_quarantine_percent: int = Field(default=50, ge=0, le=100)
     log: AbsolutePath | None = None
 
     @property

@@ -11,7 +11,15 @@ from bng.ethernet import AccessLine, Mac, VlanTag
 from bng.io.executor import Executor
 from bng.session.manager import SessionManager
 from bng.session.model import Counters
-from dataplane.binding import Completion, Dataplane, Event, EventType, Punt, PuntCause
+from dataplane.binding import (
+    Completion,
+    Dataplane,
+    Event,
+    EventType,
+    NatRefusal,
+    Punt,
+    PuntCause,
+)
 
 T = TypeVar("T")
 
@@ -128,6 +136,10 @@ class Dispatcher:
                 self.manager.idle(event.session, event.generation, now)
             case EventType.LOOP:
                 self.counters["echo_loop"] += 1
+            case EventType.NAT_REFUSED:
+                self.counters["nat_refused"] += 1
+                why = NatRefusal(event.arg).name.lower()
+                self._log.warning("nat-refused", index=event.session, reason=why)
             case EventType.PORT_UP:
                 self.manager.drain.port_up(event.session)
                 self._on_port(event.session, True)

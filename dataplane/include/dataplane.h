@@ -281,8 +281,10 @@ struct session_cold {
 	uint32_t nat_scanned_s[4]; /* by plane: when full blocks were last searched for room */
 	uint64_t packets_seen;	   /* session_in.packets when last_data_ms was set */
 	struct policer_counters policed[2]; /* by enum direction */
-	uint32_t nat_remotes, reserved1;    /* entries in nat_remote */
-	uint64_t reserved[6];
+	uint32_t nat_remotes;		    /* entries in nat_remote */
+	uint32_t nat_told_s;		    /* of EVENT_NAT_REFUSED, last, + 1 */
+	uint32_t nat_tokens, nat_stamp_ms;  /* bucket of new mappings */
+	uint64_t reserved[5];
 };
 
 /*
@@ -362,10 +364,14 @@ struct nat_config {
 	uint32_t tcp_transitory_s;
 	uint32_t icmp_timeout_s;
 	uint32_t hash_key[4];
-	uint32_t filtering;	      /* enum nat_filtering */
-	uint32_t remotes_per_worker;  /* power of two */
-	uint32_t remotes_per_session; /* limit */
-	uint32_t reserved[15];
+	uint32_t filtering;	       /* enum nat_filtering */
+	uint32_t remotes_per_worker;   /* power of two */
+	uint32_t remotes_per_session;  /* limit */
+	uint32_t mappings_per_session; /* limit, 0: none but the ports */
+	uint32_t mappings_per_s;     /* new ones of a session, and how many at once, 0: no limit */
+	uint32_t quarantine_s;	     /* a block given back rests */
+	uint32_t quarantine_percent; /* of an address's blocks at most rest */
+	uint32_t reserved[11];
 };
 
 struct nat_address {
@@ -376,7 +382,10 @@ struct nat_address {
 	uint32_t free_last;   /* block index + 1 */
 	uint32_t used_blocks; /* subscribers', and those that wait for room in the log */
 	uint32_t live[NAT_PLANES];
-	uint32_t reserved[7];
+	uint32_t resting_blocks;
+	uint32_t resting_first; /* block index + 1, chained by next: the one that rested longest */
+	uint32_t resting_last;
+	uint32_t reserved[4];
 };
 
 struct nat_block {
@@ -385,12 +394,23 @@ struct nat_block {
 	uint32_t next; /* next block of this subscriber, or free one, + 1, 0: last */
 	uint16_t live[NAT_PLANES];
 	uint16_t overflow[NAT_PLANES]; /* live mappings in the later blocks of this subscriber */
-	uint32_t reserved;
+	uint32_t freed_s;
 	be32 inner; /* the subscriber's address */
 };
 
 /* nat_block.next of a block that is given back but waits for room in the log */
 enum { NAT_BLOCK_UNLOGGED = -1 };
+
+/* Why a mapping or block was not given. */
+enum nat_refusal {
+	NAT_GRANTED,
+	NAT_LIMIT,     /* the subscriber has all the blocks it may have */
+	NAT_EXHAUSTED, /* no free block on the address */
+	NAT_LOG_FULL,  /* a block that cannot be logged is not given */
+	NAT_MAPPINGS,  /* as many mappings as the subscriber may have */
+	NAT_RATE,      /* too many new mappings a second */
+	NAT_REFUSALS
+};
 
 enum nat_slot_flags {
 	NAT_LIVE = 1,
@@ -530,8 +550,10 @@ struct route4 {
 };
 
 struct nat_set {
-	uint32_t filtering, remotes_per_session; /* as in nat_config */
-	uint8_t reserved[32];
+	uint32_t filtering, remotes_per_session; /* all as in nat_config */
+	uint32_t mappings_per_session, mappings_per_s;
+	uint32_t quarantine_s, quarantine_percent;
+	uint8_t reserved[16];
 };
 
 struct access_set {
@@ -638,7 +660,14 @@ struct inject_record {
 	uint32_t reserved2;
 };
 
-enum event_type { EVENT_ECHO_LOST = 1, EVENT_IDLE, EVENT_LOOP, EVENT_PORT_UP, EVENT_PORT_DOWN };
+enum event_type {
+	EVENT_ECHO_LOST = 1,
+	EVENT_IDLE,
+	EVENT_LOOP,
+	EVENT_PORT_UP,
+	EVENT_PORT_DOWN,
+	EVENT_NAT_REFUSED /* arg: enum nat_refusal */
+};
 
 struct event {
 	uint32_t type;	  /* enum event_type */

@@ -34,6 +34,10 @@ static const char help[] =
 	"two\n"
 	"                                    [65536]\n"
 	"  --nat-session-remotes N           of one session [4096]\n"
+	"  --nat-session-mappings N          of one session, 0: what its ports allow [0]\n"
+	"  --nat-mappings-per-s N            new ones of one session, 0: no limit [0]\n"
+	"  --nat-quarantine S                rest of a block given back [0]\n"
+	"  --nat-quarantine-percent N        of an address's blocks at most rest [50]\n"
 	"  --nat-timeout udp=S,tcp=S,tcp-trans=S,icmp=S   [300, 7440, 240, 60]\n"
 	"  --check                           print the size of the arena, exit\n"
 	"  --version, --help\n";
@@ -56,6 +60,10 @@ enum {
 	OPT_NAT_FILTERING,
 	OPT_NAT_REMOTES,
 	OPT_NAT_SESSION_REMOTES,
+	OPT_NAT_SESSION_MAPPINGS,
+	OPT_NAT_MAPPINGS_PER_S,
+	OPT_NAT_QUARANTINE,
+	OPT_NAT_QUARANTINE_PERCENT,
 	OPT_NAT_TIMEOUT,
 	OPT_CHECK,
 	OPT_VERSION,
@@ -80,6 +88,10 @@ static const struct option long_options[] = {
 	{"nat-filtering", required_argument, NULL, OPT_NAT_FILTERING},
 	{"nat-remotes", required_argument, NULL, OPT_NAT_REMOTES},
 	{"nat-session-remotes", required_argument, NULL, OPT_NAT_SESSION_REMOTES},
+	{"nat-session-mappings", required_argument, NULL, OPT_NAT_SESSION_MAPPINGS},
+	{"nat-mappings-per-s", required_argument, NULL, OPT_NAT_MAPPINGS_PER_S},
+	{"nat-quarantine", required_argument, NULL, OPT_NAT_QUARANTINE},
+	{"nat-quarantine-percent", required_argument, NULL, OPT_NAT_QUARANTINE_PERCENT},
 	{"nat-timeout", required_argument, NULL, OPT_NAT_TIMEOUT},
 	{"check", no_argument, NULL, OPT_CHECK},
 	{"version", no_argument, NULL, OPT_VERSION},
@@ -249,6 +261,16 @@ static int parse_option(struct options *o, int opt, char *arg)
 	case OPT_NAT_SESSION_REMOTES:
 		return parse_number(
 			"nat-session-remotes", arg, 0, 65535, &o->nat.remotes_per_session);
+	case OPT_NAT_SESSION_MAPPINGS:
+		return parse_number(
+			"nat-session-mappings", arg, 0, 1u << 24, &o->nat.mappings_per_session);
+	case OPT_NAT_MAPPINGS_PER_S:
+		return parse_number("nat-mappings-per-s", arg, 0, 1000000, &o->nat.mappings_per_s);
+	case OPT_NAT_QUARANTINE:
+		return parse_number("nat-quarantine", arg, 0, 86400, &o->nat.quarantine_s);
+	case OPT_NAT_QUARANTINE_PERCENT:
+		return parse_number(
+			"nat-quarantine-percent", arg, 0, 100, &o->nat.quarantine_percent);
 	case OPT_NAT_TIMEOUT:
 		return parse_nat_timeout(o, arg);
 	case OPT_CHECK:
@@ -295,7 +317,8 @@ enum options_result options_parse(struct options *o, int argc, char **argv)
 			.tcp_transitory_s = 240,
 			.icmp_timeout_s = 60,
 			.remotes_per_worker = 65536,
-			.remotes_per_session = 4096},
+			.remotes_per_session = 4096,
+			.quarantine_percent = 50},
 	};
 	optind = 0; /* embedded mode comes here more than once */
 	for (;;) {

@@ -22,6 +22,8 @@ enum {
 	EDGE_TRUNCATED,
 	EDGE_BAD_CHECKSUM,
 	EDGE_REMOTE_LIMIT,
+	EDGE_MAPPING_LIMIT,
+	EDGE_MAPPING_RATE,
 };
 
 enum { CREATE_LINES = 4 }; /* after the home line, that a new mapping may have to pass */
@@ -54,14 +56,21 @@ static inline void parse(struct worker *w, struct pkt *p, struct nat44_packet *o
 	__builtin_prefetch(out->slot, 1);
 }
 
-/* RFC 6888 REQ-11: an ICMP error tells the subscriber. */
-static uint16_t refuse(struct pkt *p, enum nat44_refusal refusal)
+static const uint16_t edge_of_refusal[NAT_REFUSALS] = {
+	[NAT_LIMIT] = EDGE_LIMIT,
+	[NAT_EXHAUSTED] = EDGE_EXHAUSTED,
+	[NAT_LOG_FULL] = EDGE_LOG_FULL,
+	[NAT_MAPPINGS] = EDGE_MAPPING_LIMIT,
+	[NAT_RATE] = EDGE_MAPPING_RATE,
+};
+
+/* RFC 6888 REQ-11: an ICMP error tells the subscriber; whether it is he or the box that ran out. */
+static uint16_t refuse(struct pkt *p, enum nat_refusal refusal)
 {
+	bool box = refusal == NAT_EXHAUSTED || refusal == NAT_LOG_FULL;
 	p->cause = ICMP4_UNREACHABLE;
-	p->arg = refusal == NAT44_LIMIT ? ICMP4_CODE_PROHIBITED : ICMP4_CODE_HOST;
-	return refusal == NAT44_LIMIT	   ? EDGE_LIMIT
-	       : refusal == NAT44_LOG_FULL ? EDGE_LOG_FULL
-					   : EDGE_EXHAUSTED;
+	p->arg = box ? ICMP4_CODE_HOST : ICMP4_CODE_PROHIBITED;
+	return edge_of_refusal[refusal];
 }
 
 /* Replies and RST belong to something that is there already; all else may begin a mapping. */
@@ -104,8 +113,8 @@ static struct nat_slot *find_or_create(
 	*edge = EDGE_NO_MAPPING;
 	if (!begins_mapping(packet))
 		return NULL;
-	enum nat44_refusal refusal = nat44_create(w, p->session, flow, &slot);
-	if (refusal != NAT44_GRANTED)
+	enum nat_refusal refusal = nat44_create(w, p->session, flow, &slot);
+	if (refusal != NAT_GRANTED)
 		*edge = refuse(p, refusal);
 	return slot;
 }
@@ -212,5 +221,7 @@ NODE(nat44_in2out) = {
 			[EDGE_TRUNCATED] = DROP("truncated-header"),
 			[EDGE_BAD_CHECKSUM] = DROP("bad-checksum"),
 			[EDGE_REMOTE_LIMIT] = {.next = "icmp4_error", .reason = "remote-limit"},
+			[EDGE_MAPPING_LIMIT] = {.next = "icmp4_error", .reason = "mapping-limit"},
+			[EDGE_MAPPING_RATE] = {.next = "icmp4_error", .reason = "mapping-rate"},
 		},
 };

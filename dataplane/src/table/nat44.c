@@ -16,6 +16,7 @@
 enum {
 	SWEEP_PERIOD_MS = 60000, /* each block is visited once in this time */
 	SWEEP_VISITS = 8,	 /* blocks per call at most */
+	TELL_S = 60,		 /* between two events of one subscriber */
 };
 
 /* The bit of a port in the filter of its home line: which of the two words, and its mask. */
@@ -192,12 +193,12 @@ static uint32_t block_with_room(
 }
 
 /* One more block, on the same address; the flow's line there will be wanted next. */
-static enum nat44_refusal extend(
+static enum nat_refusal extend(
 	struct worker *w, uint32_t session, uint32_t n_blocks, const struct nat44_flow *flow)
 {
 	const struct tables *t = w->t;
 	if (n_blocks >= t->nat->blocks_per_session)
-		return NAT44_LIMIT;
+		return NAT_LIMIT;
 	uint32_t address = nat44_block_address(t, t->in[session].nat_block - 1);
 	uint32_t block = t->nat_address[address].free_first;
 	if (block)
@@ -207,26 +208,56 @@ static enum nat44_refusal extend(
 	return nat44_block_take(w, session, address);
 }
 
-enum nat44_refusal nat44_create(
+/* The limits of a subscriber on mappings, beside his ports (RFC 6888 REQ-4). */
+static enum nat_refusal within_limits(struct worker *w, uint32_t session)
+{
+	const struct nat_config *nat = w->t->nat;
+	struct session_cold *cold = &w->t->cold[session];
+	if (nat->mappings_per_session && cold->nat_mappings >= nat->mappings_per_session)
+		for (uint32_t plane = 0; plane < NAT_PLANES; plane++)
+			expire_session(w, session, plane);
+	if (nat->mappings_per_session && cold->nat_mappings >= nat->mappings_per_session)
+		return NAT_MAPPINGS;
+	if (!nat->mappings_per_s)
+		return NAT_GRANTED;
+	struct bucket bucket = {cold->nat_tokens, cold->nat_stamp_ms};
+	bool granted = bucket_take(&bucket, w->now_ms, nat->mappings_per_s, nat->mappings_per_s);
+	cold->nat_tokens = bucket.tokens;
+	cold->nat_stamp_ms = bucket.stamp_ms;
+	return granted ? NAT_GRANTED : NAT_RATE;
+}
+
+/* Counts a refusal, and tells of it once a minute for each subscriber. */
+static enum nat_refusal refused(struct worker *w, uint32_t session, enum nat_refusal why)
+{
+	struct session_cold *cold = &w->t->cold[session];
+	cold->nat_refused++;
+	if ((!cold->nat_told_s || w->now_s + 1 - cold->nat_told_s >= TELL_S) &&
+		worker_event(w, EVENT_NAT_REFUSED, session, (uint32_t)why))
+		cold->nat_told_s = w->now_s + 1;
+	return why;
+}
+
+enum nat_refusal nat44_create(
 	struct worker *w, uint32_t session, const struct nat44_flow *flow, struct nat_slot **slot)
 {
 	const struct tables *t = w->t;
-	enum nat44_refusal refusal = NAT44_GRANTED;
+	enum nat_refusal refusal = within_limits(w, session);
 	uint32_t n_blocks;
+	*slot = NULL;
+	if (refusal != NAT_GRANTED)
+		return refused(w, session, refusal);
 	uint32_t block = block_with_room(t, session, flow->plane, &n_blocks);
 	if (!block) {
 		refusal = extend(w, session, n_blocks, flow);
-		if (refusal != NAT44_GRANTED)
+		if (refusal != NAT_GRANTED)
 			expire_session(w, session, flow->plane);
 		block = block_with_room(t, session, flow->plane, &n_blocks);
 	}
-	if (!block) {
-		t->cold[session].nat_refused++;
-		*slot = NULL;
-		return refusal;
-	}
+	if (!block)
+		return refused(w, session, refusal);
 	*slot = place(w, session, block - 1, flow);
-	return NAT44_GRANTED;
+	return NAT_GRANTED;
 }
 
 /* Gives a block that is empty back, unless it is the subscriber's first. */
@@ -249,7 +280,12 @@ static void sweep_block(struct worker *w, uint32_t index)
 {
 	const struct tables *t = w->t;
 	struct nat_block *block = &t->nat_block[index];
-	if (t->nat_address[nat44_block_address(t, index)].owner != w->id || !block->session)
+	uint32_t address = nat44_block_address(t, index);
+	if (t->nat_address[address].owner != w->id)
+		return;
+	if (t->nat_address[address].resting_first == index + 1)
+		nat44_rested(w, address);
+	if (!block->session)
 		return;
 	if (block->next == (uint32_t)NAT_BLOCK_UNLOGGED) {
 		nat44_block_retry(w, index);

@@ -30,25 +30,59 @@ static bool log_block(struct worker *w, enum nat_log_type type, uint32_t index)
 	return worker_nat_log(w, &record);
 }
 
+static void append(const struct tables *t, uint32_t index, uint32_t *first, uint32_t *last)
+{
+	if (*last)
+		t->nat_block[*last - 1].next = index + 1;
+	else
+		*first = index + 1;
+	*last = index + 1;
+}
+
 static void append_free(const struct tables *t, uint32_t index)
 {
 	struct nat_address *a = &t->nat_address[nat44_block_address(t, index)];
 	t->nat_block[index] = (struct nat_block){0};
-	if (a->free_last)
-		t->nat_block[a->free_last - 1].next = index + 1;
-	else
-		a->free_first = index + 1;
-	a->free_last = index + 1;
+	append(t, index, &a->free_first, &a->free_last);
 	a->free_blocks++;
 }
 
-enum nat44_refusal nat44_block_take(struct worker *w, uint32_t session, uint32_t address)
+/* RFC 6888 REQ-8: what was somebody's rests before it is another's. */
+static void append_resting(const struct worker *w, uint32_t index)
+{
+	const struct tables *t = w->t;
+	struct nat_address *a = &t->nat_address[nat44_block_address(t, index)];
+	t->nat_block[index] = (struct nat_block){.freed_s = w->now_s};
+	append(t, index, &a->resting_first, &a->resting_last);
+	a->resting_blocks++;
+}
+
+void nat44_rested(const struct worker *w, uint32_t address)
+{
+	const struct tables *t = w->t;
+	struct nat_address *a = &t->nat_address[address];
+	uint32_t most = t->nat->blocks_per_address * t->nat->quarantine_percent / 100;
+	while (a->resting_first) {
+		uint32_t index = a->resting_first - 1;
+		uint32_t rested_s = w->now_s - t->nat_block[index].freed_s;
+		if (rested_s < t->nat->quarantine_s && a->resting_blocks <= most)
+			return;
+		a->resting_first = t->nat_block[index].next;
+		if (!a->resting_first)
+			a->resting_last = 0;
+		a->resting_blocks--;
+		append_free(t, index);
+	}
+}
+
+enum nat_refusal nat44_block_take(struct worker *w, uint32_t session, uint32_t address)
 {
 	const struct tables *t = w->t;
 	struct nat_address *a = &t->nat_address[address];
 	struct session_in *in = &t->in[session];
+	nat44_rested(w, address);
 	if (!a->free_first)
-		return NAT44_EXHAUSTED;
+		return NAT_EXHAUSTED;
 
 	uint32_t index = a->free_first - 1;
 	uint32_t next_free = t->nat_block[index].next;
@@ -59,7 +93,7 @@ enum nat44_refusal nat44_block_take(struct worker *w, uint32_t session, uint32_t
 	};
 	if (!log_block(w, NAT_LOG_BLOCK_ALLOCATED, index)) {
 		t->nat_block[index] = (struct nat_block){.next = next_free};
-		return NAT44_LOG_FULL;
+		return NAT_LOG_FULL;
 	}
 	a->free_first = next_free;
 	if (next_free)
@@ -73,7 +107,7 @@ enum nat44_refusal nat44_block_take(struct worker *w, uint32_t session, uint32_t
 	while (*link)
 		link = &t->nat_block[*link - 1].next;
 	*link = index + 1;
-	return NAT44_GRANTED;
+	return NAT_GRANTED;
 }
 
 void nat44_block_release(struct worker *w, uint32_t index)
@@ -99,8 +133,10 @@ void nat44_block_retry(struct worker *w, uint32_t index)
 {
 	if (!log_block(w, NAT_LOG_BLOCK_RELEASED, index))
 		return;
-	append_free(w->t, index);
-	w->t->nat_address[nat44_block_address(w->t, index)].used_blocks--;
+	uint32_t address = nat44_block_address(w->t, index);
+	append_resting(w, index);
+	w->t->nat_address[address].used_blocks--;
+	nat44_rested(w, address);
 }
 
 uint32_t nat44_session_up(struct worker *w, uint32_t session, uint32_t address)
@@ -110,7 +146,10 @@ uint32_t nat44_session_up(struct worker *w, uint32_t session, uint32_t address)
 	assert(!in->nat_block);
 	if (address >= t->nat->n_addresses || t->nat_address[address].owner != w->id)
 		return 0;
-	return nat44_block_take(w, session, address) == NAT44_GRANTED ? in->nat_block : 0;
+	struct session_cold *cold = &t->cold[session];
+	cold->nat_tokens = nat44_bucket_most(t->nat);
+	cold->nat_stamp_ms = w->now_ms;
+	return nat44_block_take(w, session, address) == NAT_GRANTED ? in->nat_block : 0;
 }
 
 uint32_t nat44_session_address(const struct tables *t, uint32_t session)
@@ -164,10 +203,15 @@ static void free_all(const struct tables *t, uint32_t address, uint64_t *random)
 int nat44_set(const struct tables *t, const struct nat_set *set)
 {
 	struct nat_config *nat = t->nat;
-	if (set->filtering > NAT_ADDRESS_DEPENDENT || set->remotes_per_session > UINT16_MAX)
+	if (set->filtering > NAT_ADDRESS_DEPENDENT || set->remotes_per_session > UINT16_MAX ||
+		set->mappings_per_s > NAT_MAPPINGS_PER_S_MOST || set->quarantine_percent > 100)
 		return -EINVAL;
 	__atomic_store_n(&nat->filtering, set->filtering, __ATOMIC_RELAXED);
 	__atomic_store_n(&nat->remotes_per_session, set->remotes_per_session, __ATOMIC_RELAXED);
+	__atomic_store_n(&nat->mappings_per_session, set->mappings_per_session, __ATOMIC_RELAXED);
+	__atomic_store_n(&nat->mappings_per_s, set->mappings_per_s, __ATOMIC_RELAXED);
+	__atomic_store_n(&nat->quarantine_s, set->quarantine_s, __ATOMIC_RELAXED);
+	__atomic_store_n(&nat->quarantine_percent, set->quarantine_percent, __ATOMIC_RELAXED);
 	return 0;
 }
 

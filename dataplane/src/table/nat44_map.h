@@ -14,14 +14,6 @@
 
 enum { NAT_LINE_SLOTS = 4 }; /* one cache line */
 
-/* Why a mapping or block was not given. */
-enum nat44_refusal {
-	NAT44_GRANTED,
-	NAT44_LIMIT,	 /* the subscriber has all the blocks it may have */
-	NAT44_EXHAUSTED, /* no free block on the address */
-	NAT44_LOG_FULL,	 /* a block that cannot be logged is not given */
-};
-
 /* One direction of a conversation as the subscriber sees it. */
 struct nat44_flow {
 	be32 remote;
@@ -154,12 +146,22 @@ static inline bool nat44_expired(
  * is not looked at. */
 struct nat_slot *nat44_find(const struct tables *t, uint32_t first, uint32_t plane, be16 port);
 /* Makes the mapping, taking a further block when all are full. */
-enum nat44_refusal nat44_create(
+enum nat_refusal nat44_create(
 	struct worker *w, uint32_t session, const struct nat44_flow *flow, struct nat_slot **slot);
 void nat44_delete(struct worker *w, struct nat_slot *slot);
 
+enum { NAT_MAPPINGS_PER_S_MOST = 1000000 };
+
+/* A full bucket of new mappings, in thousandths. */
+static inline uint32_t nat44_bucket_most(const struct nat_config *nat)
+{
+	return nat->mappings_per_s * 1000;
+}
+
+/* Makes blocks free that have rested long enough, or are more than may rest. */
+void nat44_rested(const struct worker *w, uint32_t address);
 /* Adds a block on `address` at the end of the session's chain. */
-enum nat44_refusal nat44_block_take(struct worker *w, uint32_t session, uint32_t address);
+enum nat_refusal nat44_block_take(struct worker *w, uint32_t session, uint32_t address);
 /* Gives one back: its mappings are gone at once; it is free when the log has taken the record. The
  * caller has unchained it. */
 void nat44_block_release(struct worker *w, uint32_t block);

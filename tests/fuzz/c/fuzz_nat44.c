@@ -27,7 +27,7 @@ enum control {
 	STEP_TIME = 16,	    /* the first byte of the packet, in tens of seconds, passes first */
 	STEP_CHECKSUM = 32, /* of the IPv4 header */
 	STEP_MANY = 64,	    /* MANY packets, each from (or to) the next port */
-	STEP_FILTER = 128,  /* filtering is address-dependent */
+	STEP_STRICT = 128,  /* address-dependent filtering, and limits on mappings */
 };
 
 enum { MANY = 80 }; /* more than a block has ports */
@@ -44,9 +44,11 @@ static void *section(enum arena_section_id id)
 	return (uint8_t *)arena + arena->section[id].offset;
 }
 
-static void command(const struct command *c)
+/* To the only worker, group 0, or the control thread, 1. */
+static void command(uint32_t group, const struct command *c)
 {
-	struct ring *ring = (struct ring *)section(SECTION_RING) + RING_COMMAND;
+	struct ring *ring =
+		(struct ring *)section(SECTION_RING) + group * RINGS_PER_GROUP + RING_COMMAND;
 	uint8_t *bytes = (uint8_t *)arena + ring->offset;
 	void *room = ring_reserve(ring, bytes, sizeof(*c));
 	assert(room);
@@ -87,7 +89,7 @@ static void start(void)
 	struct command c = {.type = CMD_SESSION_BIND, .generation = 1};
 	c.u.bind.session_id = 1;
 	c.u.bind.mac[0] = 2;
-	command(&c);
+	command(0, &c);
 	c = (struct command){.type = CMD_SESSION_UP, .generation = 1};
 	c.u.up = (struct session_up){
 		.ip4 = inner,
@@ -96,7 +98,7 @@ static void start(void)
 		.mtu_in = 1500,
 		.mtu_out = 1492,
 	};
-	command(&c);
+	command(0, &c);
 	now_ns = UINT64_C(1000000000000);
 	assert(((struct session_in *)section(SECTION_SESSION_IN))->state == SESSION_LIVE);
 	assert(((struct session_in *)section(SECTION_SESSION_IN))->nat_block);
@@ -169,6 +171,22 @@ static void move_port(uint8_t *bytes, uint16_t len, uint8_t by)
 	bytes[at + 1] = (uint8_t)(bytes[at + 1] + by);
 }
 
+/* Tells the control thread when it changes. */
+static void set_strict(bool strict)
+{
+	static bool now;
+	if (strict == now)
+		return;
+	now = strict;
+	const struct command c = {.type = CMD_NAT_SET,
+		.flags = CMD_FLAG_QUIET,
+		.u.nat = {.filtering = strict ? NAT_ADDRESS_DEPENDENT : NAT_ENDPOINT_INDEPENDENT,
+			.remotes_per_session = 4096,
+			.mappings_per_session = strict ? 100 : 0,
+			.mappings_per_s = strict ? 60 : 0}};
+	command(1, &c);
+}
+
 static void run_packet(uint8_t control, const uint8_t *data, uint16_t len, uint8_t nth)
 {
 	static struct embedded_frame f;
@@ -184,8 +202,7 @@ static void run_packet(uint8_t control, const uint8_t *data, uint16_t len, uint8
 	mend(f.bytes, len, control);
 	bool right = has_right_checksum(f.bytes, len);
 
-	((struct nat_config *)section(SECTION_NAT_CONFIG))->filtering =
-		control & STEP_FILTER ? 1 : 0;
+	set_strict(control & STEP_STRICT);
 	int error = embedded_run_node(e, 0, inbound ? "nat44_out2in" : "nat44_in2out", &f, 1);
 	assert(!error && f.len == len && !embedded_buffers_in_use(e));
 	assert(f.edge < ARC_EDGES + 16);

@@ -43,6 +43,12 @@ bool worker_nat_log(struct worker *w, const struct nat_log_record *record)
 	return true;
 }
 
+bool worker_event(struct worker *w, uint32_t type, uint32_t session, uint32_t arg)
+{
+	(void)w, (void)session, (void)arg;
+	return type == EVENT_NAT_REFUSED;
+}
+
 struct table_test *table_create(uint32_t block_size, uint32_t blocks_per_session,
 	uint32_t n_addresses, uint32_t n_sessions, uint32_t port_min, uint32_t seed)
 {
@@ -118,7 +124,7 @@ void table_down(struct table_test *e, uint32_t session)
 	e->tables.in[session].generation++;
 }
 
-/* As an outbound packet does: external port, or -enum nat44_refusal. */
+/* As an outbound packet does: external port, or -enum nat_refusal. */
 int32_t table_map(struct table_test *e, uint32_t session, uint32_t plane, uint16_t port)
 {
 	const struct tables *t = &e->tables;
@@ -129,8 +135,8 @@ int32_t table_map(struct table_test *e, uint32_t session, uint32_t plane, uint16
 		slot = NULL;
 	}
 	if (!slot) {
-		enum nat44_refusal refusal = nat44_create(&e->worker, session, &flow, &slot);
-		if (refusal != NAT44_GRANTED)
+		enum nat_refusal refusal = nat44_create(&e->worker, session, &flow, &slot);
+		if (refusal != NAT_GRANTED)
 			return -(int32_t)refusal;
 	}
 	slot->last_s = e->worker.now_s;
