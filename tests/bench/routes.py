@@ -1,0 +1,287 @@
+"""A million routes: from the kernel's table into the FIB, while packets are forwarded.
+
+events: ``ip -batch`` adds the routes and the dataplane follows; dump: an address that goes makes it
+read the whole table again; lost: it stands still while 50,000 routes change, so that events are
+lost, and makes that good. After each the FIB is compared with the kernel's table, at both ends of
+each prefix, and at random addresses with ``ip route get``. Numbered packets (ping,
+1,000 a second) cross the dataplane all the while, but for the standstill.
+
+Memory is the resident size of the whole process: the FIB's pages (64 MiB) are in it from the start.
+
+The lab is that of ``tests.support.router_lab``. The routes are /20s to /24s, one in 200 a /25
+to /32, spread over 1.0.0.0 to 223.255.255.255; they lead to 62 gateways on two ports.
+"""
+
+import argparse
+import contextlib
+import dataclasses
+import json
+import operator
+import os
+import random
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from ipaddress import IPv4Address
+from pathlib import Path
+from typing import Any
+
+from tests.support.netns import command
+from tests.support.router_lab import HOST_B, ROUTED_PORTS, RouterLab
+
+RANDOM_ADDRESSES = 1_000
+CHANGED = 50_000
+IDLE = "idle"
+GATEWAYS = tuple(f"10.{net}.0.{host}" for net in (8, 9) for host in range(100, 131))
+SNAPSHOTS_S = (0.0, 0.5, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0)
+"""When after the last message the FIB is copied, to see from when on it was right."""
+_DUMP = re.compile(r"event=mirror-dump messages=(\d+) ms=(\d+)")
+
+Table = dict[tuple[int, int], str]
+"""(prefix, length) to gateway."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """What came of one phase; *right_after_s* is None when the FIB never was as it must be."""
+
+    phase: str
+    batch_s: float
+    right_after_s: float | None
+    dumps: list[tuple[int, float]]
+    memory_mb: float
+    pings: int
+    lost: int
+
+
+def make_routes(count: int) -> Table:
+    """Return *count* different routes outside of the lab's own networks."""
+    rng = random.Random(1)
+    table: Table = {}
+    while len(table) < count:
+        length = rng.randint(25, 32) if rng.random() < 0.005 else rng.choice((20, 22, 23, 24, 24))
+        prefix = rng.randrange(1 << 24, 224 << 24) >> (32 - length) << (32 - length)
+        if prefix >> 24 not in (10, 127):
+            table[prefix, length] = rng.choice(GATEWAYS)
+    return table
+
+
+def _lines(verb: str, table: Table) -> list[str]:
+    return [
+        f"route {verb} {IPv4Address(prefix)}/{length} via {gateway}"
+        for (prefix, length), gateway in table.items()
+    ]
+
+
+# ---- the FIB, and what it must be ----
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """A copy of the FIB: its trie, and each adjacency's next hop."""
+
+    root: memoryview
+    pages: memoryview
+    next_hop: list[str]
+
+    def lookup(self, address: int) -> str:
+        """Return the next hop, "" when there is no route."""
+        leaf = self.root[address >> 16]
+        for shift in (8, 0):
+            if leaf & 1 << 31:
+                leaf = self.pages[(leaf & 0x7FFFFFFF) << 8 | address >> shift & 0xFF]
+        return self.next_hop[leaf & 0x3FFFFF] if leaf else ""
+
+
+def snapshot(lab: RouterLab) -> Snapshot:
+    """Copy the FIB as it stands."""
+    box = lab.arena
+    hops = [int(box.adjacencies[i].address) for i in range(box.header.max_adjacencies)]
+    return Snapshot(
+        memoryview(bytes(box.fib4_root)).cast("I"),
+        memoryview(bytes(box.fib4_pages)).cast("I"),
+        [str(IPv4Address(hop.to_bytes(4, "little"))) for hop in hops],
+    )
+
+
+def kernel_table(lab: RouterLab) -> Table:
+    """Return the kernel's routes by gateways."""
+    table: Table = {}
+    for line in lab.run("bng", "ip", "-4", "route", "show").stdout.splitlines():
+        words = line.split()
+        if words[1] == "via":
+            prefix, _, length = words[0].replace("default", "0.0.0.0/0").partition("/")
+            table[int(IPv4Address(prefix)), int(length or 32)] = words[2]
+    return table
+
+
+def longest(table: Table, lengths: list[int], address: int) -> str:
+    """Return the next hop of the longest prefix, "" when there is none."""
+    for length in lengths:
+        if found := table.get((address >> (32 - length) << (32 - length), length)):
+            return found
+    return ""
+
+
+def expected(table: Table) -> tuple[list[int], list[str]]:
+    """Return addresses and their next hops: both ends of each prefix."""
+    lengths = sorted({length for _, length in table}, reverse=True)
+    ends = (prefix | last for prefix, length in table for last in (0, (1 << (32 - length)) - 1))
+    addresses = [address for address in ends if address >> 24 != 10]
+    return addresses, [longest(table, lengths, address) for address in addresses]
+
+
+def is_right(fib: Snapshot, addresses: list[int], hops: list[str]) -> bool:
+    """Say whether the FIB has all of that."""
+    return all(map(operator.eq, map(fib.lookup, addresses), hops))
+
+
+def spot_check(lab: RouterLab, fib: Snapshot) -> int:
+    """Return at how many random addresses the FIB is not of the kernel's opinion."""
+    rng = random.Random(2)
+    addresses = [IPv4Address(rng.randrange(11 << 24, 126 << 24)) for _ in range(RANDOM_ADDRESSES)]
+    argv = command(lab.netns("bng"), ["ip", "-batch", "-"])
+    lines = "".join(f"route get {address}\n" for address in addresses)
+    done = subprocess.run(argv, input=lines, capture_output=True, text=True, check=True)
+    kernel = dict(re.findall(r"^(\S+) via (\S+)", done.stdout, re.MULTILINE))
+    return sum(fib.lookup(int(address)) != kernel.get(str(address)) for address in addresses)
+
+
+# ---- the phases ----
+
+
+@dataclass(slots=True)
+class Pinger:
+    """Numbered packets from one host to the other, in series of 1,000, while the block lasts."""
+
+    lab: RouterLab
+    sent: int = 0
+    received: int = 0
+    _stop: threading.Event = field(default_factory=threading.Event)
+
+    def _run(self) -> None:
+        while not self._stop.is_set():
+            words = ("ping", "-n", "-q", "-c", "1000", "-i", "0.001", "-W", "1", HOST_B)
+            text = self.lab.run("a", *words, check=False).stdout
+            sent, received = map(int, re.findall(r"(\d+) (?:packets transmitted|received)", text))
+            self.sent += sent
+            self.received += received
+
+    @contextlib.contextmanager
+    def pinging(self) -> Iterator[None]:
+        """Ping while the block lasts."""
+        thread = threading.Thread(target=self._run)
+        thread.start()
+        try:
+            yield
+        finally:
+            self._stop.set()
+            thread.join()
+
+
+def _memory_mb(lab: RouterLab) -> float:
+    assert lab.process is not None
+    status = Path(f"/proc/{lab.process.pid}/status").read_text()
+    found = re.search(r"^VmRSS:\s+(\d+) kB", status, re.MULTILINE)
+    assert found is not None
+    return int(found[1]) / 1024
+
+
+def _dumps(lab: RouterLab) -> list[tuple[int, float]]:
+    return [(int(n), int(ms) / 1000) for n, ms in _DUMP.findall(lab.log.read_text())]
+
+
+def _snapshots(lab: RouterLab) -> list[tuple[float, Snapshot]]:
+    begin = time.monotonic()
+    taken = []
+    for at in SNAPSHOTS_S:
+        time.sleep(max(0.0, begin + at - time.monotonic()))
+        taken.append((time.monotonic() - begin, snapshot(lab)))
+    return taken
+
+
+def _judge(lab: RouterLab, taken: list[tuple[float, Snapshot]]) -> float | None:
+    """Return when the FIB was right at first; it has to be so at the end as well."""
+    addresses, hops = expected(kernel_table(lab))
+    last = taken[-1][1]
+    if not is_right(last, addresses, hops) or spot_check(lab, last):
+        return None
+    return next(at for at, fib in taken if is_right(fib, addresses, hops))
+
+
+def phase(lab: RouterLab, name: str, lines: list[str], *, stopped: bool = False) -> Row:
+    """Give *lines* to ``ip -batch``, the dataplane meanwhile *stopped* or forwarding."""
+    assert lab.process is not None
+    seen = len(_dumps(lab))
+    batch = lab.log.with_name("batch")
+    batch.write_text("\n".join(lines) + "\n")
+    pinger = Pinger(lab)
+    with contextlib.nullcontext() if stopped else pinger.pinging():
+        begin = time.monotonic()
+        if stopped:
+            lab.process.send_signal(signal.SIGSTOP)
+        lab.run("bng", "ip", "-batch", str(batch))
+        if stopped:
+            lab.process.send_signal(signal.SIGCONT)
+        batch_s = time.monotonic() - begin
+        taken = _snapshots(lab)
+    memory = _memory_mb(lab)
+    lost = pinger.sent - pinger.received
+    dumps = _dumps(lab)[seen:]
+    return Row(name, batch_s, _judge(lab, taken), dumps, memory, pinger.sent, lost)
+
+
+def measure(count: int) -> Iterator[Row]:
+    """Yield the phases."""
+    table = make_routes(count)
+    changed = dict(list(table.items())[:CHANGED])
+    with (
+        tempfile.TemporaryDirectory(prefix="bng-bench-") as directory,
+        RouterLab(f"br{os.getpid()}", Path(directory), ROUTED_PORTS) as lab,
+    ):
+        lab.start()
+        lab.meet()
+        for gateway in GATEWAYS:
+            device = "bng-wan0" if gateway.startswith("10.9.") else "bng-wan1"
+            lab.ip("bng", f"neigh replace {gateway} lladdr 02:00:00:00:00:99 dev {device}")
+        yield Row(IDLE, 0, None, [], _memory_mb(lab), 0, 0)
+        lines = [f"route add default via {GATEWAYS[0]}", *_lines("add", table)]
+        yield phase(lab, "events", lines)
+        lines = [f"addr {verb} 10.9.0.3/32 dev bng-wan0" for verb in ("add", "del")]
+        yield phase(lab, "dump", lines)
+        yield phase(lab, "lost", _lines("del", changed), stopped=True)
+
+
+def main() -> None:
+    """Print a row for each phase."""
+    parser = argparse.ArgumentParser(prog="packaging/bench routes", description=__doc__)
+    parser.add_argument("--routes", type=int, default=1_000_000)
+    parser.add_argument("--json", action="store_true")
+    args = parser.parse_args()
+    with contextlib.redirect_stdout(sys.stderr):  # the lab tells its log
+        rows: list[dict[str, Any]] = [
+            dataclasses.asdict(row) | {"dump_rates": [n / max(s, 0.001) for n, s in row.dumps]}
+            for row in measure(args.routes)
+        ]
+    if args.json:
+        print(json.dumps(rows))
+        return
+    print("phase    ip -batch s   right after s   memory MB    pings   lost   dumps: routes/s")
+    for row in rows:
+        right = "never" if row["right_after_s"] is None else f"{row['right_after_s']:.2f}"
+        right = "" if row["phase"] == IDLE else right
+        rates = " ".join(f"{rate:,.0f}" for rate in row["dump_rates"])
+        print(
+            f"{row['phase']:8} {row['batch_s']:11.1f} {right:>15} {row['memory_mb']:11.0f} "
+            f"{row['pings']:8} {row['lost']:6}   {rates}"
+        )
+
+
+if __name__ == "__main__":
+    main()
