@@ -1,4 +1,4 @@
-"""What a subscriber may have (RFC 6888 REQ-3, REQ-4), and how long freed ports rest (REQ-8)."""
+"""What a subscriber may have (RFC 6888 REQ-4), and how long freed ports rest (REQ-8)."""
 
 from collections.abc import Iterator
 from typing import Any
