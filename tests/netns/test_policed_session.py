@@ -3,11 +3,13 @@
     guest: pppd, kernel PPPoE                      PREFIX-bng                   PREFIX-inet
     +------------------------+   +------+   +----------------------+   +-----------------------+
     | ppp0   vec0 (tap) -----|---| sub0 |---| acc0            wan0 |---| inet0 192.0.2.2       |
-    +------------------------+   +------+   |  alice: 8 up, 12 down|   |           iperf3      |
+    +------------------------+   +------+   |  alice: 4 up,  6 down|   |           iperf3      |
       User Mode Linux                       |      Mbit/s of IP    |   +-----------------------+
                                             +----------------------+
 
-The bursts are the default: 200 ms of the rate, which is 2 % of what is sent in SECONDS.
+The bursts are the default: 200 ms of the rate, which is 2 % of what is sent in SECONDS. TCP is four
+flows: with a round trip under a millisecond a single one that lost a window waits out its 200 ms
+before it sends again, and the bucket runs over meanwhile.
 """
 
 import json
@@ -20,7 +22,7 @@ import pytest
 from tests.support import uml
 from tests.support.lab import SERVER, Lab
 
-UP_BPS, DOWN_BPS = 8_000_000, 12_000_000
+UP_BPS, DOWN_BPS = 4_000_000, 6_000_000
 SECONDS = 10
 PAYLOAD_BYTES, UDP_IP_BYTES = 1_200, 28
 TCP_IP_SHARE = 1_440 / 1_492
@@ -36,6 +38,7 @@ LAB_OPTIONS = {
 }
 _CLIENT = f"iperf3 -J -c {SERVER} -t {SECONDS}"
 _UDP = f"{_CLIENT} -u -l {PAYLOAD_BYTES}"
+_TCP = f"{_CLIENT} -P 4"
 _MARK = "=====NEXT====="
 _COUNTED = "rx_packets rx_bytes tx_packets tx_bytes"
 _SHOW = f"(cd /sys/class/net/ppp0/statistics; cat {_COUNTED})"
@@ -44,8 +47,8 @@ _COMMANDS = f""" ; echo {_MARK} ; """.join(
         f"{_SHOW}",
         f"{_UDP} -b {UP_BPS * 3 // 2}",
         f"{_UDP} -b {DOWN_BPS * 3 // 2} -R",
-        _CLIENT,
-        f"{_CLIENT} -R",
+        _TCP,
+        f"{_TCP} -R",
         f"sleep 1; {_SHOW}",
         "echo ALL-DONE; sleep 4",
     )
@@ -100,17 +103,17 @@ def test_tcp_gets_85_percent_of_the_rate_at_least(evidence: Evidence) -> None:
 
 def test_the_counters_agree_with_those_of_the_client(evidence: Evidence) -> None:
     session, ppp0 = evidence.session, evidence.ppp0
-    assert (session["out_packets"], session["out_bytes"]) == (
-        ppp0["rx_packets"],
-        ppp0["rx_bytes"],
-    )
+    for name in ("packets", "bytes"):  # a busy guest may lose a few before they reach its ppp0
+        sent, got = session[f"out_{name}"], ppp0[f"rx_{name}"]
+        assert 0.99 * sent <= got <= sent
     up = session["policer_up"]
-    assert up["red_packets"] > 1_000 < session["policer_down"]["red_packets"]
+    assert up["red_packets"] > 500 < session["policer_down"]["red_packets"]
     beside = ppp0["tx_packets"] - session["in_packets"] - up["red_packets"]
     beside_bytes = ppp0["tx_bytes"] - session["in_bytes"] - up["red_bytes"]
     not_policed = session["in_drops"] - up["red_packets"]  # IPv6, which nobody serves
-    assert 0 <= beside <= not_policed <= 20
-    assert 40 * beside <= beside_bytes <= 200 * beside
+    assert not_policed <= 20
+    assert 0 <= beside <= not_policed + 0.01 * ppp0["tx_packets"]
+    assert 40 * beside <= beside_bytes <= 1_500 * beside
 
 
 def test_the_policers_of_the_session_are_shown(evidence: Evidence) -> None:
