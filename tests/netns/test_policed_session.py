@@ -76,11 +76,11 @@ def evidence(lab: Lab) -> Iterator[Evidence]:
         session = lab.ctl_json("show", "session", "alice")
         done = guest.wait()
     before, *parts, after, _ = done.output.replace("\r", "").split(f"{_MARK}\n")
-    runs = [json.loads(part)["end"] for part in parts]
+    udp_up, udp_down, tcp_up, tcp_down = (json.loads(part)["end"] for part in parts)
     counts = zip(after.split(), before.split()[-4:], strict=True)  # IPCP and IPV6CP came before
     passed = [int(end) - int(begin) for end, begin in counts]
     ppp0 = dict(zip(_COUNTED.split(), passed, strict=True))
-    yield Evidence(*runs, ppp0=ppp0, session=session)
+    yield Evidence(udp_up, udp_down, tcp_up, tcp_down, ppp0, session)
 
 
 def udp_bps_of_ip(run: dict[str, Any]) -> float:
