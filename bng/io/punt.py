@@ -25,6 +25,7 @@ T = TypeVar("T")
 
 STALE_DISCOVERY_S = 4.0
 """A discovery packet that waited longer is dropped: the client has sent another by now."""
+REFUSALS = {int(refusal): refusal.name.lower() for refusal in NatRefusal}
 MAX_LINES = 65_536
 """Access lines kept, so that frames of one line share one object."""
 
@@ -136,10 +137,8 @@ class Dispatcher:
                 self.manager.idle(event.session, event.generation, now)
             case EventType.LOOP:
                 self.counters["echo_loop"] += 1
-            case EventType.NAT_REFUSED:
-                self.counters["nat_refused"] += 1
-                why = NatRefusal(event.arg).name.lower()
-                self._log.warning("nat-refused", index=event.session, reason=why)
+            case EventType.NAT_REFUSED if event.arg in REFUSALS:
+                self.manager.nat_refused(event.session, event.generation, REFUSALS[event.arg])
             case EventType.PORT_UP:
                 self.manager.drain.port_up(event.session)
                 self._on_port(event.session, True)

@@ -50,3 +50,9 @@ def rejected(session: Session, user: str, reason: str, detail: str) -> Log:
     if detail:
         fields["detail"] = detail
     return Log("access-reject", session.acct_session_id, fields, warning=True)
+
+
+def nat_refused(session: Session, reason: str) -> Log:
+    """Return the line for a subscriber that got no NAT mapping."""
+    fields: dict[str, object] = {"user": session.user_name, "reason": reason}
+    return Log("nat-refused", session.acct_session_id, fields, warning=True)

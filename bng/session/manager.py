@@ -157,6 +157,12 @@ class SessionManager:
             self.close(session, Cause.IDLE_TIMEOUT, "", now)
             self.reschedule(session)
 
+    def nat_refused(self, index: int, generation: int, reason: str) -> None:
+        """A subscriber got no NAT mapping; told once a minute at most."""
+        if session := self.table.get(index, generation):
+            self.counters["nat_refused"] += 1
+            self.emit(logs.nat_refused(session, reason))
+
     # ---- from the access method ----
 
     def open(self, method: AccessMethod, line: AccessLine, mac: Mac, now: float) -> Session | None:

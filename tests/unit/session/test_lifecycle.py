@@ -7,7 +7,7 @@ import pytest
 
 from bng.session.actions import Log
 from bng.session.model import Cause, State
-from dataplane.binding import lib
+from dataplane.binding import EVENT, EventType, NatRefusal, Ring, lib
 from tests.support.client.layer import Phase, Profile
 from tests.support.client.subscriber import Subscriber
 from tests.support.memory_box import MemoryBox, memory_box
@@ -337,3 +337,21 @@ def test_a_port_that_comes_back_does_not_stop_what_the_operator_drains() -> None
         box.manager.drain.port_up(next(iter(box.manager.table)).line.port)
         box.run(2.0)
         assert box.manager.table.count == 0
+
+
+def test_a_subscriber_that_gets_no_nat_mapping_is_in_the_log_with_the_reason(
+    box: MemoryBox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    box.dial(box.subscriber(1))
+    (session,) = box.manager.table
+    seen: list[Log] = []
+    monkeypatch.setitem(box.executor._do, Log, seen.append)
+    for reason in (NatRefusal.MAPPINGS, 0x404):
+        event = EVENT.pack(EventType.NAT_REFUSED, session.index, session.handle.generation, reason)
+        lib.binding_push(box.dataplane._binding, 0, Ring.EVENT, event, len(event), 1)
+        box.turn()
+    (line,) = seen
+    assert (line.event, line.session) == ("nat-refused", session.acct_session_id)
+    assert line.fields == {"user": "user00001", "reason": "mappings"}
+    assert box.manager.counters["nat_refused"] == 1
+    assert box.dispatcher.counters["event_unknown"] == 1
