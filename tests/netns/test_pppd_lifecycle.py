@@ -46,7 +46,9 @@ def test_a_silent_pppd_is_asked_for_an_echo_and_stays(lab: Lab) -> None:
         "sub0",
         "alice",
         "wonder",
-        "sleep 5; cat $PPPD_LOG; ping -c 1 192.0.2.2",
+        "for _ in $(seq 200); do"
+        " [ $(grep -c 'sent .LCP EchoRep' $PPPD_LOG) -ge 3 ] && break; sleep 0.1; done;"
+        " cat $PPPD_LOG; ping -c 1 192.0.2.2",
         pppd_options=f"lcp-echo-interval 0 {_LOG_ECHOES}",
     )
     assert done.status == 0, done.output
