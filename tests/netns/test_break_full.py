@@ -59,6 +59,7 @@ def small_lab(make_lab: MakeLab, *, pool: int = 1000, table: int = 1000) -> Lab:
         "dataplane": {"max_sessions": table},
         "pppoe": {"holdoff_initial_s": 0},
         "nat": {
+            "port_quarantine_s": 0,  # blocks given back are there for the next
             "pool": [{"name": "public", "addresses": ["198.51.100.0/32"]}],
             "port_block_size": 1024,
             "port_min": 1024,
