@@ -13,9 +13,7 @@ import pytest
 
 from . import native
 
-SECONDS = 240
-"""Found in about ten; a machine may be busy."""
-SEED = "-seed=1"  # the same inputs in every run
+SECONDS = 60
 
 
 def patched(source: Path, check: str, to: Path) -> None:
@@ -56,7 +54,7 @@ def build_patched(target: str, source: Path, folder: Path) -> Path:
 @pytest.mark.parametrize(
     ("name", "seed", "check"),
     [
-        ("mss_clamp.c", "tcp_syn", "\tif (end > len)\n\t\treturn;\n"),
+        ("mss_clamp.c", "tcp_syn_bare", "\tif (end > len)\n\t\treturn;\n"),
         (
             "pppoe_input.c",
             "control",
@@ -71,7 +69,6 @@ def test_a_missing_bounds_check_of_a_node_is_found(
     program = build_patched("access", tmp_path / name, tmp_path)
     done = native.run(
         program,
-        SEED,
         f"-max_total_time={SECONDS}",
         f"-artifact_prefix={tmp_path}/",
         str(one_input("access", seed, tmp_path)),
@@ -100,7 +97,7 @@ def test_a_missing_bounds_check_of_a_parser_is_found(
     for shared in ("dataplane", "tests"):
         (tmp_path / shared).symlink_to(native.ROOT / shared)
     patched(native.ROOT / source, check, tmp_path / source)
-    arguments = (SEED, f"-max_total_time={SECONDS}", f"-artifact_prefix={tmp_path}/")
+    arguments = (f"-max_total_time={SECONDS}", f"-artifact_prefix={tmp_path}/")
     corpus = one_input(target, seed, tmp_path)
     done = subprocess.run(
         [sys.executable, "-m", "tests.fuzz.run", target, *arguments, corpus],
