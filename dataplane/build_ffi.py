@@ -13,7 +13,14 @@ from pathlib import Path
 import cffi
 
 HERE = Path(__file__).resolve().parent
-HEADERS = ("include/session_features.h", "include/dataplane.h", "src/embedded.h", "src/binding.h")
+HEADERS = (
+    "include/types.h",
+    "include/session_features.h",
+    "include/nat44_shared.h",
+    "include/dataplane.h",
+    "src/embedded.h",
+    "src/binding.h",
+)
 CDEF = re.compile(r"/\* cdef begin \*/(.*?)/\* cdef end \*/", re.DOTALL)
 
 

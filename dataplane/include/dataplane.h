@@ -14,12 +14,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "nat44_shared.h"
 #include "session_features.h"
+#include "types.h"
 
 /* cdef begin */
-
-typedef uint16_t be16;
-typedef uint32_t be32;
 
 enum {
 	ARENA_LAYOUT_VERSION = 1,
@@ -346,113 +345,6 @@ struct adjacency {
 	uint64_t reserved2;
 };
 
-/* ---- NAT44 ---- */
-
-enum nat_filtering { NAT_ENDPOINT_INDEPENDENT, NAT_ADDRESS_DEPENDENT }; /* RFC 4787 REQ-8 */
-enum nat_plane { NAT_TCP, NAT_UDP, NAT_ICMP, NAT_PLANES };
-
-struct nat_config {
-	uint32_t n_addresses;
-	uint32_t block_size; /* ports, power of two, 64..4096 */
-	uint32_t block_shift;
-	uint32_t blocks_per_address; /* 65536 / block_size; those under port_min are never given out
-				      */
-	uint32_t blocks_per_session; /* limit */
-	uint32_t port_min;
-	uint32_t udp_timeout_s;
-	uint32_t tcp_established_s;
-	uint32_t tcp_transitory_s;
-	uint32_t icmp_timeout_s;
-	uint32_t hash_key[4];
-	uint32_t filtering;	       /* enum nat_filtering */
-	uint32_t remotes_per_worker;   /* power of two */
-	uint32_t remotes_per_session;  /* limit */
-	uint32_t mappings_per_session; /* limit, 0: none but the ports */
-	uint32_t mappings_per_s;     /* new ones of a session, and how many at once, 0: no limit */
-	uint32_t quarantine_s;	     /* a block given back rests */
-	uint32_t quarantine_percent; /* of an address's blocks at most rest */
-	uint32_t reserved[11];
-};
-
-struct nat_address {
-	be32 address;
-	uint32_t owner; /* worker */
-	uint32_t free_blocks;
-	uint32_t free_first;  /* block index + 1, chained by next: the one that rested longest */
-	uint32_t free_last;   /* block index + 1 */
-	uint32_t used_blocks; /* subscribers', and those that wait for room in the log */
-	uint32_t live[NAT_PLANES];
-	uint32_t resting_blocks;
-	uint32_t resting_first; /* block index + 1, chained by next: the one that rested longest */
-	uint32_t resting_last;
-	uint32_t reserved[4];
-};
-
-struct nat_block {
-	uint32_t session; /* session index + 1, 0: free */
-	uint32_t generation;
-	uint32_t next; /* next block of this subscriber, or free one, + 1, 0: last */
-	uint16_t live[NAT_PLANES];
-	uint16_t overflow[NAT_PLANES]; /* live mappings in the later blocks of this subscriber */
-	uint32_t freed_s;
-	be32 inner; /* the subscriber's address */
-};
-
-/* nat_block.next of a block that is given back but waits for room in the log */
-enum { NAT_BLOCK_UNLOGGED = -1 };
-
-/* Why a mapping or block was not given. */
-enum nat_refusal {
-	NAT_GRANTED,
-	NAT_LIMIT,     /* the subscriber has all the blocks it may have */
-	NAT_EXHAUSTED, /* no free block on the address */
-	NAT_LOG_FULL,  /* a block that cannot be logged is not given */
-	NAT_MAPPINGS,  /* as many mappings as the subscriber may have */
-	NAT_RATE,      /* too many new mappings a second */
-	NAT_REFUSALS
-};
-
-enum nat_slot_flags {
-	NAT_LIVE = 1,
-	NAT_MULTI = 2, /* several remotes: they and their TCP states are nat_remote entries */
-	NAT_SYN_OUT = 4,
-	NAT_SYN_IN = 8,
-	NAT_FIN_OUT = 16,
-	NAT_FIN_IN = 32,
-	NAT_RST = 64,
-	NAT_TCP_ESTABLISHED = 128,
-};
-
-/* What the four slots of a line hold of it, one each. */
-enum nat_line_state {
-	NAT_LINE_PASSED, /* live mappings that probed past this line */
-	NAT_LINE_AWAY,	 /* live mappings that start here and stand in a later line */
-	NAT_LINE_FILTER, /* two words: a bit for the port of each of those, and of some before */
-};
-
-/* A mapping: its index in the plane is its external port (RFC 4787). Four to a cache line. */
-struct nat_slot {
-	be16 inner_port;     /* or ICMP identifier */
-	uint8_t flags;	     /* enum nat_slot_flags */
-	uint8_t lost;	     /* with MULTI: 1: remotes for which there was no room */
-	be32 remote;	     /* the first one; with MULTI: first nat_remote + 1 */
-	be16 remote_port;    /* with MULTI: how many connections are not closed */
-	uint16_t line_state; /* its line's, not the slot's: see enum nat_line_state */
-	uint32_t last_s;     /* worker's coarse clock: last outbound packet that refreshes it */
-};
-
-/* A remote of a mapping that has several: for filtering, and one TCP connection's state. */
-struct nat_remote {
-	uint32_t slot; /* index of the mapping's nat_slot + 1, 0: free */
-	be32 address;
-	be16 port;     /* 0 but for TCP */
-	uint8_t flags; /* enum nat_slot_flags, of this connection */
-	uint8_t reserved0;
-	uint32_t last_s;	 /* last packet */
-	uint32_t next, previous; /* of this mapping, index + 1 */
-	uint32_t reserved[2];
-};
-
 /* ---- rings: byte rings, one producer, one consumer ---- */
 
 /*
@@ -547,13 +439,6 @@ struct route4 {
 	be32 prefix;
 	uint32_t length; /* 0..32 */
 	uint8_t reserved[32];
-};
-
-struct nat_set {
-	uint32_t filtering, remotes_per_session; /* all as in nat_config */
-	uint32_t mappings_per_session, mappings_per_s;
-	uint32_t quarantine_s, quarantine_percent;
-	uint8_t reserved[16];
 };
 
 struct access_set {
@@ -676,19 +561,6 @@ struct event {
 	uint32_t arg;
 };
 
-enum nat_log_type { NAT_LOG_BLOCK_ALLOCATED = 1, NAT_LOG_BLOCK_RELEASED };
-
-struct nat_log_record {
-	uint64_t sequence;
-	uint64_t wall_ns; /* CLOCK_REALTIME */
-	uint32_t type;	  /* enum nat_log_type */
-	uint32_t session;
-	uint32_t generation;
-	be32 inner;
-	be32 outer;
-	uint16_t port_first, port_last;
-};
-
 enum trace_flags {
 	TRACE_FIRST = 1,     /* the bytes are the packet's as it entered */
 	TRACE_LAST = 2,	     /* the bytes are the packet's as it left or was dropped */
@@ -755,21 +627,14 @@ _Static_assert(sizeof(struct session_in) == 64, "one cache line");
 _Static_assert(sizeof(struct session_out) == 64, "one cache line");
 _Static_assert(sizeof(struct session_cold) == 256, "with in and out 384 bytes: under 512");
 _Static_assert(sizeof(struct adjacency) == 64, "one cache line");
-_Static_assert(sizeof(struct nat_slot) == 16, "four to a cache line");
-_Static_assert(sizeof(struct nat_remote) == 32, "two to a cache line");
-_Static_assert(sizeof(struct nat_set) == 40, "the body of a command");
-_Static_assert(sizeof(struct nat_block) == 32, "two to a cache line");
 _Static_assert(sizeof(struct command) == 64, "one cache line");
 _Static_assert(sizeof(struct completion) == 16, "fixed");
 _Static_assert(sizeof(struct punt_record) == 40, "fixed");
 _Static_assert(sizeof(struct inject_record) == 32, "fixed");
 _Static_assert(sizeof(struct event) == 16, "fixed");
-_Static_assert(sizeof(struct nat_log_record) == 40, "fixed");
 _Static_assert(sizeof(struct trace_filter) == 40, "fits a command");
 _Static_assert(sizeof(struct trace_record) == 72, "fixed");
 _Static_assert(sizeof(struct worker_shared) == 128, "two cache lines");
-_Static_assert(sizeof(struct nat_config) == 128, "two cache lines");
-_Static_assert(sizeof(struct nat_address) == 64, "one cache line");
 _Static_assert(sizeof(struct ring) == 192, "producer, consumer and constant lines apart");
 
 /* Tag codes of line_key(): where a TPID is a 2-bit code. */
