@@ -43,7 +43,7 @@ PUNT = struct.Struct("=QIIHHHH6s6sBBH")
 INJECT = struct.Struct("=BBHIIHHHH6sHI")
 INJECT_FRAMED = struct.Struct("=IIBBHIIHHHH6sHI")  # with RECORD_HEAD in front
 EVENT = struct.Struct("=IIII")
-NAT_LOG = struct.Struct("=QQIII4s4sHH")
+NAT_LOG = struct.Struct("=QQBBHII4s4sHH")
 RECORD_HEAD = struct.Struct("=II")
 COMMAND_HEAD = RECORD_HEAD.pack(COMMAND.size, 0)
 PADDING = tuple(bytes(-length & 7) for length in range(8))
@@ -190,14 +190,25 @@ class NatLogType(IntEnum):
 
     BLOCK_ALLOCATED = 1
     BLOCK_RELEASED = 2
+    MAPPING_CREATED = 3
+    MAPPING_DELETED = 4
+    FORWARD_ADDED = 5
+    FORWARD_REMOVED = 6
+    STATIC_ADDED = 7
+    STATIC_REMOVED = 8
 
 
 class NatLogRecord(NamedTuple):
-    """A NAT port block that was given to a session, or taken back; addresses are packed."""
+    """What a session was given, or lost, of a public address; addresses are packed.
+
+    *protocol* is of IP, 0 for all; *inner_port* of mappings and forwards.
+    """
 
     sequence: int
     wall_ns: int
     type: int
+    protocol: int
+    inner_port: int
     session: int
     generation: int
     inner: bytes

@@ -1,7 +1,8 @@
 """The NAT log: who had which public address and ports, and when (RFC 6888 REQ-12).
 
 One JSON object a line: ``time`` (RFC 3339, UTC, stamped by the dataplane), ``event``
-(``block-allocated``, ``block-released``), ``inner``, ``outer``, ``port_first``, ``port_last``,
+(``block-allocated``, ``block-released`` and the others of `NatLogType`), ``protocol`` (of IP, 0 for
+all), ``inner``, ``inner_port`` (0 where there is none), ``outer``, ``port_first``, ``port_last``,
 ``worker``, ``sequence`` (of the worker: a gap is a loss), ``session`` and ``generation`` (of the
 dataplane's table). Records leave the dataplane's ring only after they are on disk; while they
 cannot be written it keeps them, and when the ring is full it gives out no more ports. The file is
@@ -75,13 +76,14 @@ class NatLog:
 def _line(worker: int, record: NatLogRecord) -> str:
     seconds, nanoseconds = divmod(record.wall_ns, 1_000_000_000)
     when = datetime.fromtimestamp(seconds, UTC).replace(microsecond=nanoseconds // 1000)
-    allocated = record.type == NatLogType.BLOCK_ALLOCATED
     return (
         json.dumps(
             {
                 "time": when.isoformat(timespec="microseconds"),
-                "event": "block-allocated" if allocated else "block-released",
+                "event": NatLogType(record.type).name.lower().replace("_", "-"),
+                "protocol": record.protocol,
                 "inner": str(IPv4Address(record.inner)),
+                "inner_port": record.inner_port,
                 "outer": str(IPv4Address(record.outer)),
                 "port_first": record.port_first,
                 "port_last": record.port_last,

@@ -124,17 +124,30 @@ struct nat_set {
 	uint8_t reserved[16];
 };
 
-enum nat_log_type { NAT_LOG_BLOCK_ALLOCATED = 1, NAT_LOG_BLOCK_RELEASED };
+enum nat_log_type {
+	NAT_LOG_BLOCK_ALLOCATED = 1,
+	NAT_LOG_BLOCK_RELEASED, /* and with it ends every mapping in the block */
+	NAT_LOG_MAPPING_CREATED,
+	NAT_LOG_MAPPING_DELETED,
+	NAT_LOG_FORWARD_ADDED, /* a port that is always open to a session */
+	NAT_LOG_FORWARD_REMOVED,
+	NAT_LOG_STATIC_ADDED, /* a public address that is one session's alone */
+	NAT_LOG_STATIC_REMOVED,
+	NAT_LOG_TYPES /* one more than the last */
+};
 
+/* Ports in host order. */
 struct nat_log_record {
-	uint64_t sequence;
-	uint64_t wall_ns; /* CLOCK_REALTIME */
-	uint32_t type;	  /* enum nat_log_type */
+	uint64_t sequence; /* of this worker: 0, 1, ... */
+	uint64_t wall_ns;  /* CLOCK_REALTIME */
+	uint8_t type;	   /* enum nat_log_type */
+	uint8_t protocol;  /* of IP, 0: all */
+	uint16_t inner_port;
 	uint32_t session;
 	uint32_t generation;
 	be32 inner;
 	be32 outer;
-	uint16_t port_first, port_last;
+	uint16_t port_first, port_last; /* the same for one port; 0 and 65535: all */
 };
 
 /* cdef end */

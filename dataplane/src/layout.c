@@ -368,6 +368,8 @@ static const uint32_t layout[] = {
 	FIELD(nat_log_record, sequence),
 	FIELD(nat_log_record, wall_ns),
 	FIELD(nat_log_record, type),
+	FIELD(nat_log_record, protocol),
+	FIELD(nat_log_record, inner_port),
 	FIELD(nat_log_record, session),
 	FIELD(nat_log_record, generation),
 	FIELD(nat_log_record, inner),

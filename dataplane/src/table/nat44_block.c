@@ -19,7 +19,7 @@ static bool log_block(struct worker *w, enum nat_log_type type, uint32_t index)
 	const struct nat_block *block = &t->nat_block[index];
 	uint32_t first = nat44_block_port(t, index);
 	struct nat_log_record record = {
-		.type = (uint32_t)type,
+		.type = (uint8_t)type,
 		.session = block->session - 1,
 		.generation = block->generation,
 		.inner = block->inner,
