@@ -90,6 +90,8 @@ class SubscriberProfile:
     """Whether TCP SYN segments get an MSS that fits the MTU."""
     nat_profile: str | None = None
     """A ``[nat.profile.X]`` of the configuration, or ``none``: never translate."""
+    nat_address: IPv4Address | None = None
+    """The public address: of a ``[[nat.pool]]`` with port blocks, shared; one-to-one: his own."""
     session_timeout_s: int | None = None
     """Session-Timeout (§5.27)."""
     idle_timeout_s: int | None = None

@@ -68,6 +68,12 @@ class Known:
 
     pools: Collection[str] = ()
     nat_profiles: Collection[str] = ()
+    nat_addresses: Mapping[IPv4Address, str] = field(default_factory=dict)
+    """Public addresses, and the NAT pool of each."""
+    nat_pools: Mapping[str, str] = field(default_factory=dict)
+    """The mode of each NAT pool."""
+    nat_pool_of_profile: Mapping[str, str | None] = field(default_factory=dict)
+    """The NAT pool that each profile names; profiles that do not translate are left out."""
     acls: Collection[str] = ()
     own_addresses: Collection[IPv4Address] = ()
     """Addresses of the box itself, which no subscriber may have."""
@@ -157,6 +163,7 @@ class _User(_Default):
     ipv4_address: Address | None = None
     routes: List[_Route] = Field(default=(), max_length=MAX_ROUTES)
     ipv6_interface_id: InterfaceId | None = None
+    nat_address: Address | None = None
 
 
 class _File(Table):
@@ -235,6 +242,7 @@ class _Loader:
             self.problems += problems_of(error, at)
             return None
         self._check_address(at, entry)
+        self._check_nat_address(at, entry)
         for index, route in enumerate(entry.routes):
             self._claim((*at, "routes", index, "prefix"), route.prefix, name)
         if raw.keys() & _NAMES:
@@ -270,6 +278,31 @@ class _Loader:
         if (entry.simultaneous_use or 1) > 1:
             self.problem(at, "a static address allows one session: simultaneous_use must be 1")
 
+    def _check_nat_address(self, at: Key, entry: _User) -> None:
+        address, known = entry.nat_address, self._known
+        if address is None:
+            return
+        at, profile = (*at, "nat_address"), entry.nat_profile
+        if known is None:
+            return
+        of_profile = known.nat_pool_of_profile
+        if profile == NO_NAT or (profile in known.nat_profiles and profile not in of_profile):
+            self.problem(at, f"nat_profile {profile} says that nothing is translated")
+        pool = known.nat_addresses.get(address)
+        if pool is None:
+            self.problem(at, f"{address} is in no [[nat.pool]] of the configuration")
+            return
+        mode = known.nat_pools[pool]
+        if mode == "deterministic":
+            self.problem(at, f"{address} is of pool {pool}, whose ports go by the inner address")
+        if mode == "one-to-one":
+            self._claim(at, address, str(at[1]))
+            if (entry.simultaneous_use or 1) > 1:
+                self.problem(at, f"{address} is for one session alone: simultaneous_use must be 1")
+        wanted = of_profile.get(profile or "")
+        if wanted not in (None, pool):
+            self.problem(at, f"{address} is of pool {pool}, nat_profile {profile} takes {wanted}")
+
     def _claim(self, key: Key, thing: IPv4Address | IPv4Network, name: str) -> None:
         owner = self._owners.setdefault(thing, name)
         if owner != name:
@@ -304,6 +337,7 @@ def _profile(name: str, entry: _User) -> SubscriberProfile:
         mtu=entry.mtu,
         mss_clamp=entry.mss_clamp,
         nat_profile=entry.nat_profile,
+        nat_address=entry.nat_address,
         session_timeout_s=entry.session_timeout_s,
         idle_timeout_s=entry.idle_timeout_s,
         simultaneous_use=entry.simultaneous_use,

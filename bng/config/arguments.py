@@ -20,11 +20,12 @@ def dataplane_args(config: Config) -> list[str]:
         for rule in access_port.access:
             vlans = f"outer={rule.outer},inner={rule.inner}"
             args += ["--access", f"port={access_port.name},{vlans}"]
-    addresses = nat.addresses
-    if not addresses:
+    if not nat.pool:
         return args
-    for address in addresses:
-        args += ["--nat-address", str(address)]
+    for pool in nat.pool:
+        mode = "" if pool.mode == "port-blocks" else f",{pool.mode}"
+        for address in pool.hosts():
+            args += ["--nat-address", f"{address}{mode}"]
     return [
         *args,
         *("--nat-block-size", str(nat.port_block_size)),

@@ -213,6 +213,7 @@ def _nat(config: Config) -> Iterator[Problem]:
         yield ("nat", "remotes_per_worker"), "must be a power of two"
     if NO_NAT in nat.profile:
         yield ("nat", "profile", NO_NAT), f"{NO_NAT} is built in: never translate"
+    yield from _nat_pools(config)
     own = {address.ip for port in config.routed_ports for address in port.addresses}
     own |= {pool.gateway for pool in config.pool}
     parts = [
@@ -232,6 +233,39 @@ def _nat(config: Config) -> Iterator[Problem]:
     workers = len(config.dataplane.workers)
     if parts and count < workers:
         yield ("nat", "pool"), f"{count} public addresses for {workers} workers: one each at least"
+
+
+def _nat_pools(config: Config) -> Iterator[Problem]:
+    """Check modes of pools against each other and against the profiles that name them."""
+    nat = config.nat
+    names = {pool.name for pool in nat.pool}
+    for name, profile in nat.profile.items():
+        at: Key = ("nat", "profile", name, "pool")
+        if profile.pool is None:
+            continue
+        if profile.pool not in names:
+            yield at, f"there is no [[nat.pool]] named {profile.pool}"
+        if not profile.translate:
+            yield at, "translate = false takes no pool"
+    for index, pool in enumerate(nat.pool):
+        at = ("nat", "pool", index, "inside")
+        if pool.inside and pool.mode != "deterministic":
+            yield at, f"is for pools with mode deterministic, not {pool.mode}"
+        if pool.mode == "deterministic" and not pool.inside:
+            yield ("nat", "pool", index, "mode"), "deterministic needs inside: whom it serves"
+    yield from _overlapping_inside(config)
+
+
+def _overlapping_inside(config: Config) -> Iterator[Problem]:
+    parts: list[tuple[Ipv4Range, Key, str]] = [
+        (Ipv4Range.of(prefix), ("nat", "pool", index, "inside", number), pool.name)
+        for index, pool in enumerate(config.nat.pool)
+        for number, prefix in enumerate(pool.inside)
+    ]
+    parts.sort(key=lambda entry: (entry[0].first, entry[0].last))
+    for (before, _, owner), (part, key, _) in pairwise(parts):
+        if part.overlaps(before):
+            yield key, f"overlaps {before} of pool {owner}"
 
 
 def _is_unicast(address: IPv4Address) -> bool:

@@ -4,6 +4,7 @@ A key that is not here is an error. What keys mean to each other is in `bng.conf
 changing one needs is in `bng.config.reload`.
 """
 
+from collections.abc import Iterator
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 from typing import Annotated, Literal
@@ -215,13 +216,20 @@ class NatProfile(Table):
     """``[nat.profile.X]``: what a user's ``nat_profile`` can name; ``none`` always exists."""
 
     translate: bool
+    pool: Name | None = None
 
 
 class NatPool(Table):
-    """``[[nat.pool]]``: public addresses."""
+    """``[[nat.pool]]``: public addresses; *inside* is what a deterministic one serves."""
 
     name: Name
     addresses: List[Prefix] = Field(min_length=1, max_length=256)
+    mode: Literal["port-blocks", "deterministic", "one-to-one"] = "port-blocks"
+    inside: List[Prefix] = Field(default=(), max_length=64)
+
+    def hosts(self) -> Iterator[IPv4Address]:
+        """Iterate over the public addresses: each one of a prefix, the first and the last too."""
+        return (address for prefix in self.addresses for address in prefix)
 
 
 class Nat(Table):
@@ -248,8 +256,8 @@ class Nat(Table):
 
     @property
     def addresses(self) -> list[IPv4Address]:
-        """All public addresses: each one of a prefix, the first and the last too."""
-        return [address for pool in self.pool for prefix in pool.addresses for address in prefix]
+        """All public addresses."""
+        return [address for pool in self.pool for address in pool.hosts()]
 
 
 def _rule(value: object) -> AclRule:
@@ -340,6 +348,9 @@ class Config(Table):
         return Known(
             pools={pool.name for pool in self.pool},
             nat_profiles=self.nat.profile.keys(),
+            nat_addresses={a: pool.name for pool in self.nat.pool for a in pool.hosts()},
+            nat_pools={pool.name: pool.mode for pool in self.nat.pool},
+            nat_pool_of_profile={n: p.pool for n, p in self.nat.profile.items() if p.translate},
             acls={acl.name for acl in self.acl},
             own_addresses=self.own_addresses,
         )

@@ -26,6 +26,7 @@ REDIAL = (
     "ipv6_interface_id",
     "mtu",
     "nat_profile",
+    "nat_address",
     "session_timeout_s",
 )
 """Fields that were negotiated with the client, or on which its state in the dataplane hangs."""

@@ -14,6 +14,12 @@
 enum nat_filtering { NAT_ENDPOINT_INDEPENDENT, NAT_ADDRESS_DEPENDENT }; /* RFC 4787 REQ-8 */
 enum nat_plane { NAT_TCP, NAT_UDP, NAT_ICMP, NAT_PLANES };
 
+enum nat_mode {
+	NAT_PORT_BLOCKS,   /* subscribers share the address, and take blocks as they need them */
+	NAT_DETERMINISTIC, /* the inner address says which ports (RFC 7422) */
+	NAT_ONE_TO_ONE,	   /* one subscriber has all of it */
+};
+
 struct nat_config {
 	uint32_t n_addresses;
 	uint32_t block_size; /* ports, power of two, 64..4096 */
@@ -48,7 +54,8 @@ struct nat_address {
 	uint32_t resting_blocks;
 	uint32_t resting_first; /* block index + 1, chained by next: the one that rested longest */
 	uint32_t resting_last;
-	uint32_t reserved[4];
+	uint32_t mode; /* enum nat_mode */
+	uint32_t reserved[3];
 };
 
 struct nat_block {

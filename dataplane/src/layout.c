@@ -242,6 +242,7 @@ static const uint32_t layout[] = {
 	FIELD(nat_address, resting_last),
 	FIELD(nat_address, used_blocks),
 	FIELD(nat_address, live),
+	FIELD(nat_address, mode),
 	SIZE(nat_block),
 	FIELD(nat_block, session),
 	FIELD(nat_block, generation),

@@ -24,7 +24,8 @@ static const char help[] =
 	"  --buffers N                       packet buffers per worker [16384]\n"
 	"  --fib4-pages N                    pages of 256 routes [65536]\n"
 	"  --adjacencies N                   next hops [8192]\n"
-	"  --nat-address A.B.C.D             public address of NAT44 (repeat)\n"
+	"  --nat-address A.B.C.D[,port-blocks|deterministic|one-to-one]\n"
+	"                                    public address of NAT44 [port-blocks] (repeat)\n"
 	"  --nat-block-size N                ports per block, power of two, 64..4096 [256]\n"
 	"  --nat-blocks N                    blocks per session [8]\n"
 	"  --nat-port-min N                  lowest external port [1024]\n"
@@ -158,17 +159,40 @@ static int parse_hugepages(struct options *o, const char *arg)
 	return refuse("hugepages", arg, "not auto, on or off");
 }
 
-static int parse_nat_address(struct options *o, const char *arg)
+static int parse_nat_mode(const char *text, enum nat_mode *mode)
 {
+	static const char *const modes[] = {
+		[NAT_PORT_BLOCKS] = "port-blocks",
+		[NAT_DETERMINISTIC] = "deterministic",
+		[NAT_ONE_TO_ONE] = "one-to-one",
+	};
+	for (int i = 0; i < 3; i++)
+		if (!strcmp(text, modes[i])) {
+			*mode = (enum nat_mode)i;
+			return 0;
+		}
+	return refuse("nat-address", text, "not port-blocks, deterministic or one-to-one");
+}
+
+static int parse_nat_address(struct options *o, char *arg)
+{
+	char *comma = strchr(arg, ',');
+	struct nat44_public *entry = &o->nat_address[o->n_nat_addresses];
+	enum nat_mode mode = NAT_PORT_BLOCKS;
 	struct in_addr a;
+	if (comma)
+		*comma++ = 0;
+	if (comma && parse_nat_mode(comma, &mode))
+		return -1;
 	if (inet_pton(AF_INET, arg, &a) != 1)
 		return refuse("nat-address", arg, "not an IPv4 address");
 	if (o->n_nat_addresses == MAX_NAT_ADDRESSES)
 		return refuse("nat-address", arg, "too many addresses");
 	for (uint32_t i = 0; i < o->n_nat_addresses; i++)
-		if (o->nat_address[i] == a.s_addr)
+		if (o->nat_address[i].address == a.s_addr)
 			return refuse("nat-address", arg, "given twice");
-	o->nat_address[o->n_nat_addresses++] = a.s_addr;
+	*entry = (struct nat44_public){.address = a.s_addr, .mode = mode};
+	o->n_nat_addresses++;
 	return 0;
 }
 

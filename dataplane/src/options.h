@@ -6,6 +6,7 @@
 #include <stdint.h>
 
 #include "dataplane.h"
+#include "table/nat44.h"
 
 enum { MAX_NAT_ADDRESSES = 1024, PATH_LEN = 108 };
 
@@ -39,7 +40,7 @@ struct options {
 	uint32_t n_ports;
 	struct port_options port[MAX_PORTS];
 	uint32_t n_nat_addresses;
-	be32 nat_address[MAX_NAT_ADDRESSES];
+	struct nat44_public nat_address[MAX_NAT_ADDRESSES];
 	struct nat_config nat;
 };
 

@@ -287,6 +287,32 @@ CASES = [
         'nat.profile."a b": must be a name: up to 63 of A-Z a-z 0-9 _ . -',
     ),
     (
+        "[[nat.pool]]",
+        '[nat.profile.a]\ntranslate = true\npool = "x" #!\n[[nat.pool]]',
+        "nat.profile.a.pool: there is no [[nat.pool]] named x",
+    ),
+    (
+        "[[nat.pool]]",
+        '[nat.profile.a]\ntranslate = false\npool = "public" #!\n[[nat.pool]]',
+        "nat.profile.a.pool: translate = false takes no pool",
+    ),
+    (
+        '"198.51.100.0/28"]',
+        '"198.51.100.0/28"]\nmode = "deterministic" #!',
+        "nat.pool[0].mode: deterministic needs inside: whom it serves",
+    ),
+    (
+        '"198.51.100.0/28"]',
+        '"198.51.100.0/28"]\ninside = ["100.64.0.0/24"] #!',
+        "nat.pool[0].inside: is for pools with mode deterministic, not port-blocks",
+    ),
+    (
+        '"198.51.100.0/28"]',
+        '"198.51.100.0/28"]\nmode = "deterministic"\n'
+        'inside = ["100.64.0.0/24",\n"100.64.0.128/25"] #!',
+        "nat.pool[0].inside[1]: overlaps 100.64.0.0-100.64.0.255 of pool public",
+    ),
+    (
         '"198.51.100.0/28"]',
         '"198.51.100.0/28"]\n[[nat.pool]]\nname = "public" #!\naddresses = ["203.0.113.0/32"]',
         "nat.pool[1].name: public is in use already",

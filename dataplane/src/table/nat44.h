@@ -11,6 +11,12 @@
 #include "dataplane.h"
 #include "worker.h"
 
+/* What an entry of the address table starts with. */
+struct nat44_public {
+	be32 address;
+	enum nat_mode mode;
+};
+
 /* Takes a first block for the session, which has none, on address `address` (index), for the inner
  * address that session_in holds, and enters it in session_in.nat_block. Returns block index + 1, or
  * 0: none free, no room in the log, or not an address of this worker. */
@@ -25,6 +31,7 @@ void nat44_sweep(struct worker *w);
 /* Changes what may change live. 0 or -EINVAL. */
 int nat44_set(const struct tables *t, const struct nat_set *set);
 /* Fills addresses and blocks at start; nat_config, hash key included, is the caller's. */
-void nat44_init(struct tables *t, const be32 *addresses, uint32_t n, uint32_t n_workers);
+void nat44_init(
+	struct tables *t, const struct nat44_public *addresses, uint32_t n, uint32_t n_workers);
 
 #endif

@@ -215,7 +215,8 @@ int nat44_set(const struct tables *t, const struct nat_set *set)
 	return 0;
 }
 
-void nat44_init(struct tables *t, const be32 *addresses, uint32_t n, uint32_t n_workers)
+void nat44_init(
+	struct tables *t, const struct nat44_public *addresses, uint32_t n, uint32_t n_workers)
 {
 	const struct nat_config *nat = t->nat;
 	uint64_t random = (uint64_t)nat->hash_key[1] << 32 | nat->hash_key[0];
@@ -224,9 +225,11 @@ void nat44_init(struct tables *t, const be32 *addresses, uint32_t n, uint32_t n_
 	assert(nat->blocks_per_address <= MAX_BLOCKS_PER_ADDRESS);
 	for (uint32_t i = 0; i < n; i++) {
 		t->nat_address[i] = (struct nat_address){
-			.address = addresses[i],
+			.address = addresses[i].address,
 			.owner = i % n_workers,
+			.mode = addresses[i].mode,
 		};
-		free_all(t, i, &random);
+		if (addresses[i].mode == NAT_PORT_BLOCKS)
+			free_all(t, i, &random);
 	}
 }

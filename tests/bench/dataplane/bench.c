@@ -232,7 +232,7 @@ void bench_open(struct bench *b, const struct settings *s, struct row row, uint3
 	o->sessions = 65536;
 	o->n_workers = workers;
 	for (uint32_t i = 0; b->nat && i / workers * per_address < b->sessions; i++)
-		o->nat_address[o->n_nat_addresses++] = hton32(NAT_POOL + i);
+		o->nat_address[o->n_nat_addresses++].address = hton32(NAT_POOL + i);
 	o->nat.n_addresses = o->n_nat_addresses;
 	if (dataplane_start(b->dp, false))
 		exit(1);

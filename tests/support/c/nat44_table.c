@@ -54,9 +54,9 @@ struct table_test *table_create(uint32_t block_size, uint32_t blocks_per_session
 {
 	struct table_test *e = calloc(1, sizeof(*e));
 	struct tables *t = &e->tables;
-	be32 addresses[64];
+	struct nat44_public addresses[64] = {0};
 	for (uint32_t i = 0; i < n_addresses; i++)
-		addresses[i] = hton32(0xcb007100 + i);
+		addresses[i].address = hton32(0xcb007100 + i);
 	t->max_sessions = n_sessions;
 	t->in = calloc(n_sessions, sizeof(*t->in));
 	t->cold = calloc(n_sessions, sizeof(*t->cold));

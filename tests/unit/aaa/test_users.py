@@ -25,7 +25,8 @@ rate_up = { cir_bps = 100_000_000_000, cbs_bytes = 2048, ebs_bytes = 7 }
 rate_down = { cir_bps = 1000, cbs_bytes = 9000, pir_bps = 2000, pbs_bytes = 8000 }
 mtu = 1480
 mss_clamp = false
-nat_profile = "none"
+nat_profile = "public"
+nat_address = "198.51.100.7"
 session_timeout_s = 3600
 idle_timeout_s = 600
 simultaneous_use = 1
@@ -72,7 +73,8 @@ def test_every_attribute_arrives_in_the_profile(tmp_path: Path) -> None:
         rate_down=RatePolicy(cir_bps=1000, cbs_bytes=9000, pir_bps=2000, pbs_bytes=8000),
         mtu=1480,
         mss_clamp=False,
-        nat_profile="none",
+        nat_profile="public",
+        nat_address=IPv4Address("198.51.100.7"),
         session_timeout_s=3600,
         idle_timeout_s=600,
         simultaneous_use=1,
@@ -328,3 +330,60 @@ def test_twenty_thousand_users_load_and_the_last_one_is_found(tmp_path: Path) ->
     found = users(tmp_path, text)
     assert len(found) == 20_000
     assert found.by_name["user19999@example.net"].password == ClearText(b"secret19999")
+
+
+NAT = Known(
+    nat_profiles={"open", "fixed"},
+    nat_addresses={
+        IPv4Address("198.51.100.1"): "shared",
+        IPv4Address("198.51.100.2"): "own",
+        IPv4Address("198.51.100.3"): "computed",
+    },
+    nat_pools={"shared": "port-blocks", "own": "one-to-one", "computed": "deterministic"},
+    nat_pool_of_profile={"fixed": "own"},
+)
+
+
+@pytest.mark.parametrize(
+    ("keys", "expected"),
+    [
+        ('nat_address = "198.51.100.9"', "198.51.100.9 is in no [[nat.pool]] of the configuration"),
+        (
+            'nat_address = "198.51.100.3"',
+            "198.51.100.3 is of pool computed, whose ports go by the inner address",
+        ),
+        (
+            'nat_address = "198.51.100.2"\nsimultaneous_use = 2',
+            "198.51.100.2 is for one session alone: simultaneous_use must be 1",
+        ),
+        (
+            'nat_address = "198.51.100.1"\nnat_profile = "none"',
+            "nat_profile none says that nothing is translated",
+        ),
+        (
+            'nat_address = "198.51.100.1"\nnat_profile = "open"',
+            "nat_profile open says that nothing is translated",
+        ),
+        (
+            'nat_address = "198.51.100.1"\nnat_profile = "fixed"',
+            "198.51.100.1 is of pool shared, nat_profile fixed takes own",
+        ),
+    ],
+)
+def test_a_public_address_that_cannot_be_had_is_refused(
+    tmp_path: Path, keys: str, expected: str
+) -> None:
+    found = refusal(tmp_path, USER + keys, NAT)
+    assert found == [f"users.toml:3: user.a.nat_address: {expected}"]
+
+
+def test_a_one_to_one_address_is_one_users_and_a_shared_one_many_users(tmp_path: Path) -> None:
+    text = """
+        user.a = { password = "x", nat_address = "ADDRESS" }
+        user.b = { password = "x", nat_address = "ADDRESS" }
+    """
+    own, shared = text.replace("ADDRESS", "198.51.100.2"), text.replace("ADDRESS", "198.51.100.1")
+    assert refusal(tmp_path, own, NAT) == [
+        "users.toml:3: user.b.nat_address: 198.51.100.2 belongs to user a, too"
+    ]
+    assert len(users(tmp_path, shared, NAT)) == 2
