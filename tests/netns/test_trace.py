@@ -24,8 +24,9 @@ PINGS = 4
 
 
 def spawn_trace(lab: Lab, *words: str) -> subprocess.Popen[str]:
-    """Start ``bngctl trace``; returns once the dataplane traces."""
-    argv = [program("bngctl"), "--socket", str(lab.socket), "trace", *words]
+    """Start ``bngctl trace``, as a terminal would; returns once the dataplane traces."""
+    bngctl = [program("bngctl"), "--socket", str(lab.socket), "trace", *words]
+    argv = ["env", "--default-signal=INT", *bngctl]  # a test run in the background ignores it
     process = subprocess.Popen(
         command(lab.bng, argv), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )

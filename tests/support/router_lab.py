@@ -17,6 +17,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from ipaddress import IPv4Address
 from pathlib import Path
 from types import TracebackType
@@ -134,6 +135,12 @@ class RouterLab:
             self.ip("bng", f"addr replace {BOX_A}/24 dev bng-wan0")
             self.ip("bng", f"addr replace {BOX_B}/24 dev bng-wan1")
             until(lambda: self.leaf(BOX_A) and self.leaf(BOX_B), "own addresses mirrored")
+            for twin in ("bng-wan0", "bng-wan1"):
+                until(partial(self._carrier, twin), f"{twin} has its port's carrier")
+
+    def _carrier(self, device: str) -> bool:
+        shown = self.run("bng", "cat", f"/sys/class/net/{device}/carrier", check=False)
+        return shown.stdout.strip() == "1"
 
     def launch(self) -> int | None:
         """Start the dataplane; return its exit status, None when it is ready and runs on."""
