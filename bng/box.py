@@ -254,6 +254,7 @@ def _nat_set(config: Config) -> NatSet:
         mappings_per_s=config.nat.new_mappings_per_s,
         quarantine_s=config.nat.port_quarantine_s,
         quarantine_percent=config.nat.port_quarantine_percent,
+        log_mappings=config.nat.log_mappings,
     )
 
 

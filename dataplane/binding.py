@@ -36,7 +36,7 @@ SESSION_ACL = struct.Struct("=HH36x")
 ACL_SET = struct.Struct("=III28x")
 ROUTE4 = struct.Struct("=4sI32x")
 ACCESS = struct.Struct("=II32x")
-NAT_SET = struct.Struct("=IIIIII16x")
+NAT_SET = struct.Struct("=IIIIIII12x")
 ACCESS_RANGE = struct.Struct("=HHHH")
 COMPLETION = struct.Struct("=QiHH")
 PUNT = struct.Struct("=QIIHHHH6s6sBBH")
@@ -250,6 +250,7 @@ class NatSet(NamedTuple):
     mappings_per_s: int = 0
     quarantine_s: int = 0
     quarantine_percent: int = 50
+    log_mappings: bool = False
 
 
 def nat_set_record(cookie: int, nat: NatSet) -> bytes:

@@ -207,10 +207,9 @@ def _own_addresses(config: Config) -> Iterator[Problem]:
 
 def _nat(config: Config) -> Iterator[Problem]:
     nat = config.nat
-    if nat.port_block_size & (nat.port_block_size - 1):
-        yield ("nat", "port_block_size"), "must be a power of two"
-    if nat.remotes_per_worker & (nat.remotes_per_worker - 1):
-        yield ("nat", "remotes_per_worker"), "must be a power of two"
+    for power in ("port_block_size", "remotes_per_worker", "log_buffer_mib"):
+        if getattr(nat, power).bit_count() != 1:
+            yield ("nat", power), "must be a power of two"
     if NO_NAT in nat.profile:
         yield ("nat", "profile", NO_NAT), f"{NO_NAT} is built in: never translate"
     yield from _nat_pools(config)

@@ -252,6 +252,8 @@ class Nat(Table):
     new_mappings_per_s: int = Field(default=0, ge=0, le=1_000_000)
     port_quarantine_s: int = Field(default=120, ge=0, le=86_400)
     port_quarantine_percent: int = Field(default=50, ge=0, le=100)
+    log_mappings: bool = False
+    log_buffer_mib: int = Field(default=4, ge=1, le=1_024)
     log: AbsolutePath | None = None
 
     @property

@@ -45,6 +45,7 @@ NEEDS = {
     "pool": Needs.LIVE,
     "nat": Needs.RESTART_DATAPLANE,
     "nat.log": Needs.RESTART_BNGD,
+    "nat.log_mappings": Needs.LIVE,
     "nat.filtering": Needs.LIVE,
     "nat.mappings_per_subscriber": Needs.LIVE,
     "nat.new_mappings_per_s": Needs.LIVE,

@@ -40,7 +40,8 @@ struct nat_config {
 	uint32_t mappings_per_s;     /* new ones of a session, and how many at once, 0: no limit */
 	uint32_t quarantine_s;	     /* a block given back rests */
 	uint32_t quarantine_percent; /* of an address's blocks at most rest */
-	uint32_t reserved[11];
+	uint32_t log_mappings; /* 1: begin and end of each are on record, beside those of blocks */
+	uint32_t reserved[10];
 };
 
 struct nat_address {
@@ -76,7 +77,7 @@ enum nat_refusal {
 	NAT_GRANTED,
 	NAT_LIMIT,     /* the subscriber has all the blocks it may have */
 	NAT_EXHAUSTED, /* no free block on the address */
-	NAT_LOG_FULL,  /* a block that cannot be logged is not given */
+	NAT_LOG_FULL,  /* what cannot be logged is not given */
 	NAT_MAPPINGS,  /* as many mappings as the subscriber may have */
 	NAT_RATE,      /* too many new mappings a second */
 	NAT_REFUSALS
@@ -128,7 +129,8 @@ struct nat_set {
 	uint32_t filtering, remotes_per_session;
 	uint32_t mappings_per_session, mappings_per_s;
 	uint32_t quarantine_s, quarantine_percent;
-	uint8_t reserved[16];
+	uint32_t log_mappings;
+	uint8_t reserved[12];
 };
 
 enum nat_log_type {

@@ -52,7 +52,7 @@ static const uint64_t worker_ring_size[RINGS_PER_GROUP] = {
 	[RING_PUNT] = 4 * MIB,
 	[RING_INJECT] = 4 * MIB,
 	[RING_EVENT] = 256 * KIB,
-	[RING_NAT_LOG] = 4 * MIB,
+	[RING_NAT_LOG] = 0, /* an option: see ring_size */
 	[RING_TRACE] = MIB,
 };
 
@@ -67,11 +67,19 @@ static uint64_t round_up(uint64_t n, uint64_t to)
 	return (n + to - 1) / to * to;
 }
 
-static uint64_t ring_group_size(const uint64_t *sizes)
+static uint64_t ring_size(const struct options *o, uint32_t group, int kind)
+{
+	if (group >= o->n_workers)
+		return control_ring_size[kind];
+	return kind == RING_NAT_LOG ? o->nat_log_mib * MIB : worker_ring_size[kind];
+}
+
+static uint64_t ring_data_size(const struct options *o)
 {
 	uint64_t sum = 0;
-	for (int kind = 0; kind < RINGS_PER_GROUP; kind++)
-		sum += sizes[kind];
+	for (uint32_t group = 0; group <= o->n_workers; group++)
+		for (int kind = 0; kind < RINGS_PER_GROUP; kind++)
+			sum += ring_size(o, group, kind);
 	return sum;
 }
 
@@ -140,9 +148,7 @@ void arena_plan(const struct options *o, uint32_t n_nodes, struct arena_header *
 	section(h, SECTION_NAT_SLOT, sizeof(struct nat_slot),
 		(uint64_t)h->n_nat_addresses * NAT_PLANES << 16);
 	section(h, SECTION_RING, sizeof(struct ring), (h->n_workers + 1) * RINGS_PER_GROUP);
-	section(h, SECTION_RING_DATA, 1,
-		h->n_workers * ring_group_size(worker_ring_size) +
-			ring_group_size(control_ring_size));
+	section(h, SECTION_RING_DATA, 1, ring_data_size(o));
 }
 
 void arena_print(const struct arena_header *h, FILE *out)
@@ -218,18 +224,17 @@ static uint64_t measure_tsc_hz(void)
 	return (__rdtsc() - c0) * 1000000000u / ns;
 }
 
-static void make_rings(const struct arena *arena, struct arena_header *h)
+static void make_rings(const struct arena *arena, const struct options *o, struct arena_header *h)
 {
 	struct ring *rings = (struct ring *)(void *)(arena->base + h->section[SECTION_RING].offset);
 	uint64_t offset = h->section[SECTION_RING_DATA].offset;
 
 	for (uint32_t group = 0; group <= h->n_workers; group++) {
-		const uint64_t *sizes = group < h->n_workers ? worker_ring_size : control_ring_size;
 		for (int kind = 0; kind < RINGS_PER_GROUP; kind++) {
 			struct ring *ring = &rings[group * RINGS_PER_GROUP + (uint32_t)kind];
 			ring->offset = offset;
-			ring->size = sizes[kind];
-			offset += sizes[kind];
+			ring->size = ring_size(o, group, kind);
+			offset += ring->size;
 		}
 	}
 }
@@ -249,7 +254,7 @@ static int fill(struct arena *arena, const struct options *o, struct arena_heade
 	clock_gettime(CLOCK_REALTIME, &now);
 	h->boot_wall_ns = (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
 	h->tsc_hz = measure_tsc_hz();
-	make_rings(arena, h);
+	make_rings(arena, o, h);
 
 	struct nat_config *nat =
 		(struct nat_config *)(void *)(arena->base + h->section[SECTION_NAT_CONFIG].offset);

@@ -39,6 +39,7 @@ static const char help[] =
 	"  --nat-mappings-per-s N            new ones of one session, 0: no limit [0]\n"
 	"  --nat-quarantine S                rest of a block given back [0]\n"
 	"  --nat-quarantine-percent N        of an address's blocks at most rest [50]\n"
+	"  --nat-log-mib N                   room for log records per worker, power of two [4]\n"
 	"  --nat-timeout udp=S,tcp=S,tcp-trans=S,icmp=S   [300, 7440, 240, 60]\n"
 	"  --check                           print the size of the arena, exit\n"
 	"  --version, --help\n";
@@ -65,6 +66,7 @@ enum {
 	OPT_NAT_MAPPINGS_PER_S,
 	OPT_NAT_QUARANTINE,
 	OPT_NAT_QUARANTINE_PERCENT,
+	OPT_NAT_LOG_MIB,
 	OPT_NAT_TIMEOUT,
 	OPT_CHECK,
 	OPT_VERSION,
@@ -93,6 +95,7 @@ static const struct option long_options[] = {
 	{"nat-mappings-per-s", required_argument, NULL, OPT_NAT_MAPPINGS_PER_S},
 	{"nat-quarantine", required_argument, NULL, OPT_NAT_QUARANTINE},
 	{"nat-quarantine-percent", required_argument, NULL, OPT_NAT_QUARANTINE_PERCENT},
+	{"nat-log-mib", required_argument, NULL, OPT_NAT_LOG_MIB},
 	{"nat-timeout", required_argument, NULL, OPT_NAT_TIMEOUT},
 	{"check", no_argument, NULL, OPT_CHECK},
 	{"version", no_argument, NULL, OPT_VERSION},
@@ -295,6 +298,8 @@ static int parse_option(struct options *o, int opt, char *arg)
 	case OPT_NAT_QUARANTINE_PERCENT:
 		return parse_number(
 			"nat-quarantine-percent", arg, 0, 100, &o->nat.quarantine_percent);
+	case OPT_NAT_LOG_MIB:
+		return parse_power("nat-log-mib", arg, 1, 1024, &o->nat_log_mib);
 	case OPT_NAT_TIMEOUT:
 		return parse_nat_timeout(o, arg);
 	case OPT_CHECK:
@@ -333,6 +338,7 @@ enum options_result options_parse(struct options *o, int argc, char **argv)
 		.buffers = 16384,
 		.fib4_pages = 65536,
 		.adjacencies = 8192,
+		.nat_log_mib = 4,
 		.nat = {.block_size = 256,
 			.blocks_per_session = 8,
 			.port_min = 1024,

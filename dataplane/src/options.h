@@ -41,6 +41,7 @@ struct options {
 	struct port_options port[MAX_PORTS];
 	uint32_t n_nat_addresses;
 	struct nat44_public nat_address[MAX_NAT_ADDRESSES];
+	uint32_t nat_log_mib; /* per worker */
 	struct nat_config nat;
 };
 

@@ -172,7 +172,7 @@ def test_filtering_changes_live(box: Nat) -> None:
     assert box.back(udp_back(external, src=OTHER)).edge_name == "drop: filtered"
     assert tell(1, 65_536) == -22
     bad = binding.COMMAND.pack(
-        binding.CommandType.NAT_SET, 0, 0, 0, 0, 1, binding.NAT_SET.pack(2, 1, 0, 0, 0, 50)
+        binding.CommandType.NAT_SET, 0, 0, 0, 0, 1, binding.NAT_SET.pack(2, 1, 0, 0, 0, 50, 0)
     )
     assert box.dp.control(bad) == -22
 

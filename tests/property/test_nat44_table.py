@@ -18,14 +18,14 @@ import pytest
 ROOT = Path(__file__).parents[2]
 SHIM = ROOT / "tests/support/c/nat44_table.c"
 SOURCES = [
-    ROOT / f"dataplane/src/table/{name}.c" for name in ("nat44", "nat44_block", "nat44_remote")
+    ROOT / f"dataplane/src/table/nat44{name}.c" for name in ("", "_block", "_log", "_remote")
 ]
 COMPILE = ["cc", "-std=gnu11", "-O2", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC"]
 SANITIZE = ["-fsanitize=undefined", "-fsanitize-undefined-trap-on-error"]
 TCP, UDP, ICMP = range(3)
 TIMEOUT_S = (240, 300, 60)  # TCP is transitory: the table alone sees no handshake
 LIMIT, EXHAUSTED, LOG_FULL = -1, -2, -3
-ALLOCATED, RELEASED = 1, 2
+ALLOCATED, RELEASED, CREATED, DELETED = 1, 2, 3, 4
 
 
 @pytest.fixture(scope="module")
@@ -331,6 +331,64 @@ def test_a_release_waits_until_the_log_has_room(make: Any) -> None:
     assert table.free_blocks(0) == free
     assert (table.logged(ALLOCATED), table.logged(RELEASED)) == (1, 1)
     assert table.check() == 0
+
+
+def test_every_mapping_is_on_record_when_the_log_is_to_have_them(make: Any) -> None:
+    table = make(addresses=2)
+    table.log_mappings(True)
+    model = Model(table)
+    table.time(model.now_s)
+    rng = random.Random(7)
+    for session in range(8):
+        assert table.up(session, session % 2)
+        model.address_of[session] = session % 2
+    for _ in range(20_000):
+        if rng.random() < 0.01:
+            model.now_s += 20
+            table.time(model.now_s)
+            table.sweep_all()
+        model.map(rng.randrange(8), rng.randrange(3), rng.randrange(60))
+    live = sum(table.mappings(session) for session in range(8))
+    assert table.logged(DELETED) > 1_000
+    assert table.logged(CREATED) - table.logged(DELETED) == live > 0
+    model.compare()
+
+
+def test_a_mapping_that_cannot_be_logged_is_not_made_and_not_ended(make: Any) -> None:
+    table = make()
+    table.log_mappings(True)
+    table.time(1)
+    table.up(0, 0)
+    external = table.map(0, UDP, 7)
+    table.log_full(True)
+    assert table.map(0, UDP, 8) == LOG_FULL
+    assert table.mappings(0) == 1
+    assert table.check() == 0
+    assert not table.delete(0, UDP, external)
+    table.time(301)
+    table.sweep_all()
+    assert table.find(0, UDP, 7) == external
+    assert table.inside(0, UDP, external) == -1, "its time is over, whatever the log says"
+    assert table.map(0, UDP, 7) == LOG_FULL
+    table.log_full(False)
+    table.sweep_all()
+    assert table.find(0, UDP, 7) == -1
+    assert table.map(0, UDP, 8) > 0
+    assert (table.logged(CREATED), table.logged(DELETED)) == (2, 1)
+    assert table.check() == 0
+
+
+def test_the_release_of_a_block_ends_its_mappings_without_a_record_of_each(make: Any) -> None:
+    table = make()
+    table.log_mappings(True)
+    table.time(1)
+    table.up(0, 0)
+    for port in range(65):
+        table.map(0, UDP, port)
+    table.down(0)
+    assert (table.logged(CREATED), table.logged(DELETED)) == (65, 0)
+    assert (table.logged(ALLOCATED), table.logged(RELEASED)) == (2, 2)
+    assert table.is_zero()
 
 
 def test_no_block_below_the_lowest_port_is_ever_given(make: Any) -> None:

@@ -348,6 +348,7 @@ CASES = [
         "= 512\nremotes_per_worker = 1000 #!",
         "nat.remotes_per_worker: must be a power of two",
     ),
+    ("= 512", "= 512\nlog_buffer_mib = 3 #!", "nat.log_buffer_mib: must be a power of two"),
     ("= 512", "= 512\nudp_timeout_s = 119 #!", "nat.udp_timeout_s: must be at least 120, not 119"),
     (
         "= 512",

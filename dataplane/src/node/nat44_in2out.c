@@ -104,12 +104,12 @@ static struct nat_slot *find_or_create(
 	const struct nat44_flow *flow = &packet->flow;
 	prefetch_creation(t, p->session, flow);
 	struct nat_slot *slot = nat44_find(t, t->in[p->session].nat_block, flow->plane, flow->port);
-	if (slot && nat44_expired(t->nat, flow->plane, slot, w->now_s)) {
-		nat44_delete(w, slot);
-		slot = NULL;
-	}
-	if (slot)
+	if (slot && !nat44_expired(t->nat, flow->plane, slot, w->now_s))
 		return slot;
+	if (slot && !nat44_delete(w, slot)) {
+		*edge = refuse(p, nat44_refused(w, p->session, NAT_LOG_FULL));
+		return NULL;
+	}
 	*edge = EDGE_NO_MAPPING;
 	if (!begins_mapping(packet))
 		return NULL;

@@ -10,6 +10,7 @@
 
 #include <assert.h>
 
+#include "table/nat44_log.h"
 #include "table/nat44_map.h"
 #include "table/nat44_remote.h"
 
@@ -130,7 +131,8 @@ static struct nat_slot *place(
 	return slot;
 }
 
-void nat44_delete(struct worker *w, struct nat_slot *slot)
+/* Takes a mapping out of the table. */
+static void displace(struct worker *w, struct nat_slot *slot)
 {
 	const struct tables *t = w->t;
 	uint32_t plane;
@@ -154,14 +156,23 @@ void nat44_delete(struct worker *w, struct nat_slot *slot)
 	t->cold[session].nat_mappings--;
 }
 
-/* Ends what is over in one plane of a block. */
+bool nat44_delete(struct worker *w, struct nat_slot *slot)
+{
+	if (w->t->nat->log_mappings && !nat44_log_mapping(w, NAT_LOG_MAPPING_DELETED, slot))
+		return false;
+	displace(w, slot);
+	return true;
+}
+
+/* Ends what is over in one plane of a block, as far as the log has room. */
 static void expire(struct worker *w, uint32_t block, uint32_t plane)
 {
 	const struct tables *t = w->t;
 	struct nat_slot *slots = nat44_slots(t, block, plane);
 	for (uint32_t i = 0; i < t->nat->block_size; i++)
 		if (slots[i].flags & NAT_LIVE && nat44_expired(t->nat, plane, &slots[i], w->now_s))
-			nat44_delete(w, &slots[i]);
+			if (!nat44_delete(w, &slots[i]))
+				return;
 }
 
 /*
@@ -227,8 +238,7 @@ static enum nat_refusal within_limits(struct worker *w, uint32_t session)
 	return granted ? NAT_GRANTED : NAT_RATE;
 }
 
-/* Counts a refusal, and tells of it once a minute for each subscriber. */
-static enum nat_refusal refused(struct worker *w, uint32_t session, enum nat_refusal why)
+enum nat_refusal nat44_refused(struct worker *w, uint32_t session, enum nat_refusal why)
 {
 	struct session_cold *cold = &w->t->cold[session];
 	cold->nat_refused++;
@@ -246,7 +256,7 @@ enum nat_refusal nat44_create(
 	uint32_t n_blocks;
 	*slot = NULL;
 	if (refusal != NAT_GRANTED)
-		return refused(w, session, refusal);
+		return nat44_refused(w, session, refusal);
 	uint32_t block = block_with_room(t, session, flow->plane, &n_blocks);
 	if (!block) {
 		refusal = extend(w, session, n_blocks, flow);
@@ -255,8 +265,13 @@ enum nat_refusal nat44_create(
 		block = block_with_room(t, session, flow->plane, &n_blocks);
 	}
 	if (!block)
-		return refused(w, session, refusal);
-	*slot = place(w, session, block - 1, flow);
+		return nat44_refused(w, session, refusal);
+	struct nat_slot *placed = place(w, session, block - 1, flow);
+	if (t->nat->log_mappings && !nat44_log_mapping(w, NAT_LOG_MAPPING_CREATED, placed)) {
+		displace(w, placed);
+		return nat44_refused(w, session, NAT_LOG_FULL);
+	}
+	*slot = placed;
 	return NAT_GRANTED;
 }
 

@@ -8,27 +8,11 @@
 #include <errno.h>
 #include <string.h>
 
+#include "table/nat44_log.h"
 #include "table/nat44_map.h"
 #include "table/nat44_remote.h"
 
 enum { MAX_BLOCKS_PER_ADDRESS = 65536 / 64 };
-
-static bool log_block(struct worker *w, enum nat_log_type type, uint32_t index)
-{
-	const struct tables *t = w->t;
-	const struct nat_block *block = &t->nat_block[index];
-	uint32_t first = nat44_block_port(t, index);
-	struct nat_log_record record = {
-		.type = (uint8_t)type,
-		.session = block->session - 1,
-		.generation = block->generation,
-		.inner = block->inner,
-		.outer = t->nat_address[nat44_block_address(t, index)].address,
-		.port_first = (uint16_t)first,
-		.port_last = (uint16_t)(first + t->nat->block_size - 1),
-	};
-	return worker_nat_log(w, &record);
-}
 
 static void append(const struct tables *t, uint32_t index, uint32_t *first, uint32_t *last)
 {
@@ -91,7 +75,7 @@ enum nat_refusal nat44_block_take(struct worker *w, uint32_t session, uint32_t a
 		.generation = in->generation,
 		.inner = in->ip4,
 	};
-	if (!log_block(w, NAT_LOG_BLOCK_ALLOCATED, index)) {
+	if (!nat44_log_block(w, NAT_LOG_BLOCK_ALLOCATED, index)) {
 		t->nat_block[index] = (struct nat_block){.next = next_free};
 		return NAT_LOG_FULL;
 	}
@@ -131,7 +115,7 @@ void nat44_block_release(struct worker *w, uint32_t index)
 
 void nat44_block_retry(struct worker *w, uint32_t index)
 {
-	if (!log_block(w, NAT_LOG_BLOCK_RELEASED, index))
+	if (!nat44_log_block(w, NAT_LOG_BLOCK_RELEASED, index))
 		return;
 	uint32_t address = nat44_block_address(w->t, index);
 	append_resting(w, index);
@@ -204,7 +188,8 @@ int nat44_set(const struct tables *t, const struct nat_set *set)
 {
 	struct nat_config *nat = t->nat;
 	if (set->filtering > NAT_ADDRESS_DEPENDENT || set->remotes_per_session > UINT16_MAX ||
-		set->mappings_per_s > NAT_MAPPINGS_PER_S_MOST || set->quarantine_percent > 100)
+		set->mappings_per_s > NAT_MAPPINGS_PER_S_MOST || set->quarantine_percent > 100 ||
+		set->log_mappings > 1)
 		return -EINVAL;
 	__atomic_store_n(&nat->filtering, set->filtering, __ATOMIC_RELAXED);
 	__atomic_store_n(&nat->remotes_per_session, set->remotes_per_session, __ATOMIC_RELAXED);
@@ -212,6 +197,7 @@ int nat44_set(const struct tables *t, const struct nat_set *set)
 	__atomic_store_n(&nat->mappings_per_s, set->mappings_per_s, __ATOMIC_RELAXED);
 	__atomic_store_n(&nat->quarantine_s, set->quarantine_s, __ATOMIC_RELAXED);
 	__atomic_store_n(&nat->quarantine_percent, set->quarantine_percent, __ATOMIC_RELAXED);
+	__atomic_store_n(&nat->log_mappings, set->log_mappings, __ATOMIC_RELAXED);
 	return 0;
 }
 

@@ -148,7 +148,11 @@ struct nat_slot *nat44_find(const struct tables *t, uint32_t first, uint32_t pla
 /* Makes the mapping, taking a further block when all are full. */
 enum nat_refusal nat44_create(
 	struct worker *w, uint32_t session, const struct nat44_flow *flow, struct nat_slot **slot);
-void nat44_delete(struct worker *w, struct nat_slot *slot);
+/* Ends it. False: the log must have its end and has no room; the mapping stays until the sweep
+ * comes again. */
+bool nat44_delete(struct worker *w, struct nat_slot *slot);
+/* Counts a refusal and tells of it once a minute for each subscriber; returns it. */
+enum nat_refusal nat44_refused(struct worker *w, uint32_t session, enum nat_refusal why);
 
 enum { NAT_MAPPINGS_PER_S_MOST = 1000000 };
 

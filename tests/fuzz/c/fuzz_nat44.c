@@ -27,7 +27,7 @@ enum control {
 	STEP_TIME = 16,	    /* the first byte of the packet, in tens of seconds, passes first */
 	STEP_CHECKSUM = 32, /* of the IPv4 header */
 	STEP_MANY = 64,	    /* MANY packets, each from (or to) the next port */
-	STEP_STRICT = 128,  /* address-dependent filtering, and limits on mappings */
+	STEP_STRICT = 128,  /* address-dependent filtering, limits on mappings, which are logged */
 };
 
 enum { MANY = 80 }; /* more than a block has ports */
@@ -183,7 +183,8 @@ static void set_strict(bool strict)
 		.u.nat = {.filtering = strict ? NAT_ADDRESS_DEPENDENT : NAT_ENDPOINT_INDEPENDENT,
 			.remotes_per_session = 4096,
 			.mappings_per_session = strict ? 100 : 0,
-			.mappings_per_s = strict ? 60 : 0}};
+			.mappings_per_s = strict ? 60 : 0,
+			.log_mappings = strict}};
 	command(1, &c);
 }
 

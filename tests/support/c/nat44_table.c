@@ -12,7 +12,7 @@ struct table_test {
 	struct tables tables;
 	struct worker worker;
 	bool log_full;
-	uint32_t logged[2]; /* allocated, released */
+	uint32_t logged[NAT_LOG_TYPES];
 };
 
 struct table_test *table_create(uint32_t block_size, uint32_t blocks_per_session,
@@ -20,13 +20,14 @@ struct table_test *table_create(uint32_t block_size, uint32_t blocks_per_session
 void table_destroy(struct table_test *e);
 void table_time(struct table_test *e, uint32_t now_s);
 void table_log_full(struct table_test *e, bool full);
+void table_log_mappings(struct table_test *e, bool all);
 uint32_t table_logged(const struct table_test *e, uint32_t type);
 uint32_t table_up(struct table_test *e, uint32_t session, uint32_t address);
 void table_down(struct table_test *e, uint32_t session);
 int32_t table_map(struct table_test *e, uint32_t session, uint32_t plane, uint16_t port);
 int32_t table_find(struct table_test *e, uint32_t session, uint32_t plane, uint16_t port);
 int64_t table_inside(struct table_test *e, uint32_t address, uint32_t plane, uint16_t external);
-void table_delete(struct table_test *e, uint32_t address, uint32_t plane, uint16_t external);
+bool table_delete(struct table_test *e, uint32_t address, uint32_t plane, uint16_t external);
 void table_sweep_all(struct table_test *e);
 uint32_t table_free_blocks(const struct table_test *e, uint32_t address);
 uint32_t table_blocks(const struct table_test *e, uint32_t session);
@@ -39,7 +40,7 @@ bool worker_nat_log(struct worker *w, const struct nat_log_record *record)
 	struct table_test *e = (struct table_test *)(void *)w->dp;
 	if (e->log_full)
 		return false;
-	e->logged[record->type == NAT_LOG_BLOCK_RELEASED]++;
+	e->logged[record->type]++;
 	return true;
 }
 
@@ -107,9 +108,14 @@ void table_log_full(struct table_test *e, bool full)
 	e->log_full = full;
 }
 
+void table_log_mappings(struct table_test *e, bool all)
+{
+	e->tables.nat->log_mappings = all;
+}
+
 uint32_t table_logged(const struct table_test *e, uint32_t type)
 {
-	return e->logged[type == NAT_LOG_BLOCK_RELEASED];
+	return e->logged[type];
 }
 
 uint32_t table_up(struct table_test *e, uint32_t session, uint32_t address)
@@ -131,7 +137,8 @@ int32_t table_map(struct table_test *e, uint32_t session, uint32_t plane, uint16
 	struct nat44_flow flow = {.plane = (uint8_t)plane, .port = hton16(port)};
 	struct nat_slot *slot = nat44_find(t, t->in[session].nat_block, plane, flow.port);
 	if (slot && nat44_expired(t->nat, plane, slot, e->worker.now_s)) {
-		nat44_delete(&e->worker, slot);
+		if (!nat44_delete(&e->worker, slot))
+			return -NAT_LOG_FULL;
 		slot = NULL;
 	}
 	if (!slot) {
@@ -162,9 +169,10 @@ int64_t table_inside(struct table_test *e, uint32_t address, uint32_t plane, uin
 	return (int64_t)(t->nat_block[block].session - 1) << 16 | ntoh16(slot->inner_port);
 }
 
-void table_delete(struct table_test *e, uint32_t address, uint32_t plane, uint16_t external)
+bool table_delete(struct table_test *e, uint32_t address, uint32_t plane, uint16_t external)
 {
-	nat44_delete(&e->worker, &e->tables.nat_slot[nat44_slot_index(address, plane, external)]);
+	return nat44_delete(
+		&e->worker, &e->tables.nat_slot[nat44_slot_index(address, plane, external)]);
 }
 
 /* What a minute of calls does, without time passing. */

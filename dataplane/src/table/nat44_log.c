@@ -1,0 +1,51 @@
+/*
+ * What NAT44 writes to the log (RFC 6888 REQ-12: no destinations). With every mapping on record
+ * too, whoever cannot log it makes none, and ends none.
+ */
+#include "table/nat44_log.h"
+
+#include "hdr/ip4.h"
+#include "table/nat44_map.h"
+
+bool nat44_log_block(struct worker *w, enum nat_log_type type, uint32_t index)
+{
+	const struct tables *t = w->t;
+	const struct nat_block *block = &t->nat_block[index];
+	uint32_t first = nat44_block_port(t, index);
+	struct nat_log_record record = {
+		.type = (uint8_t)type,
+		.session = block->session - 1,
+		.generation = block->generation,
+		.inner = block->inner,
+		.outer = t->nat_address[nat44_block_address(t, index)].address,
+		.port_first = (uint16_t)first,
+		.port_last = (uint16_t)(first + t->nat->block_size - 1),
+	};
+	return worker_nat_log(w, &record);
+}
+
+bool nat44_log_mapping(struct worker *w, enum nat_log_type type, const struct nat_slot *slot)
+{
+	static const uint8_t protocols[NAT_PLANES] = {
+		[NAT_TCP] = IPPROTO_TCP4,
+		[NAT_UDP] = IPPROTO_UDP4,
+		[NAT_ICMP] = IPPROTO_ICMP4,
+	};
+	const struct tables *t = w->t;
+	uint32_t plane;
+	uint32_t index = nat44_slot_block(t, slot, &plane);
+	const struct nat_block *block = &t->nat_block[index];
+	uint16_t port = ntoh16(nat44_external_port(t, slot));
+	struct nat_log_record record = {
+		.type = (uint8_t)type,
+		.protocol = protocols[plane],
+		.inner_port = ntoh16(slot->inner_port),
+		.session = block->session - 1,
+		.generation = block->generation,
+		.inner = block->inner,
+		.outer = t->nat_address[nat44_block_address(t, index)].address,
+		.port_first = port,
+		.port_last = port,
+	};
+	return worker_nat_log(w, &record);
+}
