@@ -10,7 +10,16 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
 from typing import NamedTuple
 
-from dataplane.binding import COMMAND, NO_SESSION, CommandType, Dataplane, Ring, ffi, lib
+from dataplane.binding import (
+    COMMAND,
+    NO_SESSION,
+    CommandType,
+    Dataplane,
+    Direction,
+    Ring,
+    ffi,
+    lib,
+)
 
 TRACE_FILTER = struct.Struct("=4s4s2sBBII20x")
 TRACE_RECORD = struct.Struct("=IHHQQIIII4s4s2s2sHHHHHHBBBBBBBx")
@@ -34,7 +43,27 @@ SESSION_STATES = {
     int(getattr(lib, f"SESSION_{name}")): name.lower()
     for name in ("FREE", "NEGOTIATING", "LIVE", "PAUSED", "CLOSED")
 }
+DROP_REASONS = {
+    direction: {
+        name.removeprefix(prefix).lower().replace("_", "-"): int(getattr(lib, name))
+        for name in dir(lib)
+        if name.startswith(prefix)
+    }
+    for direction, prefix in ((Direction.IN, "IN_DROP_"), (Direction.OUT, "OUT_DROP_"))
+}
+"""By direction, the indexes of ``session_cold.in_drops`` and ``out_drops`` by name."""
 NAT_PLANES = {name: int(getattr(lib, f"NAT_{name.upper()}")) for name in ("tcp", "udp", "icmp")}
+
+
+def session_drops(dataplane: Dataplane, index: int, direction: Direction) -> dict[str, int]:
+    """Return how many packets of session *index* were dropped in *direction*, by reason.
+
+    Each count but that of ``policed`` stops at 2^32 - 1.
+    """
+    cold = dataplane.session_cold[index]
+    counts = cold.in_drops if direction is Direction.IN else cold.out_drops
+    by_reason = {name: int(counts[index]) for name, index in DROP_REASONS[direction].items()}
+    return {**by_reason, "policed": int(cold.policed[direction].red_packets)}
 
 
 class Edge(NamedTuple):

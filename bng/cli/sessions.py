@@ -48,9 +48,11 @@ SECTIONS = {
         "in_packets",
         "in_bytes",
         "in_drops",
+        "in_drops_by_reason",
         "out_packets",
         "out_bytes",
         "out_drops",
+        "out_drops_by_reason",
     ),
     "dataplane": ("worker", "index", "generation", "features_in", "features_out"),
 }
@@ -83,9 +85,17 @@ def show_one(data: Mapping[str, object], out: TextIO) -> None:
     """Print everything about a session."""
     rest = dict(data)
     profile = rest.pop("profile", None)
+    for key in ("in_drops_by_reason", "out_drops_by_reason"):
+        rest[key] = _not_zero(rest.get(key))
     for title, keys in SECTIONS.items():
         render.section(title, {key: rest.pop(key) for key in keys if key in rest}, out)
     render.section("other", rest, out)
     if isinstance(profile, dict):
         given = {key: value for key, value in profile.items() if value not in (None, "", [], {})}
         render.section("profile", given, out)
+
+
+def _not_zero(counts: object) -> object:
+    if not isinstance(counts, dict):
+        return counts
+    return {name: count for name, count in counts.items() if count}

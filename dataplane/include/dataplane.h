@@ -217,7 +217,7 @@ struct session_in {
 	uint16_t features;   /* bitmap of enum session_in_feature */
 	be32 ip4;	     /* the client's address, 0: none */
 	uint32_t nat_block;  /* first NAT block + 1, 0: not translated */
-	uint64_t packets;    /* accepted after antispoof and policer (RFC 2866 counts) */
+	uint64_t packets;    /* at the end of the arc: what no feature dropped (RFC 2866 counts) */
 	uint64_t bytes;	     /* IP bytes in the PPP payload */
 	uint32_t last_in_ms; /* worker's coarse clock: last data or control from the client */
 	uint16_t mss;	     /* TCP MSS clamp, IPv4 */
@@ -250,6 +250,30 @@ enum session_flags { /* events are also flags, so that a lost event is found by 
 	SESSION_FLAG_LOOP = 4, /* our own magic in an Echo-Request */
 };
 
+/*
+ * Why a packet of a session was dropped: on the way in before or on the session-in arc, on the way
+ * out before or on the session-out arc. Red packets are in policed, the edges of the nodes say it
+ * more precisely.
+ */
+enum session_in_drop {
+	IN_DROP_NOT_LIVE,   /* negotiating or paused */
+	IN_DROP_MALFORMED,  /* IPv4 header, compressed PPP protocol */
+	IN_DROP_NOT_SERVED, /* IPv6 */
+	IN_DROP_TOO_BIG,
+	IN_DROP_SPOOFED,
+	IN_DROP_ACL,
+	IN_DROP_NAT,
+	IN_DROPS
+};
+
+enum session_out_drop {
+	OUT_DROP_NOT_LIVE, /* paused or closed */
+	OUT_DROP_TTL,
+	OUT_DROP_TOO_BIG, /* and not to be fragmented */
+	OUT_DROP_ACL,
+	OUT_DROPS
+};
+
 /* Off the packet path: LCP Echo state, drops, what show prints. */
 struct session_cold {
 	uint32_t our_magic;
@@ -269,21 +293,21 @@ struct session_cold {
 	uint8_t port;
 	uint8_t echo_on; /* CMD_SESSION_ECHO was given: Echo stays in C while LIVE */
 	uint8_t reserved0[2];
-	uint32_t domain_page; /* page that holds our id */
+	uint32_t domain_page;	       /* page that holds our id */
+	uint32_t in_drops[IN_DROPS];   /* by enum session_in_drop; they stop at 2^32 - 1 */
+	uint32_t out_drops[OUT_DROPS]; /* by enum session_out_drop */
 	uint64_t bound_wall_ns;
-	uint64_t echo_rx;  /* Echo-Requests answered */
-	uint64_t echo_tx;  /* Echo-Requests originated */
-	uint64_t in_drops; /* by antispoof, ACL, policer, MTU, NAT: see node counters for reasons */
-	uint64_t out_drops;
-	uint64_t nat_mappings; /* live */
+	uint64_t echo_rx;		    /* Echo-Requests answered */
+	uint64_t echo_tx;		    /* Echo-Requests originated */
+	uint64_t packets_seen;		    /* session_in.packets when last_data_ms was set */
+	struct policer_counters policed[2]; /* by enum direction */
+	uint64_t nat_mappings;		    /* live; from here on NAT44's own cache line */
 	uint64_t nat_refused;
 	uint32_t nat_scanned_s[4]; /* by plane: when full blocks were last searched for room */
-	uint64_t packets_seen;	   /* session_in.packets when last_data_ms was set */
-	struct policer_counters policed[2]; /* by enum direction */
-	uint32_t nat_remotes;		    /* entries in nat_remote */
-	uint32_t nat_told_s;		    /* of EVENT_NAT_REFUSED, last, + 1 */
-	uint32_t nat_tokens, nat_stamp_ms;  /* bucket of new mappings */
-	uint64_t reserved[5];
+	uint32_t nat_remotes;	   /* entries in nat_remote */
+	uint32_t nat_told_s;	   /* of EVENT_NAT_REFUSED, last, + 1 */
+	uint32_t nat_tokens, nat_stamp_ms; /* bucket of new mappings */
+	uint64_t reserved[2];
 };
 
 /*
@@ -626,6 +650,7 @@ _Static_assert(offsetof(struct port_shared, tx) == 128, "two cache lines");
 _Static_assert(sizeof(struct session_in) == 64, "one cache line");
 _Static_assert(sizeof(struct session_out) == 64, "one cache line");
 _Static_assert(sizeof(struct session_cold) == 256, "with in and out 384 bytes: under 512");
+_Static_assert(offsetof(struct session_cold, nat_mappings) == 192, "NAT44's cache line");
 _Static_assert(sizeof(struct adjacency) == 64, "one cache line");
 _Static_assert(sizeof(struct command) == 64, "one cache line");
 _Static_assert(sizeof(struct completion) == 16, "fixed");

@@ -120,7 +120,7 @@ def test_the_policers_of_the_session_are_shown(evidence: Evidence) -> None:
     up, down = evidence.session["policer_up"], evidence.session["policer_down"]
     assert (up["cir_bps"], up["cbs_bytes"]) == (UP_BPS, UP_BPS // 40)
     assert (down["cir_bps"], down["cbs_bytes"]) == (DOWN_BPS, DOWN_BPS // 40)
-    assert up["green_packets"] == evidence.session["in_packets"]
+    assert evidence.session["in_drops_by_reason"]["policed"] == up["red_packets"]
 
 
 def test_after_hanging_up_no_session_is_left(lab: Lab, evidence: Evidence) -> None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from ipaddress import IPv4Address
 from typing import Any
 
-from dataplane import _arena, binding
+from dataplane import _arena, binding, sight
 
 ffi: Any = _arena.ffi
 lib: Any = _arena.lib
@@ -319,6 +319,14 @@ class Dataplane:
     def session_cold(self, index: int) -> Any:
         """Return the cold entry of a session."""
         return self.section(lib.SECTION_SESSION_COLD, "struct session_cold")[index]
+
+    def drops(self, index: int, direction: binding.Direction) -> dict[str, int]:
+        """Return by reason what a session lost, without reasons that nothing was lost for."""
+        cold = self.session_cold(index)
+        counts = cold.in_drops if direction is binding.Direction.IN else cold.out_drops
+        lost = {name: int(counts[i]) for name, i in sight.DROP_REASONS[direction].items()}
+        lost["policed"] = int(cold.policed[direction].red_packets)
+        return {name: count for name, count in lost.items() if count}
 
     def port(self, index: int) -> Any:
         """Return the shared entry of a port."""

@@ -137,7 +137,7 @@ def test_what_is_denied_is_dropped_counted_and_not_charged(dp: Dataplane) -> Non
         dp.receive(WAN, lab.routed_frame(lab.udp(lab.SERVER, lab.CLIENT_IP)))
     assert (len(dp.sent(WAN)), len(dp.sent(ACC))) == (1, 1)
     cold = dp.session_cold(0)
-    assert (cold.in_drops, cold.out_drops) == (1, 1)
+    assert (cold.in_drops[lib.IN_DROP_ACL], cold.out_drops[lib.OUT_DROP_ACL]) == (1, 1)
     assert (dp.session_in(0).packets, dp.session_out(0).packets) == (1, 1)
     counters = dp.counters()
     assert counters["acl_in/drop: acl-denied"] == counters["acl_out/drop: acl-denied"] == 1

@@ -6,6 +6,8 @@ import pytest
 from scapy.layers.inet import ICMP, IP, TCP, UDP, IPOption_NOP
 from scapy.packet import Packet, Raw
 
+from dataplane.binding import Direction
+
 from .harness import FEATURE_IN_NAT44, Frame, dataplane
 from .nat44 import (
     DELIVERED,
@@ -149,7 +151,7 @@ def test_what_cannot_be_translated_is_dropped_with_its_reason(
     assert frame.edge_name == f"drop: {reason}"
     assert frame.data == bytes(packet)
     assert box.dp.counters()[f"nat44_in2out/drop: {reason}"] == 1
-    assert box.dp.session_cold(0).in_drops == 1
+    assert box.dp.drops(0, Direction.IN) == {"nat": 1}
     assert box.dp.session_cold(0).nat_mappings == 0
     packet.src, packet.dst = REMOTE, PUBLIC
     del packet.chksum

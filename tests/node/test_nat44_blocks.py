@@ -41,7 +41,7 @@ def test_the_limit_of_a_subscriber_refuses_with_13_and_touches_nobody_else(box: 
         assert (frame.edge_name, frame.cause, frame.arg) == (LIMIT, 3, 13)
         assert frame.data == bytes(udp(sport=128))
     cold = box.dp.session_cold(0)
-    assert (cold.nat_refused, cold.nat_mappings, cold.in_drops) == (3, 128, 3)
+    assert (cold.nat_refused, cold.nat_mappings, cold.in_drops[lib.IN_DROP_NAT]) == (3, 128, 3)
     assert box.port_of(128, session=1) not in external
     assert {box.port_of(port) for port in range(128)} == external
 

@@ -132,7 +132,7 @@ def test_a_remote_beyond_the_limit_is_refused_and_the_subscriber_is_told(small_b
     frame = small_box.out(packet)
     assert (frame.edge_name, frame.cause, frame.arg) == ("drop: remote-limit", 3, 13)
     assert frame.data == bytes(packet)
-    assert small_box.dp.session_cold(0).in_drops == 1
+    assert small_box.dp.session_cold(0).in_drops[lib.IN_DROP_NAT] == 1
     assert small_box.back(udp_back(external, src=numbered(9))).edge_name == "drop: filtered"
     small_box.got(udp_back(external, src=numbered(3)))
     # another subscriber has his own

@@ -66,7 +66,7 @@ def test_a_subscriber_has_so_many_mappings_and_no_more(few: Nat) -> None:
     assert ask(few, 3) == PASSED
     assert ask(few, 100, session=1) == PASSED
     assert few.dp.session_cold(0).nat_refused == 2
-    assert few.dp.session_cold(0).in_drops == 2
+    assert few.dp.session_cold(0).in_drops[lib.IN_DROP_NAT] == 2
     assert few.dp.counters()["nat44_in2out/drop: mapping-limit"] == 2
 
 

@@ -180,8 +180,7 @@ def test_red_is_dropped_counted_and_not_charged(dp: Dataplane, direction: Direct
     counters, cold = dp.session_cold(0).policed[direction], dp.session_cold(0)
     assert (counters.yellow_packets, counters.yellow_bytes) == (1, len(up))
     assert (counters.red_packets, counters.red_bytes) == (2, 2 * len(up))
-    drops = (cold.in_drops, cold.out_drops)
-    assert drops == ((2, 0) if direction is Direction.IN else (0, 2))
+    assert not any(cold.in_drops) and not any(cold.out_drops)
     other = dp.session_cold(0).policed[1 - direction]
     assert (other.yellow_packets, other.red_packets) == (0, 0)
 

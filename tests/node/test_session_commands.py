@@ -168,7 +168,7 @@ def test_release_keeps_nothing_but_the_generation(dp: Dataplane) -> None:
         assert dp.command(record) == 0
     entry, out, cold = dp.session_in(0), dp.session_out(0), dp.session_cold(0)
     assert (entry.generation, entry.ip4, entry.features, entry.mtu) == (8, 0, 0, 0)
-    assert (out.generation, out.mtu, out.packets, cold.in_drops) == (8, 0, 0, 0)
+    assert (out.generation, out.mtu, out.packets, any(cold.in_drops)) == (8, 0, 0, False)
 
 
 def test_only_the_owner_takes_commands() -> None:

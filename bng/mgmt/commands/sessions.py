@@ -9,6 +9,7 @@ from bng.mgmt.registry import Args, CommandError, command
 from bng.mgmt.select import SELECTORS, find_one, port_name, select, text, vlans_of
 from bng.session.model import Session
 from dataplane.binding import TOKENS_PER_BYTE, Direction, PolicerMode
+from dataplane.sight import session_drops
 
 
 @command("show sessions", *SELECTORS, summary="List sessions; selectors must all fit.")
@@ -35,6 +36,9 @@ def show_session(box: Box, args: Args) -> object:
     entry_in = box.dataplane.session_in[session.index]
     entry_out = box.dataplane.session_out[session.index]
     profile = session.profile
+    drops = {
+        direction: session_drops(box.dataplane, session.index, direction) for direction in Direction
+    }
     return {
         **_row(box, session, now),
         "service_name": session.service_name,
@@ -64,8 +68,10 @@ def show_session(box: Box, args: Args) -> object:
         "acl_out": None if profile is None else profile.acl_out,
         "policer_up": _policer(box, session, Direction.IN),
         "policer_down": _policer(box, session, Direction.OUT),
-        "in_drops": int(cold.in_drops),
-        "out_drops": int(cold.out_drops),
+        "in_drops": sum(drops[Direction.IN].values()),
+        "in_drops_by_reason": drops[Direction.IN],
+        "out_drops": sum(drops[Direction.OUT].values()),
+        "out_drops_by_reason": drops[Direction.OUT],
         "nat_mappings": int(cold.nat_mappings),
         "nat_refused": int(cold.nat_refused),
         "session_timeout_in_s": None
@@ -115,7 +121,6 @@ def _policer(box: Box, session: Session, direction: Direction) -> object:
     if entry.mode == PolicerMode.OFF:
         return None
     counted = dataplane.session_cold[session.index].policed[direction]
-    side = (dataplane.session_out if direction else dataplane.session_in)[session.index]
     two_rates = entry.mode == PolicerMode.TRTCM
     return {
         "cir_bps": int(entry.cir_bps),
@@ -123,8 +128,6 @@ def _policer(box: Box, session: Session, direction: Direction) -> object:
         **({"pir_bps": int(entry.pir_bps)} if two_rates else {}),
         ("pbs_bytes" if two_rates else "ebs_bytes"): int(entry.ebs) // TOKENS_PER_BYTE,
         "overhead_bytes": int(entry.overhead_bytes),
-        "green_packets": int(side.packets) - int(counted.yellow_packets),
-        "green_bytes": int(side.bytes) - int(counted.yellow_bytes),
         "yellow_packets": int(counted.yellow_packets),
         "yellow_bytes": int(counted.yellow_bytes),
         "red_packets": int(counted.red_packets),

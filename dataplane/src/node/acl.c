@@ -6,7 +6,7 @@
 #include "table/acl.h"
 
 #include "graph.h"
-#include "node/charge.h"
+#include "node/account.h"
 #include "node/hints.h"
 
 enum { EDGE_DENIED = ARC_EDGES, EDGE_ICMP4_ERROR };
@@ -16,11 +16,9 @@ static inline uint16_t check_in(const struct tables *t, struct pkt *p)
 	struct session_in *in = &t->in[p->session];
 	enum acl_action action =
 		acl_lookup(t, in->acl, (const struct ip4_hdr *)pkt_data(p), p->len);
-	if (likely(action == ACL_PERMIT)) {
-		charge_in(in, p);
-		return arc_next(p);
-	}
-	t->cold[p->session].in_drops++;
+	if (likely(action == ACL_PERMIT))
+		return arc_next_in(in, p);
+	drop_in(t, p->session, IN_DROP_ACL);
 	if (action != ACL_REJECT)
 		return EDGE_DENIED;
 	p->cause = ICMP4_UNREACHABLE;
@@ -33,7 +31,7 @@ static inline uint16_t check_out(const struct tables *t, struct pkt *p)
 	uint16_t acl = t->out[p->session].acl;
 	if (likely(acl_lookup(t, acl, (const struct ip4_hdr *)pkt_data(p), p->len) == ACL_PERMIT))
 		return arc_next(p);
-	t->cold[p->session].out_drops++;
+	drop_out(t, p->session, OUT_DROP_ACL);
 	return EDGE_DENIED;
 }
 

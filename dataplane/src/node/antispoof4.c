@@ -4,7 +4,7 @@
  */
 #include "graph.h"
 #include "hdr/ip4.h"
-#include "node/charge.h"
+#include "node/account.h"
 #include "node/hints.h"
 #include "table/fib4.h"
 #include "worker.h"
@@ -22,11 +22,10 @@ static inline uint16_t check(const struct tables *t, struct pkt *p)
 	struct session_in *in = &t->in[p->session];
 	const struct ip4_hdr *ip = (const struct ip4_hdr *)pkt_data(p);
 	if (unlikely(ip->source != in->ip4 && !is_framed_route(t, p->session, ip->source))) {
-		t->cold[p->session].in_drops++;
+		drop_in(t, p->session, IN_DROP_SPOOFED);
 		return EDGE_SPOOFED;
 	}
-	charge_in(in, p);
-	return arc_next(p);
+	return arc_next_in(in, p);
 }
 
 static void process(struct worker *w, struct pkt **pkts, uint16_t n, uint16_t *next)

@@ -5,6 +5,7 @@
 #include "graph.h"
 #include "hdr/checksum.h"
 #include "hdr/ip4.h"
+#include "node/account.h"
 #include "node/hints.h"
 #include "worker.h"
 
@@ -59,8 +60,9 @@ static inline void clamp(struct pkt *p, uint16_t mss)
 static void process_in(struct worker *w, struct pkt **pkts, uint16_t n, uint16_t *next)
 {
 	for (uint16_t i = 0; i < n; i++) {
-		clamp(pkts[i], w->t->in[pkts[i]->session].mss);
-		next[i] = arc_next(pkts[i]);
+		struct session_in *in = &w->t->in[pkts[i]->session];
+		clamp(pkts[i], in->mss);
+		next[i] = arc_next_in(in, pkts[i]);
 	}
 }
 

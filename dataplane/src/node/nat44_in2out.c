@@ -6,6 +6,7 @@
  * (hairpin with the external source, RFC 4787 REQ-9).
  */
 #include "graph.h"
+#include "node/account.h"
 #include "node/nat44_packet.h"
 #include "table/nat44_remote.h"
 #include "table/nat44_tcp.h"
@@ -151,7 +152,7 @@ static inline uint16_t translate(struct worker *w, struct pkt *p, struct nat44_p
 	uint32_t address = nat44_block_address(t, t->in[p->session].nat_block - 1);
 	nat44_rewrite((struct ip4_hdr *)pkt_data(p), packet->l4, UINT16_MAX, flow->plane, true,
 		t->nat_address[address].address, nat44_external_port(t, slot));
-	return arc_next(p);
+	return arc_next_in(&t->in[p->session], p);
 }
 
 /* An error about a packet that the subscriber got: only with its mapping (RFC 5508 REQ-4), which
@@ -159,7 +160,7 @@ static inline uint16_t translate(struct worker *w, struct pkt *p, struct nat44_p
 static uint16_t translate_error(struct worker *w, struct pkt *p, const struct nat44_packet *packet)
 {
 	const struct tables *t = w->t;
-	const struct session_in *in = &t->in[p->session];
+	struct session_in *in = &t->in[p->session];
 	struct nat44_quote quote;
 	enum nat44_kind kind = nat44_quote_parse(p, packet->l4, true, &quote);
 	if (kind != NAT44_ICMP_ERROR)
@@ -173,14 +174,14 @@ static uint16_t translate_error(struct worker *w, struct pkt *p, const struct na
 	uint32_t address = nat44_block_address(t, in->nat_block - 1);
 	nat44_quote_rewrite(p, packet->l4, true, &quote, t->nat_address[address].address,
 		nat44_external_port(t, slot));
-	return arc_next(p);
+	return arc_next_in(in, p);
 }
 
 static inline uint16_t dispatch(struct worker *w, struct pkt *p, struct nat44_packet *packet)
 {
 	uint16_t edge;
 	if (packet->kind == NAT44_BYPASS)
-		return arc_next(p);
+		return arc_next_in(&w->t->in[p->session], p);
 	if (packet->kind == NAT44_FLOW)
 		edge = translate(w, p, packet);
 	else if (packet->kind == NAT44_ICMP_ERROR)
@@ -188,7 +189,7 @@ static inline uint16_t dispatch(struct worker *w, struct pkt *p, struct nat44_pa
 	else
 		edge = edge_of_kind[packet->kind];
 	if (edge >= ARC_EDGES)
-		w->t->cold[p->session].in_drops++;
+		drop_in(w->t, p->session, IN_DROP_NAT);
 	return edge;
 }
 

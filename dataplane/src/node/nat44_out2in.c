@@ -6,6 +6,7 @@
  * the error must quote the packet as its sender knows it.
  */
 #include "graph.h"
+#include "node/account.h"
 #include "node/nat44_packet.h"
 #include "table/fib4.h"
 #include "table/nat44_remote.h"
@@ -86,17 +87,20 @@ static inline uint16_t check(const struct worker *w, const struct nat_slot *slot
 }
 
 /* RFC 1191, RFC 792: errors that session_output would send, had it the packet as it came. */
-static inline bool answered(struct pkt *p, const struct session_out *out)
+static inline bool answered(const struct tables *t, struct pkt *p, uint32_t session)
 {
+	const struct session_out *out = &t->out[session];
 	const struct ip4_hdr *ip = (const struct ip4_hdr *)pkt_data(p);
 	if (p->len > out->mtu && ip->fragment & hton16(IP4_DF)) {
 		p->cause = ICMP4_UNREACHABLE;
 		p->arg = (uint32_t)out->mtu << 8 | ICMP4_CODE_FRAG_NEEDED;
+		drop_out(t, session, OUT_DROP_TOO_BIG);
 		return true;
 	}
 	if (ip->ttl <= 1) {
 		p->cause = ICMP4_TIME_EXCEEDED;
 		p->arg = 0;
+		drop_out(t, session, OUT_DROP_TTL);
 		return true;
 	}
 	return false;
@@ -136,7 +140,7 @@ static inline uint16_t translate(struct worker *w, struct pkt *p, struct nat44_p
 	if (!nat44_remote_is_first(packet->slot, flow) &&
 		!nat44_remote_admits(w, packet->slot, flow))
 		return EDGE_FILTERED;
-	if (answered(p, &t->out[block->session - 1]))
+	if (answered(t, p, block->session - 1))
 		return EDGE_ICMP_ERROR;
 	if (flow->plane == NAT_TCP)
 		track_tcp(w, packet->slot, packet);

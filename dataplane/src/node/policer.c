@@ -6,7 +6,7 @@
 #include "table/policer.h"
 
 #include "graph.h"
-#include "node/charge.h"
+#include "node/account.h"
 #include "node/hints.h"
 #include "worker.h"
 
@@ -36,7 +36,6 @@ static inline bool passes(
 	}
 	counters->red_packets++;
 	counters->red_bytes += p->len;
-	*(direction == DIRECTION_IN ? &cold->in_drops : &cold->out_drops) += 1;
 	return false;
 }
 
@@ -46,11 +45,8 @@ static void process_in(struct worker *w, struct pkt **pkts, uint16_t n, uint16_t
 	fetch(w->t, pkts, n, DIRECTION_IN);
 	for (uint16_t i = 0; i < n; i++) {
 		struct pkt *p = pkts[i];
-		next[i] = EDGE_POLICED;
-		if (likely(passes(w->t, p, tick, DIRECTION_IN))) {
-			charge_in(&w->t->in[p->session], p);
-			next[i] = arc_next(p);
-		}
+		bool pass = passes(w->t, p, tick, DIRECTION_IN);
+		next[i] = likely(pass) ? arc_next_in(&w->t->in[p->session], p) : EDGE_POLICED;
 	}
 }
 

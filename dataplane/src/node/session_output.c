@@ -3,6 +3,7 @@
  * (the peer's MRU), then the session-out arc.
  */
 #include "graph.h"
+#include "node/account.h"
 #include "node/hints.h"
 #include "node/ip4_forward.h"
 #include "worker.h"
@@ -27,10 +28,17 @@ static uint16_t to_owner(struct pkt *p, const struct session_out *out, uint8_t o
 	return EDGE_HANDOFF;
 }
 
-static uint16_t refused(struct worker *w, struct pkt *p, uint16_t edge)
+static uint16_t refused(
+	const struct worker *w, const struct pkt *p, enum session_out_drop why, uint16_t edge)
 {
-	w->t->cold[p->session].out_drops++;
+	drop_out(w->t, p->session, why);
 	return edge;
+}
+
+static uint16_t answered(const struct worker *w, const struct pkt *p)
+{
+	bool expired = p->cause == ICMP4_TIME_EXCEEDED;
+	return refused(w, p, expired ? OUT_DROP_TTL : OUT_DROP_TOO_BIG, EDGE_ICMP4_ERROR);
 }
 
 static inline uint16_t output(struct worker *w, struct pkt *p)
@@ -43,10 +51,11 @@ static inline uint16_t output(struct worker *w, struct pkt *p)
 	if (unlikely(p->flags & PKT_TO_SESSION && p->generation != out->generation))
 		return EDGE_GENERATION_STALE;
 	if (unlikely(out->state != SESSION_LIVE))
-		return refused(w, p, out->state == SESSION_PAUSED ? EDGE_PAUSED : EDGE_NOT_LIVE);
+		return refused(w, p, OUT_DROP_NOT_LIVE,
+			out->state == SESSION_PAUSED ? EDGE_PAUSED : EDGE_NOT_LIVE);
 	enum ip4_verdict verdict = ip4_forward(p, out->mtu, node_session_output.id);
 	if (unlikely(verdict == IP4_ERROR))
-		return EDGE_ICMP4_ERROR;
+		return answered(w, p);
 	if (unlikely(verdict == IP4_FRAGMENT))
 		return EDGE_IP4_FRAGMENT;
 	p->flags |= PKT_TO_SESSION;

@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -95,6 +96,7 @@ def test_wrong_usage_is_status_2_and_says_so_on_stderr(ctl: Ctl, words: list[str
 
 def test_everything_about_a_session_stands_in_its_section(ctl: Ctl) -> None:
     out = ctl("show", "session", "user00002").out
+    assert re.search(r"in_drops +0\n +in_drops_by_reason +-\n", out)
     sections = [line for line in out.splitlines() if not line.startswith(" ")]
     assert sections == [
         "session",

@@ -63,7 +63,7 @@ def test_a_rate_begins_changes_and_ends_while_the_session_lives(dialled: Managed
         0,
     )
     assert (policer["red_packets"], policer["red_bytes"]) == (2, 2_000)
-    assert show(dialled)["in_drops"] == 2
+    assert show(dialled)["in_drops"] == show(dialled)["in_drops_by_reason"]["policed"] == 2
     assert show(dialled)["policer_down"]["pir_bps"] == 16_000
     assert reload(dialled, user00001=user(**RATES)) == {}
     assert reload(dialled) == {"changed": 1}
@@ -144,7 +144,7 @@ def test_an_acl_begins_changes_and_ends_while_the_session_lives(dialled: Managed
     dialled.write(acl=ACLS)
     assert reload(dialled, user00001=filtered) == {"changed": 1}
     assert (show(dialled)["acl_in"], show(dialled)["acl_out"]) == ("some", "all")
-    assert (up(dialled, 3), show(dialled)["in_drops"]) == (0, 3)
+    assert (up(dialled, 3), show(dialled)["in_drops_by_reason"]["acl"]) == (0, 3)
     dialled.write(acl=[ACLS[0], {**ACLS[1], "rules": ["deny udp any 192.0.2.9 port 54"]}])
     assert reload(dialled, user00001=filtered) == {}
     assert up(dialled, 3) == 3

@@ -1,0 +1,53 @@
+/*
+ * What a session counts. A packet from the subscriber is charged at the end of the session-in arc:
+ * what a feature drops is not (RFC 2866 section 5.3: octets received from the port). One to him is
+ * charged by pppoe_output, behind the session-out arc. What is refused counts as a drop of the
+ * session, by reason; red packets have counters of their own, in policer.c.
+ */
+#ifndef BNG_NODE_ACCOUNT_H
+#define BNG_NODE_ACCOUNT_H
+
+#include "dataplane.h"
+#include "graph.h"
+#include "worker.h"
+
+static inline void charge_in(struct session_in *in, const struct pkt *p)
+{
+	in->packets++;
+	in->bytes += p->len;
+}
+
+/* arc_start() of the session-in arc. */
+static inline uint16_t arc_start_in(struct session_in *in, struct pkt *p)
+{
+	uint16_t edge = arc_start(p, in->features);
+	if (__builtin_expect(!edge, 0))
+		charge_in(in, p);
+	return edge;
+}
+
+/* arc_next() of the session-in arc: how each of its nodes lets a packet pass. */
+static inline uint16_t arc_next_in(struct session_in *in, struct pkt *p)
+{
+	uint16_t edge = arc_next(p);
+	if (!edge)
+		charge_in(in, p);
+	return edge;
+}
+
+static inline void count_up_to_most(uint32_t *counter)
+{
+	*counter += *counter != UINT32_MAX;
+}
+
+static inline void drop_in(const struct tables *t, uint32_t session, enum session_in_drop why)
+{
+	count_up_to_most(&t->cold[session].in_drops[why]);
+}
+
+static inline void drop_out(const struct tables *t, uint32_t session, enum session_out_drop why)
+{
+	count_up_to_most(&t->cold[session].out_drops[why]);
+}
+
+#endif
