@@ -4,7 +4,7 @@ import heapq
 import math
 import struct
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from tests.support.client.raw import PacketPort
 from tests.support.client.subscriber import Subscriber
@@ -37,6 +37,10 @@ class Dialer:
     def add(self, subscriber: Subscriber) -> None:
         """Take over one subscriber."""
         self._by_mac[subscriber.mac] = subscriber
+
+    def subscribers(self) -> Iterable[Subscriber]:
+        """Return all that were added."""
+        return self._by_mac.values()
 
     def arm(self, subscriber: Subscriber) -> None:
         """Look at the subscriber's deadline; call it after everything that may change it."""
