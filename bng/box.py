@@ -301,6 +301,16 @@ def _place_acls(path: Path, config: Config, dataplane: Dataplane) -> AclTable:
     return acls
 
 
+def _nat_addresses(config: Config, dataplane: Dataplane) -> NatAddresses:
+    """Return the public addresses that the dataplane has."""
+    return NatAddresses(
+        dataplane.nat_addresses(),
+        settings.nat_pools(config),
+        dataplane.n_workers,
+        dataplane.nat_free_blocks,
+    )
+
+
 def _domains(dataplane: Dataplane) -> Domains:
     """Return the id tables, those that the arena has included."""
     header = dataplane.header
@@ -340,7 +350,7 @@ async def start(config_path: Path, config: Config, on_lost: Callable[[], None]) 
         settings=settings.session(config, ports, acls.numbers()),
         backend=LocalBackend(loaded),
         pools=Ipv4Pools(settings.pools(config)),
-        nat=NatAddresses(dataplane.nat_addresses(), dataplane.n_workers, dataplane.nat_free_blocks),
+        nat=_nat_addresses(config, dataplane),
         table=table,
         prefix=f"{int(time.time()):08x}",
         entropy=os.urandom,

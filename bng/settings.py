@@ -8,6 +8,7 @@ from bng.pool.ipv4 import Ipv4PoolConfig
 from bng.pool.ranges import Ipv4Range
 from bng.ppp.config import AuthMethod, LinkConfig
 from bng.pppoe.config import DiscoveryConfig
+from bng.session.nat import NatMode, NatPool
 from bng.session.settings import PoolSettings, Settings
 
 AUTH_METHODS = {
@@ -37,6 +38,14 @@ def pools(config: Config) -> dict[str, Ipv4PoolConfig]:
     }
 
 
+def nat_pools(config: Config) -> tuple[NatPool, ...]:
+    """Return the pools of public addresses."""
+    return tuple(
+        NatPool(name=pool.name, mode=NatMode(pool.mode), addresses=pool.addresses)
+        for pool in config.nat.pool
+    )
+
+
 def session(config: Config, ports: Mapping[str, int], acls: Mapping[str, int]) -> Settings:
     """Return the policy of the session core; *ports* are indexes by name, *acls* numbers."""
     return Settings(
@@ -51,6 +60,7 @@ def session(config: Config, ports: Mapping[str, int], acls: Mapping[str, int]) -
         mss_clamp=config.session.mss_clamp,
         nat_inside=config.nat.inside if config.nat.pool else (),
         nat_profiles={name: p.translate for name, p in config.nat.profile.items()},
+        nat_pool_of_profile={name: p.pool for name, p in config.nat.profile.items()},
         drain_per_s=config.session.drain_per_s,
         policer_overhead_bytes=config.session.policer_overhead_bytes,
         acls=acls,

@@ -75,6 +75,7 @@ class CommandType(IntEnum):
     SESSION_ACL = 17
     ACL_SET = 18
     NAT_SET = 19
+    SESSION_MOVE = 20
 
 
 class Ring(IntEnum):
@@ -329,11 +330,17 @@ def acl_record(index: int, offset: int, size: int) -> bytes:
 
 
 def session_record(
-    kind: CommandType, session: int, generation: int, cookie: int, *, quiet: bool = False
+    kind: CommandType,
+    session: int,
+    generation: int,
+    cookie: int,
+    arg: int = 0,
+    *,
+    quiet: bool = False,
 ) -> bytes:
-    """Pack a session command without a body: PAUSE, CLOSE, RELEASE."""
+    """Pack a session command without a body: PAUSE, CLOSE, RELEASE; MOVE, *arg* is a worker."""
     flags = CMD_FLAG_QUIET if quiet else 0
-    return COMMAND.pack(kind, flags, session, generation, 0, cookie, b"")
+    return COMMAND.pack(kind, flags, session, generation, arg, cookie, b"")
 
 
 def route4_record(

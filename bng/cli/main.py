@@ -150,7 +150,7 @@ def show_nat(context: typer.Context, json: Json = False) -> None:
         return
     render.section("nat44", {k: v for k, v in data.items() if k != "addresses"}, sys.stdout)
     columns = (
-        *("address", "worker", "sessions", "blocks_used", "blocks_free"),
+        *("address", "pool", "worker", "sessions", "blocks_used", "blocks_free"),
         *("tcp", "udp", "icmp"),
     )
     sys.stdout.write("\n")

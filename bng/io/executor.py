@@ -77,6 +77,7 @@ class Executor:
             actions.SendDiscovery: self._send_discovery,
             actions.SendFrame: self._send_frame,
             actions.BindSession: self._bind,
+            actions.MoveSession: self._move,
             actions.UpSession: self._up,
             actions.PoliceSession: self._police,
             actions.FilterSession: self._filter,
@@ -122,6 +123,13 @@ class Executor:
             mac=a.mac,
             port=a.line.port,
             quiet=True,
+        )
+        self.dataplane.command(h.worker, record)
+
+    def _move(self, a: actions.MoveSession) -> None:
+        h = a.handle
+        record = session_record(
+            CommandType.SESSION_MOVE, h.index, h.generation, cookie(CommandKind.MOVE, h), a.worker
         )
         self.dataplane.command(h.worker, record)
 

@@ -35,6 +35,7 @@ class CommandKind(IntEnum):
     RELEASE = 5
     POLICE = 6
     FILTER = 7
+    MOVE = 8
 
 
 def cookie(kind: CommandKind, handle: Handle) -> int:
@@ -78,6 +79,14 @@ class BindSession:
     session_id: int
     domain: int
     page: int
+
+
+@dataclass(frozen=True, slots=True)
+class MoveSession:
+    """Hand a session that is not up yet to *worker*; *handle* is what it has until that is done."""
+
+    handle: Handle
+    worker: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,6 +201,7 @@ Action = (
     SendDiscovery
     | SendFrame
     | BindSession
+    | MoveSession
     | UpSession
     | PoliceSession
     | FilterSession

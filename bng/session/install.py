@@ -36,6 +36,12 @@ def translated(settings: Settings, session: Session) -> bool:
     return settings.translates(*_granted(session))
 
 
+def nat_pool(settings: Settings, session: Session) -> str | None:
+    """Return the NAT pool of the session, None: any with port blocks."""
+    profile, _ = _granted(session)
+    return settings.nat_pool_of_profile.get(profile.nat_profile or "")
+
+
 def up(settings: Settings, session: Session) -> UpSession:
     """Return the command that makes the dataplane forward for the session."""
     profile, address = _granted(session)

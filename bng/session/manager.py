@@ -34,11 +34,11 @@ from bng.session.drain import Drain
 from bng.session.grants import Grants
 from bng.session.model import Cause, Counters, Session, State
 from bng.session.nat import NatAddresses
+from bng.session.placement import Placement
 from bng.session.settings import Settings
 from bng.session.table import SessionTable
 
 IPV4, IPV6 = 1, 2
-NAT_TRIES = 4
 ENOSPC = 28
 
 
@@ -62,17 +62,22 @@ class SessionManager:
         self.settings = settings
         self.backend = backend
         self.pools = pools
-        self.nat = nat
         self.table = table
         self.entropy = entropy
         self.deadlines = Deadlines()
         self.counters: Counter[str] = Counter()
         self.grants = Grants(self)
         self.drain = Drain(self)
+        self.placement = Placement(self, nat)
         self.ending: dict[str, Session] = {}  # by Acct-Session-Id
         self._prefix = prefix
         self._serial = 0
         self._actions: list[Action] = []
+
+    @property
+    def nat(self) -> NatAddresses:
+        """The public addresses."""
+        return self.placement.nat
 
     # ---- actions, time ----
 
@@ -134,6 +139,9 @@ class SessionManager:
             self.counters["completion_for_no_session"] += 1
             return
         match kind:
+            case CommandKind.MOVE:
+                self.placement.moved(session, status, now)
+                self.reschedule(session)
             case CommandKind.CLOSE:
                 self._closed(session, counters(index), now)
             case CommandKind.RELEASE:
@@ -247,19 +255,14 @@ class SessionManager:
             session.method.installed(session, request_id, now)
             return
         session.install_request = request_id
-        if session.nat_address is None and install.translated(self.settings, session):
-            session.nat_address = self.nat.take(session.handle.worker)
-            if session.nat_address is None:
-                self.counters["install_failed"] += 1
-                self.end(session, Cause.NAS_ERROR, "install: no NAT address", now)
-                return
         record = install.record(session)
         if len(record) > install.MAX_RECORD_BYTES:
             self.counters["install_failed"] += 1
             self.end(session, Cause.NAS_ERROR, f"install: a record of {len(record)} bytes", now)
             return
         self.emit(Record(session.handle, session.acct_session_id, record))
-        self._up(session)
+        if self.placement.find(session, now):
+            self.placed(session)
 
     def network_up(self, session: Session, family: int, now: float) -> None:
         """The client may send *family*."""
@@ -267,7 +270,7 @@ class SessionManager:
         session.families |= IPV4 if family == 4 else IPV6
         session.state = State.UP
         if family == 4 and session.paused:  # the same outcome as before: nothing was installed
-            self._up(session)
+            self.placed(session)
         if first:
             session.up_at = now
             self._start_timers(session, now)
@@ -291,8 +294,8 @@ class SessionManager:
 
     # ---- the dataplane entry ----
 
-    def _up(self, session: Session) -> None:
-        """Send what makes the dataplane forward for the session."""
+    def placed(self, session: Session) -> None:
+        """Send what makes the dataplane forward for the session, which is on its worker."""
         if session.magics is not None:  # a pause turned it off
             self.emit(EchoSession(session.handle, *session.magics))
         features.tell(self, session)
@@ -315,28 +318,16 @@ class SessionManager:
         if session.state is State.ENDING:
             return
         session.install_pending -= 1
-        if status == -ENOSPC and self._try_next_nat_address(session):
+        if status == -ENOSPC and self.placement.find_other(session):
             return
         if status:
             self.counters["install_failed"] += 1
-            cause = "no NAT ports" if status == -ENOSPC else f"errno {-status}"
+            full = f"no NAT ports: {self.nat.text(session.nat_address) or 'all addresses full'}"
+            cause = full if status == -ENOSPC else f"errno {-status}"
             self.end(session, Cause.NAS_ERROR, f"install: {cause}", now)
         elif not session.install_pending and session.install_request is not None:
             request, session.install_request = session.install_request, None
             session.method.installed(session, request, now)
-
-    def _try_next_nat_address(self, session: Session) -> bool:
-        """After an address whose last block went to another session meanwhile."""
-        if session.nat_address is None or session.nat_tried == NAT_TRIES:
-            return False
-        session.nat_tried += 1
-        full = session.nat_address
-        session.nat_address = self.nat.take(session.handle.worker)
-        self.nat.give_back(full)
-        if session.nat_address is None:
-            return False
-        self._up(session)
-        return True
 
     def _pause(self, session: Session) -> None:
         if session.state is State.UP:
@@ -366,7 +357,8 @@ class SessionManager:
         session.method.abort(session, cause.word, now)  # the detail is for the log alone
         for prefix in session.routes:
             self.emit(DeleteRoute(session.handle, prefix))
-        self.emit(CloseSession(session.handle))
+        if session.moving_to is None:  # else its owner is known when it has moved
+            self.emit(CloseSession(session.handle))
 
     def _closed(self, session: Session, counters: Counters, now: float) -> None:
         """Counters are frozen: say what it carried, then let the entry go."""
@@ -383,8 +375,7 @@ class SessionManager:
         del self.ending[session.acct_session_id]
         if session.ipv4_address is not None:
             self.pools.release(session.ipv4_address, now)
-        if session.nat_address is not None:
-            self.nat.give_back(session.nat_address)
+        self.placement.leave(session)
         session.method.released(session, now)
         self.table.free(session.handle)
         self.grants.released(session, now)

@@ -83,6 +83,7 @@ class Session:
     gateway: IPv4Address | None = None
     nat_address: int | None = None
     nat_tried: int = 0
+    moving_to: int | None = None  # worker that is to own it
     install_request: int | None = None
     install_pending: int = 0  # completions to come before it is installed
     told: UpSession | None = None  # what the dataplane was told last

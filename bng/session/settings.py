@@ -29,6 +29,8 @@ class Settings:
     mss_clamp: bool = True
     nat_inside: tuple[IPv4Network, ...] = ()
     nat_profiles: Mapping[str, bool]
+    nat_pool_of_profile: Mapping[str, str | None] = field(default_factory=dict)
+    """The NAT pool that each profile says, None: any with port blocks."""
     drain_per_s: int = 50
     policer_overhead_bytes: int = 0
     acls: Mapping[str, int] = field(default_factory=dict)

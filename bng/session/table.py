@@ -67,6 +67,11 @@ class SessionTable:
         session = self._sessions[index]
         return session if session is not None and session.handle.generation == generation else None
 
+    def move(self, handle: Handle, worker: int) -> None:
+        """Count a session as one of *worker*."""
+        self._load[handle.worker] -= 1
+        self._load[worker] += 1
+
     def free(self, handle: Handle) -> None:
         """Give the index of a released session back."""
         self._sessions[handle.index] = None

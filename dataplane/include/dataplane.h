@@ -420,8 +420,9 @@ enum command_type {
 	CMD_SESSION_POLICER, /* one direction; arg: enum direction */
 	CMD_TRACE,	     /* to a worker: arg is the number of a trace, 0 ends it */
 	CMD_SESSION_ACL,
-	CMD_ACL_SET, /* to the control thread: an ACL has changed */
-	CMD_NAT_SET, /* to the control thread: what of NAT44 changes live */
+	CMD_ACL_SET,	       /* to the control thread: an ACL has changed */
+	CMD_NAT_SET,	       /* to the control thread: what of NAT44 changes live */
+	CMD_SESSION_MOVE = 20, /* while NEGOTIATING; arg: the worker that owns it from now on */
 };
 
 enum command_flags { CMD_FLAG_QUIET = 1 }; /* no completion record when it succeeds */

@@ -23,6 +23,7 @@ from tests.support.netns import offloads_off
 from tests.support.traffic import Blaster, EchoServer, Tally
 
 _COUNT, _PPS, _TOO_MUCH, _SECONDS = 40, 10_000, 1_000_000, 4
+_PINNED = "198.51.100.3"  # of worker 1
 _DRIVERS = ("af_packet", "af_xdp")
 
 
@@ -35,17 +36,21 @@ def _ports(directory: Path, driver: str) -> list[dict[str, Any]]:
     ]
 
 
-@pytest.fixture(params=_DRIVERS)
-def lab(request: pytest.FixtureRequest, make_lab: MakeLab, tmp_path: Path) -> Lab:
+def _lab(make_lab: MakeLab, directory: Path, driver: str, users: dict[str, Any]) -> Lab:
     cpus = sorted(os.sched_getaffinity(0))
     config = {
         "dataplane": {"workers": [cpus[0], cpus[-1]]},
-        "port": _ports(tmp_path, request.param),
+        "port": _ports(directory, driver),
     }
-    lab = make_lab(config=config, users=load_users(_COUNT))
+    lab = make_lab(config=config, users=users)
     offloads_off(lab.sub, "sub0")
     offloads_off(lab.inet, "inet0")
     return lab
+
+
+@pytest.fixture(params=_DRIVERS)
+def lab(request: pytest.FixtureRequest, make_lab: MakeLab, tmp_path: Path) -> Lab:
+    return _lab(make_lab, tmp_path, request.param, load_users(_COUNT))
 
 
 def _of_workers(lab: Lab, counter: str) -> list[int]:
@@ -129,3 +134,20 @@ def test_more_than_both_workers_can_take_is_dropped_but_never_reordered(
     print(f"sent {near.sent}, echoed {far.received}, back {near.received}")
     drill.hang_up()
     assert _of_workers(lab, "buffers_free") == free, "buffers were lost on their way home"
+
+
+def test_subscribers_pinned_to_one_workers_address_are_all_moved_there(
+    make_lab: MakeLab, tmp_path: Path
+) -> None:
+    pinned = {"nat_address": _PINNED}
+    users = {name: user | pinned for name, user in load_users(_COUNT).items()}
+    lab = _lab(make_lab, tmp_path, "af_packet", users)
+    drill = Drill(lab, tmp_path)
+    assert _of_workers(lab, "sessions") == [0, _COUNT]
+    near, far = drill.run(_PPS)
+    assert (far.received, near.lost) == (near.sent, 0)
+    for tally in (near, far):
+        assert (tally.reordered, tally.duplicated, tally.misdelivered) == (0, 0, 0), tally
+    assert drill.handed_off("pppoe_input") == near.sent
+    assert drill.handed_off("nat44_out2in") == 0
+    drill.hang_up()

@@ -118,7 +118,7 @@ def _inject(dp: Dataplane) -> None:
     )
 
 
-@case("inject/drop: other-worker")
+@case("inject/handoff")
 def _inject_elsewhere(dp: Dataplane) -> None:
     lab.furnish(dp, worker=1)
     inject(dp, record(2, b"\xc0\x21"))

@@ -59,7 +59,7 @@ def test_the_case_takes_its_edge(edge: str) -> None:
     args = list(DEFAULT_ARGS)
     if "graph-full" in edge:
         args.append("--buffers=8192")
-    if "handoff" in edge or "other-worker" in edge:
+    if "handoff" in edge:
         args.append("--workers=-,-")
     with dataplane(*args) as dp:
         CASES[edge](dp)

@@ -217,3 +217,36 @@ def test_an_echo_that_makes_no_sense_is_refused(
     body = binding.ECHO.pack(1, 2, interval, failures)
     assert dp.command(lab.command(CommandType.SESSION_ECHO, 0, 1, body)) == -errno.EINVAL
     assert dp.session_cold(0).echo_on == 0
+
+
+def move(worker: int, generation: int = 1) -> bytes:
+    return binding.session_record(CommandType.SESSION_MOVE, 0, generation, 1, worker)
+
+
+def test_a_session_that_is_not_up_moves_to_another_worker_and_back() -> None:
+    with dataplane(*DEFAULT_ARGS, "--workers=-,-") as dp:
+        workers = dp.section(lib.SECTION_WORKER, "struct worker_shared")
+        assert dp.command(bind()) == 0
+        for here, there in ((0, 1), (1, 0), (0, 1)):
+            assert dp.command(move(there), group=here) == 0
+            assert dp.session_in(0).owner == dp.session_out(0).owner == there
+            assert [int(workers[w].sessions) for w in range(2)] == [1 - there, there]
+            assert dp.command(move(there), group=here) == 0  # once more: it is done
+            assert dp.command(move(there), group=there) == 0
+            assert dp.command(other("PAUSE"), group=here) == -errno.EINVAL
+        assert dp.command(up(), group=0) == -errno.EINVAL
+        assert dp.command(up(), group=1) == 0
+        for kind in ("CLOSE", "RELEASE"):
+            assert dp.command(other(kind), group=1) == 0
+        assert [int(workers[w].sessions) for w in range(2)] == [0, 0]
+
+
+def test_a_move_is_refused_to_nobody_and_once_packets_are_forwarded() -> None:
+    with dataplane(*DEFAULT_ARGS, "--workers=-,-") as dp:
+        assert dp.command(bind()) == 0
+        assert dp.command(move(2)) == -errno.EINVAL
+        assert dp.command(move(1, generation=2)) == -errno.ESTALE
+        for kind in ("UP", "PAUSE", "CLOSE"):
+            assert dp.command(other(kind)) == 0
+            assert dp.command(move(1)) == -errno.EINVAL
+        assert dp.session_in(0).owner == 0

@@ -101,6 +101,7 @@ class MemoryBox:
             pools=Ipv4Pools(settings.pools(self.config)),
             nat=NatAddresses(
                 self.dataplane.nat_addresses(),
+                settings.nat_pools(self.config),
                 self.dataplane.n_workers,
                 self.dataplane.nat_free_blocks,
             ),
@@ -244,7 +245,7 @@ class MemoryBox:
         """Return how full every table is; all zero when nobody is there and time has passed."""
         manager, dataplane = self.manager, self.dataplane
         stats = manager.pools.stats().values()
-        blocks = int(dataplane.nat_config[0].blocks_per_address) * len(manager.nat.addresses)
+        blocks = int(dataplane.nat_config[0].blocks_per_address) * len(manager.nat.entries)
         states = [int(dataplane.session_in[i].state) for i in range(dataplane.max_sessions)]
         return {
             "sessions": manager.table.count,
@@ -254,7 +255,7 @@ class MemoryBox:
             "ending": len(manager.ending),
             "pool_used": sum(row.used + row.held + row.sticky for row in stats),
             "addresses_in_no_pool": manager.pools.used_outside(),
-            "nat_sessions": sum(manager.nat.sessions),
+            "nat_sessions": sum(e.sessions for e in manager.nat.entries.values()),
             "nat_blocks": sum(bool(dataplane.nat_block[i].session) for i in range(blocks)),
             "policers": sum(
                 bool(dataplane.policer[i].mode) for i in range(2 * dataplane.max_sessions)

@@ -117,7 +117,7 @@ def _nat(box: Box, args: Args, adjacency: int) -> dict[str, object]:
     nat: dict[str, object] = {
         "worker": int(entry.owner),
         "blocks_free": int(entry.free_blocks),
-        "sessions": box.manager.nat.sessions[index],
+        "sessions": box.manager.nat.entries[index].sessions,
     }
     if args.get("port") is None:
         return {"nat": nat}

@@ -2,12 +2,12 @@
 
 from collections import Counter
 from dataclasses import asdict
-from ipaddress import IPv4Address
 
 from bng.box import ROLES, Box
 from bng.mgmt.registry import Args, command
 from bng.mgmt.select import port_name
 from bng.session.model import State
+from bng.session.nat import NatEntry
 from dataplane.binding import Ring, ffi, lib
 
 PLANES = ("tcp", "udp", "icmp")
@@ -54,8 +54,8 @@ def show_ports(box: Box, args: Args) -> object:
 def show_nat(box: Box, args: Args) -> object:
     """Return the configuration of NAT44 and one row for each public address."""
     dataplane, nat = box.dataplane, box.manager.nat
-    config = dataplane.nat_config[0] if nat.addresses else None
-    rows = [_nat_row(box, index, address) for index, (address, _) in enumerate(nat.addresses)]
+    config = dataplane.nat_config[0] if nat.entries else None
+    rows = [_nat_row(box, entry) for entry in nat.entries.values()]
     return {
         "block_size": int(config.block_size) if config else 0,
         "blocks_per_subscriber": int(config.blocks_per_session) if config else 0,
@@ -63,12 +63,14 @@ def show_nat(box: Box, args: Args) -> object:
     }
 
 
-def _nat_row(box: Box, index: int, address: IPv4Address) -> dict[str, object]:
-    entry = box.dataplane.nat_address[index]
+def _nat_row(box: Box, known: NatEntry) -> dict[str, object]:
+    entry = box.dataplane.nat_address[known.index]
     return {
-        "address": str(address),
-        "worker": int(entry.owner),
-        "sessions": box.manager.nat.sessions[index],
+        "address": str(known.address),
+        "pool": known.pool.name if known.pool else "",
+        "mode": known.pool.mode.value if known.pool else "",
+        "worker": known.owner,
+        "sessions": known.sessions,
         "blocks_used": int(entry.used_blocks),
         "blocks_free": int(entry.free_blocks),
         **{plane: int(live) for plane, live in zip(PLANES, entry.live, strict=True)},
@@ -98,13 +100,13 @@ def show_counters(box: Box, args: Args) -> object:
 def _tables(box: Box) -> dict[str, int]:
     manager = box.manager
     states = Counter(s.state for s in manager.table)
-    nat = [_nat_row(box, i, address) for i, (address, _) in enumerate(manager.nat.addresses)]
+    nat = [_nat_row(box, entry) for entry in manager.nat.entries.values()]
     return {
         "sessions": manager.table.count,
         **{f"sessions_{state.value}": states[state] for state in State},
         "pool_used": sum(row.used for row in manager.pools.stats().values()),
         "addresses_in_no_pool": manager.pools.used_outside(),
-        "nat_sessions": sum(manager.nat.sessions),
+        "nat_sessions": sum(entry.sessions for entry in manager.nat.entries.values()),
         "nat_blocks": sum(int(str(row["blocks_used"])) for row in nat),
         "nat_mappings": sum(int(str(row[plane])) for row in nat for plane in PLANES),
         "deadlines": len(manager.deadlines),

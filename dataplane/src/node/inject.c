@@ -10,13 +10,13 @@
 
 enum {
 	EDGE_PORT_OUTPUT,
+	EDGE_HANDOFF,
 	EDGE_TRUNCATED,
 	EDGE_KIND_UNKNOWN,
 	EDGE_PORT_UNKNOWN,
 	EDGE_TAGS_WRONG,
 	EDGE_SESSION_UNKNOWN,
 	EDGE_GENERATION_STALE,
-	EDGE_OTHER_WORKER,
 };
 
 static bool tag_is_sane(uint16_t tpid, uint16_t vid)
@@ -50,6 +50,17 @@ static uint16_t discovery(const struct tables *t, const struct inject_record *re
 	return EDGE_PORT_OUTPUT;
 }
 
+static struct node node_inject;
+
+/* A session that has moved since: its owner reads the record again. */
+static uint16_t to_owner(struct pkt *p, uint8_t owner)
+{
+	pkt_push(p, sizeof(struct inject_record));
+	p->arg = owner;
+	p->handoff_node = (uint8_t)node_inject.id;
+	return EDGE_HANDOFF;
+}
+
 static uint16_t session(struct worker *w, const struct inject_record *record, struct pkt *p)
 {
 	if (p->len < PPP_PROTOCOL_LEN)
@@ -57,8 +68,9 @@ static uint16_t session(struct worker *w, const struct inject_record *record, st
 	if (record->session >= w->t->max_sessions)
 		return EDGE_SESSION_UNKNOWN;
 	const struct session_out *out = &w->t->out[record->session];
-	if (out->owner != w->id)
-		return EDGE_OTHER_WORKER;
+	uint8_t owner = __atomic_load_n(&out->owner, __ATOMIC_RELAXED);
+	if (owner != w->id)
+		return to_owner(p, owner);
 	if (out->state == SESSION_FREE || out->generation != record->generation)
 		return EDGE_GENERATION_STALE;
 	session_control_push(p, out, w->t->port[out->port].control_pbit);
@@ -95,12 +107,12 @@ NODE(inject) = {
 	.edges =
 		{
 			[EDGE_PORT_OUTPUT] = {.next = "port_output"},
+			[EDGE_HANDOFF] = {.next = "handoff"},
 			[EDGE_TRUNCATED] = DROP("truncated"),
 			[EDGE_KIND_UNKNOWN] = DROP("kind-unknown"),
 			[EDGE_PORT_UNKNOWN] = DROP("port-unknown"),
 			[EDGE_TAGS_WRONG] = DROP("tags-wrong"),
 			[EDGE_SESSION_UNKNOWN] = DROP("session-unknown"),
 			[EDGE_GENERATION_STALE] = DROP("generation-stale"),
-			[EDGE_OTHER_WORKER] = DROP("other-worker"),
 		},
 };

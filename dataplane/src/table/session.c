@@ -261,6 +261,25 @@ static int session_echo(struct worker *w, const struct command *c)
 	return 0;
 }
 
+/*
+ * Gives a session that nothing is forwarded for, and that has no NAT block, to another worker. From
+ * the completion on that one is its owner; what others still send here is handed on.
+ */
+static int session_move(struct worker *w, const struct command *c)
+{
+	const struct tables *t = w->t;
+	struct session_in *in = &t->in[c->session];
+	if (c->arg >= t->n_workers || in->state != SESSION_NEGOTIATING || in->nat_block)
+		return -EINVAL;
+	if (c->arg == in->owner)
+		return 0;
+	__atomic_fetch_sub(&w->shared->sessions, 1, __ATOMIC_RELAXED);
+	__atomic_fetch_add(&t->worker[c->arg].sessions, 1, __ATOMIC_RELAXED);
+	__atomic_store_n(&t->out[c->session].owner, (uint8_t)c->arg, __ATOMIC_RELEASE);
+	__atomic_store_n(&in->owner, (uint8_t)c->arg, __ATOMIC_RELEASE);
+	return 0;
+}
+
 /* The magic numbers go with LCP: the next ECHO brings new ones. */
 static int session_pause(struct worker *w, const struct command *c)
 {
@@ -306,8 +325,8 @@ int session_command(struct worker *w, const struct command *c)
 		return -ESTALE;
 	if (in->state == SESSION_FREE)
 		return c->type == CMD_SESSION_RELEASE ? 0 : -ESTALE;
-	if (in->owner != w->id)
-		return -EINVAL;
+	if (in->owner != w->id) /* a MOVE that is repeated is done */
+		return c->type == CMD_SESSION_MOVE && c->arg == in->owner ? 0 : -EINVAL;
 	switch (c->type) {
 	case CMD_SESSION_UP:
 		return session_up(w, c);
@@ -317,6 +336,8 @@ int session_command(struct worker *w, const struct command *c)
 		return policer_command(w, c);
 	case CMD_SESSION_ACL:
 		return acl_command(w, c);
+	case CMD_SESSION_MOVE:
+		return session_move(w, c);
 	case CMD_SESSION_PAUSE:
 		return session_pause(w, c);
 	case CMD_SESSION_CLOSE:

@@ -86,9 +86,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		bed_push(0, RING_COMMAND, &c, sizeof(c));
 		assert(embedded_run(bed.embedded) == 0);
 	}
-	assert(worker->sessions == used(in) && ids(in) == used(in));
+	assert(worker[0].sessions + worker[1].sessions == used(in) && ids(in) == used(in));
 	release_all(in);
-	assert(worker->sessions == 0 && used(in) == 0 && ids(in) == 0);
+	assert(!worker[0].sessions && !worker[1].sessions && used(in) == 0 && ids(in) == 0);
 	assert(address->free_blocks == free_blocks);
 	for (uint32_t i = 0; i < 2 * SESSIONS; i++)
 		assert(policer[i].mode == POLICER_OFF && !policer[i].tc && !policer[i].te);

@@ -221,19 +221,17 @@ def test_nat_ports_that_run_out_on_one_address_are_found_on_the_next() -> None:
     config = {"nat": {"pool": [{"name": "p", "addresses": ["198.51.100.0/31"]}]}}
     args = ("--nat-block-size=4096",)
     with memory_box(config=config, args=args) as box:
-        box.manager.nat._of_worker[0] = [0, 1]
         clients = [box.subscriber(i) for i in range(20)]
-        box.manager.nat._turn[0] = 0
         for client in clients:
-            box.manager.nat._turn[0] = 0  # all to the first address, which has 15 blocks
+            box.manager.nat._turns[0, None].at = 0  # all to the first address, which has 15 blocks
             box.dial(client)
         assert [c.phase for c in clients] == [Phase.UP] * 20
 
 
 def test_when_no_nat_port_is_left_the_session_is_refused_and_leaves_nothing() -> None:
+    config = {"nat": {"pool": [{"name": "p", "addresses": ["198.51.100.0/32"]}]}}
     args = ("--nat-block-size=4096",)
-    with memory_box(args=args) as box:
-        box.manager.nat._of_worker[0] = [0]
+    with memory_box(config=config, args=args) as box:
         clients = [box.subscriber(i) for i in range(18)]
         box.dial(*clients, seconds=3.0)
         up = [c for c in clients if c.phase is Phase.UP]
