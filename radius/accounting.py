@@ -1,0 +1,184 @@
+"""Accounting that is not lost (RFC 2866, RFC 5080 §2.2.1): from the spool to all servers.
+
+`Accounting.put` takes a record; it is written first, then sent, and deleted when answered. What has
+no answer is sent again, for ever. Records of one session wait for each other.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+import structlog
+
+from radius.client import Answered, Client, Failed
+from radius.errors import DictionaryError, MalformedValue, SpoolError
+from radius.link import Link
+from radius.packet import Code, Request
+from radius.spool import Record, Spool, Stored
+
+FLUSH_S = 0.02
+"""How long records are gathered before they are written: an fsync each time."""
+RETRY_S, MAX_RETRY_S = 1.0, 30.0
+WINDOW = 512
+"""Records of one target that are under way at once."""
+LOADED = 4 * WINDOW
+"""Records of one target that are in memory; the rest waits on disk."""
+
+
+@dataclass(slots=True)
+class _Target:
+    """One group of servers, and what it has still to get."""
+
+    name: str
+    link: Link
+    last_row: int = 0
+    """Rows up to this one are, or were, in memory."""
+    behind: bool = True
+    """There may be more on disk."""
+    sessions: dict[str, deque[Stored]] = field(default_factory=dict)
+    ready: deque[str] = field(default_factory=deque)
+    loaded: int = 0
+    under_way: int = 0
+    retry_s: float = RETRY_S
+    hold_until: float = 0.0
+    dropped: int = 0
+
+
+class Accounting:
+    """Moves records through *spool*. *clock* is the event loop's; *clients* are by target."""
+
+    def __init__(
+        self, spool: Spool, clients: Mapping[str, Client], clock: Callable[[], float]
+    ) -> None:
+        self.spool = spool
+        self._clock = clock
+        self._targets = [
+            _Target(name, Link(client, self._on_end(name), clock))
+            for name, client in clients.items()
+        ]
+        self._by_name = {target.name: target for target in self._targets}
+        self._wake = asyncio.Event()
+        self._log = structlog.get_logger("accounting")
+
+    def put(self, record: Record) -> None:
+        """Take a record: written within FLUSH_S, then sent."""
+        self.spool.put(record)
+        self._wake.set()
+
+    @property
+    def under_way(self) -> int:
+        """Records that are sent and not answered."""
+        return sum(target.under_way for target in self._targets)
+
+    async def run(self) -> None:
+        """Write, send and delete until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            for target in self._targets:
+                tasks.create_task(target.link.run())
+            while True:
+                await self.step()
+                await self._pause()
+
+    async def step(self) -> None:
+        """Write what waits, load what has room, send what is ready."""
+        written = await self.spool.flush()
+        if written is None:
+            self._log.error(
+                "spool-not-written", path=str(self.spool.path), error=self.spool.last_error
+            )
+        for name, stored in written or ():
+            self._take(self._by_name[name], stored)
+        for target in self._targets:
+            await self._load(target)
+            self._send(target)
+
+    async def _pause(self) -> None:
+        """Wait for something to do; at least FLUSH_S, so that records gather."""
+        await asyncio.sleep(FLUSH_S)
+        if self.spool.waiting:
+            return
+        self._wake.clear()
+        held = [t.hold_until - self._clock() for t in self._targets if t.ready or t.behind]
+        try:
+            async with asyncio.timeout(max(min(held), FLUSH_S) if held else None):
+                await self._wake.wait()
+        except TimeoutError:
+            pass
+
+    def _take(self, target: _Target, stored: Stored) -> None:
+        """Keep a record in memory when all before it are there, and there is room."""
+        if target.behind or target.loaded >= LOADED:
+            target.behind = True
+            return
+        self._enter(target, stored)
+
+    async def _load(self, target: _Target) -> None:
+        if not target.behind or target.loaded > LOADED // 2:
+            return
+        limit = LOADED - target.loaded
+        try:
+            rows = await self.spool.load(target.name, target.last_row, limit)
+        except SpoolError as error:
+            self._log.error("spool-not-read", error=str(error))
+            return
+        for stored in rows:
+            self._enter(target, stored)
+        target.behind = len(rows) == limit
+
+    def _enter(self, target: _Target, stored: Stored) -> None:
+        target.last_row = stored.row
+        target.loaded += 1
+        queue = target.sessions.setdefault(stored.record.session, deque())
+        queue.append(stored)
+        if len(queue) == 1:
+            target.ready.append(stored.record.session)
+
+    def _send(self, target: _Target) -> None:
+        now = self._clock()
+        if now < target.hold_until:
+            return
+        while target.ready and target.under_way < WINDOW:
+            session = target.ready.popleft()
+            record = target.sessions[session][0].record
+            request = Request(
+                code=Code.ACCOUNTING_REQUEST,
+                attributes=record.attributes,
+                event_at=record.event_at,
+            )
+            target.under_way += 1
+            try:
+                target.link.client.submit(request, session, now)
+            except (MalformedValue, DictionaryError) as error:  # it never can be sent
+                self._log.error("record-not-sendable", session=session, error=str(error))
+                target.under_way -= 1
+                target.dropped += 1
+                self._finish(target, session)
+        target.link.settle()
+
+    def _on_end(self, name: str) -> Callable[[Answered | Failed], None]:
+        def ended(end: Answered | Failed) -> None:
+            target = self._by_name[name]
+            session = str(end.token)
+            target.under_way -= 1
+            if isinstance(end, Answered):
+                target.retry_s, target.hold_until = RETRY_S, 0.0
+                self._finish(target, session)
+            else:
+                target.ready.append(session)
+                if target.hold_until <= self._clock():
+                    target.hold_until = self._clock() + target.retry_s
+                    target.retry_s = min(2 * target.retry_s, MAX_RETRY_S)
+            self._wake.set()
+
+        return ended
+
+    def _finish(self, target: _Target, session: str) -> None:
+        """Forget the first record of *session*; the next one is ready."""
+        queue = target.sessions[session]
+        self.spool.done(queue.popleft().row, target.name)
+        target.loaded -= 1
+        if queue:
+            target.ready.append(session)
+        else:
+            del target.sessions[session]

@@ -1,0 +1,185 @@
+"""Names, codes and types of attributes (RFC 8044), read by pyrad from FreeRADIUS's file format.
+
+Values are `Value`: int for *integer* and *date*, str for *string* (bytes when it is no UTF-8),
+bytes for *octets* and every other type, and address objects.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv6Address, IPv6Network
+from pathlib import Path
+
+from pyrad import dictionary as pyrad_dictionary
+
+from radius.errors import DictionaryError, MalformedValue
+
+Value = int | str | bytes | IPv4Address | IPv6Address | IPv6Network
+Key = int | tuple[int, int]
+"""An attribute's type, or vendor and vendor type (RFC 2865 §5.26)."""
+
+BUILT_IN = Path(__file__).parent / "dictionaries"
+MAX_VALUE_BYTES = 253
+MAX_VENDOR_VALUE_BYTES = 247
+
+
+@dataclass(frozen=True, slots=True)
+class Attribute:
+    """One attribute: its *type* is RFC 8044's name as dictionaries write it."""
+
+    name: str
+    key: Key
+    type: str
+
+
+class Dictionary:
+    """The attributes that are known: ours, and those of *extra* files, which may redefine them.
+
+    Raises: DictionaryError.
+    """
+
+    def __init__(self, extra: Sequence[Path] = ()) -> None:
+        self._by_name: dict[str, Attribute] = {}
+        self._by_key: dict[Key, Attribute] = {}
+        self._numbers: dict[tuple[str, str], int] = {}
+        self._words: dict[tuple[str, int], str] = {}
+        self._pyrad = pyrad_dictionary.Dictionary()
+        for path in (*sorted(BUILT_IN.iterdir()), *extra):
+            self._read(path)
+
+    @property
+    def pyrad(self) -> object:
+        """What pyrad's packets take as their dictionary."""
+        return self._pyrad
+
+    def __getitem__(self, name: str) -> Attribute:
+        """Return the attribute called *name*. Raises: DictionaryError."""
+        try:
+            return self._by_name[name]
+        except KeyError:
+            raise DictionaryError(f"no attribute {name} in any dictionary") from None
+
+    def __contains__(self, name: str) -> bool:
+        """Say whether there is an attribute called *name*."""
+        return name in self._by_name
+
+    def find(self, key: Key) -> Attribute | None:
+        """Return the attribute of *key*, None when no dictionary has it."""
+        return self._by_key.get(key)
+
+    def name(self, key: Key) -> str:
+        """Return the name of *key*, or its numbers: ``Attr-26.9.1``."""
+        found = self._by_key.get(key)
+        if found is not None:
+            return found.name
+        return f"Attr-{key}" if isinstance(key, int) else f"Attr-26.{key[0]}.{key[1]}"
+
+    def number(self, name: str, word: str) -> int:
+        """Return the value that *word* stands for. Raises: DictionaryError."""
+        try:
+            return self._numbers[name, word]
+        except KeyError:
+            raise DictionaryError(f"{name}: no value called {word}") from None
+
+    def text(self, key: Key, value: Value) -> str:
+        """Return *value* as people read it: the word for a number that has one, hex for octets."""
+        if isinstance(value, int):
+            return self._words.get((self.name(key), value), str(value))
+        return "0x" + value.hex() if isinstance(value, bytes) else str(value)
+
+    def encode(self, name: str, value: Value) -> tuple[Key, bytes]:
+        """Return key and value bytes. Raises: DictionaryError, MalformedValue."""
+        attribute = self[name]
+        try:
+            data = _encode(attribute.type, value)
+        except (ValueError, OverflowError, TypeError, AttributeError):
+            raise MalformedValue(f"{name}: {value!r} is no {attribute.type}") from None
+        limit = MAX_VALUE_BYTES if isinstance(attribute.key, int) else MAX_VENDOR_VALUE_BYTES
+        if len(data) > limit:
+            raise MalformedValue(f"{name}: {len(data)} bytes, at most {limit} fit")
+        return attribute.key, data
+
+    def decode(self, key: Key, data: bytes) -> Value:
+        """Return the value in *data*; that of an unknown key is bytes. Raises: MalformedValue."""
+        attribute = self._by_key.get(key)
+        if attribute is None:
+            return data
+        try:
+            return _decode(attribute.type, data)
+        except ValueError:
+            raise MalformedValue(
+                f"{attribute.name}: 0x{data.hex()} is no {attribute.type}"
+            ) from None
+
+    def _read(self, path: Path) -> None:
+        try:
+            self._pyrad.ReadDictionary(str(path))
+        except OSError as error:
+            raise DictionaryError(f"{path}: {error.strerror}") from None
+        except pyrad_dictionary.ParseError as error:
+            raise DictionaryError(f"{path}: {error}") from None
+        vendors = self._pyrad.vendors
+        for name, found in self._pyrad.attributes.items():
+            if found.is_sub_attribute:
+                continue
+            code = int(found.code)
+            key = (int(vendors.GetForward(found.vendor)), code) if found.vendor else code
+            self._by_name[name] = self._by_key[key] = Attribute(name, key, found.type)
+            for word, value in found.values.forward.items():
+                self._numbers[name, word] = number = int.from_bytes(value, "big")
+                self._words[name, number] = word
+
+
+def _encode(kind: str, value: Value) -> bytes:
+    match kind:
+        case "integer" | "date" if isinstance(value, int):
+            return value.to_bytes(4, "big")
+        case "string":
+            return value if isinstance(value, bytes) else str(value).encode()
+        case "ipaddr":
+            return IPv4Address(value).packed
+        case "ipv6addr":
+            return IPv6Address(value).packed
+        case "ipv6prefix":  # RFC 3162 §2.3
+            prefix = IPv6Network(value)
+            length = (prefix.prefixlen + 7) // 8
+            return bytes((0, prefix.prefixlen)) + prefix.network_address.packed[:length]
+        case "integer64" if isinstance(value, int):
+            return value.to_bytes(8, "big")
+        case _:
+            if not isinstance(value, bytes):
+                raise TypeError(kind)
+            return value
+
+
+def _decode(kind: str, data: bytes) -> Value:
+    match kind:
+        case "integer" | "date":
+            return _number(data, 4)
+        case "string":
+            try:
+                return data.decode()
+            except UnicodeDecodeError:
+                return data
+        case "ipaddr":
+            return IPv4Address(data)
+        case "ipv6addr":
+            return IPv6Address(data)
+        case "ipv6prefix":
+            return _ipv6_prefix(data)
+        case "integer64":
+            return _number(data, 8)
+        case _:
+            return data
+
+
+def _number(data: bytes, size: int) -> int:
+    if len(data) != size:
+        raise ValueError(data)
+    return int.from_bytes(data, "big")
+
+
+def _ipv6_prefix(data: bytes) -> IPv6Network:
+    """Read RFC 3162 §2.3: bits outside the prefix must be 0, missing ones are."""
+    if not 2 <= len(data) <= 18 or data[1] > 128 or (len(data) - 2) * 8 < data[1]:
+        raise ValueError(data)
+    return IPv6Network((data[2:].ljust(16, b"\0"), data[1]))

@@ -1,0 +1,255 @@
+"""Sockets of a `radius.client.Client`: UDP (RFC 2865 §3) and TLS (RFC 6614), opened when needed."""
+
+import asyncio
+import ssl
+from abc import ABC, abstractmethod
+from collections import deque
+from collections.abc import Callable
+from ipaddress import ip_address
+from typing import cast
+
+import asyncio_dgram
+import structlog
+from asyncio_dgram.aio import DatagramServer
+
+from radius.client import Answered, Client, Failed, Send
+from radius.settings import Server, Tls, Transport
+
+LENGTH_BYTES = 4
+"""Code, identifier and length: what must be read of a packet to know where it ends."""
+MIN_BYTES, MAX_BYTES = 20, 4096
+CONNECT_TIMEOUT_S = 5.0
+MAX_BACKLOG = 4096
+"""Packets of one port that wait for its socket; more are dropped, which UDP may do too."""
+
+
+class _Port(ABC):
+    """One source port: a socket, a reader, a writer."""
+
+    def __init__(self, link: "Link", server: int, number: int, settings: Server) -> None:
+        self.link, self.server, self.number, self.settings = link, server, number, settings
+        self._backlog: deque[bytes] = deque(maxlen=MAX_BACKLOG)
+        self._wake = asyncio.Event()
+
+    def send(self, data: bytes) -> None:
+        """Send as soon as the socket is open."""
+        self._backlog.append(data)
+        self._wake.set()
+
+    @abstractmethod
+    async def run(self) -> None:
+        """Keep the socket."""
+
+    async def _outgoing(self) -> bytes:
+        """Return the next packet to send."""
+        while not self._backlog:
+            self._wake.clear()
+            await self._wake.wait()
+        return self._backlog.popleft()
+
+    def _received(self, data: bytes) -> None:
+        self.link.received(self.server, self.number, data)
+
+
+class _UdpPort(_Port):
+    """An unconnected socket: packets from anyone but the server are counted."""
+
+    async def run(self) -> None:
+        settings = self.settings
+        wildcard = "::" if settings.address.version == 6 else "0.0.0.0"  # noqa: S104 - a client
+        source = wildcard if settings.source is None else str(settings.source)
+        while True:
+            try:
+                stream = await asyncio_dgram.bind((source, 0))
+                break
+            except OSError as error:
+                self.link.failed(settings.name, error)
+                await asyncio.sleep(CONNECT_TIMEOUT_S)
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._read(stream))
+                tasks.create_task(self._write(stream))
+        finally:
+            stream.close()
+
+    async def _read(self, stream: DatagramServer) -> None:
+        server = (self.settings.address, self.settings.port)
+        while True:
+            try:
+                data, peer = await stream.recv()
+            except OSError:  # an earlier packet could not be delivered: the time-out tells, too
+                self._count("unreachable")
+                continue
+            host, port = cast(tuple[str, int], peer)[:2]
+            if (ip_address(host.partition("%")[0]), port) == server:
+                self._received(data)
+            else:
+                self._count("wrong_source")
+
+    async def _write(self, stream: DatagramServer) -> None:
+        server = (str(self.settings.address), self.settings.port)
+        while True:
+            data = await self._outgoing()
+            try:
+                await stream.send(data, server)
+            except OSError:  # of an earlier packet: this one was not sent
+                self._count("unreachable")
+                self._backlog.appendleft(data)
+
+    def _count(self, counter: str) -> None:
+        self.link.client.servers[self.server].counters[counter] += 1
+
+
+def tls_context(tls: Tls) -> ssl.SSLContext:
+    """Return what both ends' certificates are checked with (RFC 6614 §2.3).
+
+    Raises: OSError, ssl.SSLError when a file cannot be used.
+    """
+    context = ssl.create_default_context(ssl.Purpose.SERVER_AUTH, cafile=tls.ca)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.load_cert_chain(tls.certificate, tls.key)
+    return context
+
+
+class _TlsPort(_Port):
+    async def run(self) -> None:
+        clock = self.link.clock
+        while True:
+            first = await self._outgoing()  # a connection is made when there is something to say
+            opened_at: float | None = None
+            try:
+                async with asyncio.timeout(CONNECT_TIMEOUT_S):
+                    reader, writer = await self._connect()
+                opened_at = clock()
+                await self._talk(first, reader, writer)
+            except (OSError, EOFError, TimeoutError) as error:
+                self.link.failed(self.settings.name, error)
+            self._backlog.clear()  # the client sends them anew
+            self.link.lost(self.server, self.number, opened_at)
+
+    async def _connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        settings = self.settings
+        assert settings.tls is not None  # noqa: S101 - checked with the configuration
+        return await asyncio.open_connection(
+            str(settings.address),
+            settings.port,
+            ssl=tls_context(settings.tls),
+            server_hostname=settings.tls.server_name or str(settings.address),
+            local_addr=None if settings.source is None else (str(settings.source), 0),
+        )
+
+    async def _talk(
+        self, first: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        """Carry packets until the connection ends. Raises: OSError, EOFError."""
+        reading = asyncio.create_task(self._read(reader))
+        writing = asyncio.create_task(self._write(first, writer))
+        try:
+            done, _ = await asyncio.wait({reading, writing}, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()
+        finally:
+            for task in (reading, writing):
+                task.cancel()
+            await asyncio.gather(reading, writing, return_exceptions=True)
+            writer.close()
+
+    async def _write(self, data: bytes, writer: asyncio.StreamWriter) -> None:
+        while True:
+            writer.write(data)
+            await writer.drain()
+            data = await self._outgoing()
+
+    async def _read(self, reader: asyncio.StreamReader) -> None:
+        while True:
+            head = await reader.readexactly(LENGTH_BYTES)
+            length = int.from_bytes(head[2:4], "big")
+            if not MIN_BYTES <= length <= MAX_BYTES:  # RFC 6613 §2.6.4: the connection is closed
+                raise EOFError(f"a packet of {length} bytes")
+            self._received(head + await reader.readexactly(length - LENGTH_BYTES))
+
+
+class Link:
+    """Runs one `Client` on the event loop: its sockets, its time.
+
+    *on_end* takes every `Answered` and `Failed`, in order; *clock* is the client's time.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        on_end: Callable[[Answered | Failed], None],
+        clock: Callable[[], float],
+    ) -> None:
+        self.client = client
+        self.clock = clock
+        self._on_end = on_end
+        self._ports: dict[tuple[int, int], _Port] = {}
+        self._new: deque[_Port] = deque()
+        self._wake = asyncio.Event()
+        self._timer: asyncio.TimerHandle | None = None
+        self._timer_at: float | None = None
+        self._log = structlog.get_logger("radius")
+
+    async def run(self) -> None:
+        """Serve until cancelled."""
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                while True:
+                    while self._new:
+                        tasks.create_task(self._new.popleft().run())
+                    self._wake.clear()
+                    await self._wake.wait()
+        finally:
+            if self._timer is not None:
+                self._timer.cancel()
+
+    def settle(self) -> None:
+        """Carry out what the client wants, after every event."""
+        while actions := self.client.take():
+            for action in actions:
+                if isinstance(action, Send):
+                    self._port(action.server, action.socket).send(action.data)
+                else:
+                    self._on_end(action)
+        self._arm()
+
+    def received(self, server: int, number: int, data: bytes) -> None:
+        """A packet has come to a port."""
+        self.client.receive(server, number, data, self.clock())
+        self.settle()
+
+    def lost(self, server: int, number: int, opened_at: float | None) -> None:
+        """A connection has ended, or was not made."""
+        self.client.lost(server, number, self.clock(), opened_at=opened_at)
+        self.settle()
+
+    def failed(self, name: str, error: BaseException) -> None:
+        """Log that a socket does not work."""
+        self._log.warning("radius-connection", server=name, error=str(error) or repr(error))
+
+    def _port(self, server: int, number: int) -> _Port:
+        port = self._ports.get((server, number))
+        if port is None:
+            settings = self.client.servers[server].settings
+            make = _TlsPort if settings.transport is Transport.TLS else _UdpPort
+            port = self._ports[server, number] = make(self, server, number, settings)
+            self._new.append(port)
+            self._wake.set()
+        return port
+
+    def _arm(self) -> None:
+        at = self.client.next_deadline()
+        if at == self._timer_at:
+            return
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer_at = at
+        if at is not None:
+            delay = max(0.0, at - self.clock())
+            self._timer = asyncio.get_running_loop().call_later(delay, self._tick)
+
+    def _tick(self) -> None:
+        self._timer_at = None
+        self.client.tick(self.clock())
+        self.settle()

@@ -1,0 +1,254 @@
+"""RADIUS packets (RFC 2865, 2866, 2869, 5176, 5997): built and checked by pyrad, typed by us.
+
+A `Request` says what is asked; it is encoded anew for each server that it goes to, for the
+secret, and with it User-Password, differ. A reply counts only when it is the answer to that very
+packet: identifier, Response Authenticator, and Message-Authenticator (RFC 2869 §5.14, demanded of
+replies to Access-Request and Status-Server).
+"""
+
+import hashlib
+import hmac
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from enum import IntEnum
+
+from pyrad import packet as pyrad_packet
+
+from radius.dictionary import Dictionary, Key, Value
+from radius.errors import MalformedPacket, MalformedValue
+
+HEADER_BYTES = 20
+MAX_BYTES = 4096
+"""RFC 2865 §3."""
+USER_PASSWORD = 2
+PROXY_STATE = 33
+MESSAGE_AUTHENTICATOR = 80
+VENDOR_SPECIFIC = 26
+MAX_PASSWORD_BYTES = 128
+
+
+class Code(IntEnum):
+    """Packet types (RFC 2865 §4, 2866 §4, 5176 §3, 5997 §3)."""
+
+    ACCESS_REQUEST = 1
+    ACCESS_ACCEPT = 2
+    ACCESS_REJECT = 3
+    ACCOUNTING_REQUEST = 4
+    ACCOUNTING_RESPONSE = 5
+    ACCESS_CHALLENGE = 11
+    STATUS_SERVER = 12
+    DISCONNECT_REQUEST = 40
+    DISCONNECT_ACK = 41
+    DISCONNECT_NAK = 42
+    COA_REQUEST = 43
+    COA_ACK = 44
+    COA_NAK = 45
+
+
+ANSWERS = {
+    Code.ACCESS_REQUEST: {Code.ACCESS_ACCEPT, Code.ACCESS_REJECT, Code.ACCESS_CHALLENGE},
+    Code.ACCOUNTING_REQUEST: {Code.ACCOUNTING_RESPONSE},
+    Code.STATUS_SERVER: {Code.ACCESS_ACCEPT, Code.ACCOUNTING_RESPONSE},
+}
+"""What may answer a request. Status-Server: RFC 5997 §3."""
+SIGNED = {Code.ACCESS_REQUEST, Code.STATUS_SERVER}
+"""Requests that carry a Message-Authenticator, and whose replies must."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """What is asked. *password* is PAP's, hidden with each server's secret (RFC 2865 §5.2).
+
+    *event_at* is the wall time in seconds of what an Accounting-Request reports: with it goes
+    Acct-Delay-Time (RFC 2866 §5.2).
+    """
+
+    code: Code
+    attributes: tuple[tuple[str, Value], ...] = ()
+    password: bytes | None = None
+    event_at: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Packet:
+    """A packet from the network that has proved who sent it."""
+
+    code: Code
+    identifier: int
+    attributes: tuple[tuple[Key, bytes], ...]
+    dictionary: Dictionary
+
+    def raw(self, key: Key) -> Iterator[bytes]:
+        """Return the values of *key* as they came, in order."""
+        return (data for found, data in self.attributes if found == key)
+
+    def all(self, name: str) -> list[Value]:
+        """Return the values of attribute *name*, in order. Raises: MalformedValue."""
+        key = self.dictionary[name].key
+        return [self.dictionary.decode(key, data) for data in self.raw(key)]
+
+    def first(self, name: str) -> Value | None:
+        """Return the first value of attribute *name*, None without one. Raises: MalformedValue."""
+        key = self.dictionary[name].key
+        for data in self.raw(key):
+            return self.dictionary.decode(key, data)
+        return None
+
+    def lines(self) -> Iterator[tuple[str, str]]:
+        """Return all attributes as (name, text), for people."""
+        for key, data in self.attributes:
+            try:
+                value = self.dictionary.decode(key, data)
+            except MalformedValue:
+                value = data
+            yield self.dictionary.name(key), self.dictionary.text(key, value)
+
+
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """A request as it goes to one server. *data* is sent again unchanged (RFC 2865 §2.5)."""
+
+    data: bytes
+    code: Code
+    identifier: int
+    secret: bytes
+    authenticator: bytes
+
+
+def encode(
+    dictionary: Dictionary,
+    request: Request,
+    *,
+    identifier: int,
+    secret: bytes,
+    authenticator: bytes,
+    delay_s: int = 0,
+) -> Encoded:
+    """Encode *request* for one server; *authenticator* is 16 random bytes (RFC 2865 §3).
+
+    Raises: DictionaryError, MalformedValue.
+    """
+    accounting = request.code is Code.ACCOUNTING_REQUEST
+    make = pyrad_packet.AcctPacket if accounting else pyrad_packet.AuthPacket
+    packet = make(
+        code=int(request.code),
+        id=identifier,
+        secret=secret,
+        authenticator=None if accounting else authenticator,
+        dict=dictionary.pyrad,
+    )
+    if request.code in SIGNED:
+        packet.add_message_authenticator()  # the first attribute
+    for name, value in request.attributes:
+        key, data = dictionary.encode(name, value)
+        packet.setdefault(key, []).append(data)
+    if request.password is not None:
+        packet[USER_PASSWORD] = [packet.PwCrypt(request.password[:MAX_PASSWORD_BYTES])]
+    if request.event_at is not None:
+        key, data = dictionary.encode("Acct-Delay-Time", delay_s)
+        packet[key] = [data]
+    data = packet.RequestPacket()
+    if len(data) > MAX_BYTES:
+        raise MalformedValue(f"a request of {len(data)} bytes, at most {MAX_BYTES} fit")
+    return Encoded(data, request.code, identifier, secret, packet.authenticator)
+
+
+def split(data: bytes) -> list[tuple[Key, bytes]]:
+    """Return the attributes of a packet in order, those of vendors with their own type.
+
+    A Vendor-Specific that does not have the recommended form (RFC 2865 §5.26) is given whole.
+    Raises: MalformedPacket.
+    """
+    length = int.from_bytes(data[2:4], "big")
+    if not HEADER_BYTES <= length <= min(len(data), MAX_BYTES):
+        raise MalformedPacket(f"{len(data)} bytes, length field {length}")
+    found: list[tuple[Key, bytes]] = []
+    at = HEADER_BYTES
+    while at < length:
+        size = data[at + 1] if at + 1 < length else 0
+        if size < 2 or at + size > length:
+            raise MalformedPacket(f"attribute at byte {at}: length {size}")
+        value = data[at + 2 : at + size]
+        if data[at] == VENDOR_SPECIFIC:
+            found += _vendor(value)
+        else:
+            found.append((data[at], value))
+        at += size
+    return found
+
+
+def _vendor(value: bytes) -> list[tuple[Key, bytes]]:
+    vendor = int.from_bytes(value[:4], "big")
+    found: list[tuple[Key, bytes]] = []
+    at = 4
+    while at < len(value):
+        size = value[at + 1] if at + 1 < len(value) else 0
+        if size < 2 or at + size > len(value):
+            return [(VENDOR_SPECIFIC, value)]
+        found.append(((vendor, value[at]), value[at + 2 : at + size]))
+        at += size
+    return found or [(VENDOR_SPECIFIC, value)]
+
+
+class BadReply(Exception):
+    """A reply that is none to the request: wrong authenticator, unsigned, of a wrong type."""
+
+
+def verify_reply(
+    dictionary: Dictionary, sent: Encoded, data: bytes, *, demand_signature: bool
+) -> Packet:
+    """Return the reply in *data* to what was *sent*.
+
+    *demand_signature*: replies to Access-Request and Status-Server without a Message-Authenticator
+    are refused. Raises: MalformedPacket, BadReply.
+    """
+    attributes = split(data)
+    data = data[: int.from_bytes(data[2:4], "big")]
+    try:
+        code = Code(data[0])
+    except ValueError:
+        raise BadReply(f"code {data[0]}") from None
+    if code not in ANSWERS[sent.code]:
+        raise BadReply(f"{code.name} to {sent.code.name}")
+    if data[1] != sent.identifier:
+        raise BadReply("wrong identifier")
+    digest = hashlib.md5(  # noqa: S324 - RFC 2865 §3
+        data[:4] + sent.authenticator + data[HEADER_BYTES:] + sent.secret
+    ).digest()
+    if not hmac.compare_digest(digest, data[4:HEADER_BYTES]):
+        raise BadReply("wrong authenticator")
+    signatures = [value for key, value in attributes if key == MESSAGE_AUTHENTICATOR]
+    if signatures:
+        if len(signatures) > 1 or not _signed(data, sent, signatures[0]):
+            raise BadReply("wrong Message-Authenticator")
+    elif demand_signature and sent.code in SIGNED:
+        raise BadReply("no Message-Authenticator")
+    if sent.code in SIGNED and any(key == PROXY_STATE for key, _ in attributes):
+        raise BadReply("a Proxy-State that was not sent")  # how Blast-RADIUS makes its collision
+    return Packet(code, data[1], tuple(attributes), dictionary)
+
+
+def _signed(data: bytes, sent: Encoded, signature: bytes) -> bool:
+    """Check a reply's Message-Authenticator (RFC 2869 §5.14, RFC 5997 §3)."""
+    accounting = data[0] == Code.ACCOUNTING_RESPONSE and sent.code is Code.ACCOUNTING_REQUEST
+    authenticator = bytes(16) if accounting else sent.authenticator
+    return hmac.compare_digest(signature, message_authenticator(data, authenticator, sent.secret))
+
+
+def message_authenticator(data: bytes, authenticator: bytes, secret: bytes) -> bytes:
+    """Return the HMAC-MD5 of a packet with *authenticator*, its own value taken as zeros."""
+    at = HEADER_BYTES
+    zeroed = bytearray(data)
+    while at + 1 < len(data):
+        if data[at] == MESSAGE_AUTHENTICATOR:
+            zeroed[at + 2 : at + data[at + 1]] = bytes(data[at + 1] - 2)
+        at += max(data[at + 1], 2)
+    zeroed[4:HEADER_BYTES] = authenticator
+    return hmac.new(secret, zeroed, "md5").digest()
+
+
+def names(packet: Packet, known: Iterable[str]) -> list[str]:
+    """Return the names of attributes in *packet* that are not *known*, in order, once each."""
+    wanted = set(known)
+    found = dict.fromkeys(packet.dictionary.name(key) for key, _ in packet.attributes)
+    return [name for name in found if name not in wanted]
