@@ -4,7 +4,12 @@ from collections.abc import Iterator
 
 import pytest
 from scapy.layers.inet import ICMP, IP, UDP
+from scapy.layers.l2 import Ether
 
+from dataplane import binding
+
+from .harness import ACC, FEATURE_IN_NAT44, WAN, dataplane
+from .lab import CLIENT_IP, SERVER, adjacency, furnish, session_frame
 from .nat44 import INNER, OTHER, PUBLIC, REMOTE, Nat, nat, nat_args, udp, udp_back
 
 
@@ -43,12 +48,21 @@ def test_req_3_no_external_port_serves_two_inner_ones(box: Nat) -> None:
     assert len(set(ports)) == 200
 
 
-def test_req_5_a_mapping_lives_five_minutes(box: Nat) -> None:
+def test_req_5_and_5c_the_mapping_lives_five_minutes_by_default(box: Nat) -> None:
     external = box.port_of(5000)
     box.at(299)
     box.got(udp_back(external))
     box.at(300)
     assert box.back(udp_back(external)).edge_name == "drop: no-mapping"
+
+
+def test_req_5b_the_timer_is_configured() -> None:
+    for box in nat(*nat_args(), "--nat-timeout=udp=120"):
+        external = box.port_of(5000)
+        box.at(119)
+        box.got(udp_back(external))
+        box.at(120)
+        assert box.back(udp_back(external)).edge_name == "drop: no-mapping"
 
 
 def test_req_6_outbound_packets_refresh_to_whatever_remote(box: Nat) -> None:
@@ -72,7 +86,15 @@ def test_req_8_filtering_is_as_configured(filtering: str, stranger: str) -> None
         box.got(udp_back(external, sport=9999))
 
 
-def test_req_9_a_hairpinned_packet_has_the_external_source(box: Nat) -> None:
+def test_req_8a_filtering_is_configured_and_changes_live(box: Nat) -> None:
+    external = box.port_of(5000)
+    box.got(udp_back(external, src=OTHER))
+    strict = binding.NatSet(binding.NatFiltering.ADDRESS_DEPENDENT)
+    assert box.dp.control(binding.nat_set_record(1, strict)) == 0
+    assert box.back(udp_back(external, src=OTHER)).edge_name == "drop: filtered"
+
+
+def test_req_9_and_9a_a_hairpinned_packet_has_the_external_source(box: Nat) -> None:
     first, second = box.port_of(5000, 0), box.port_of(6000, 1)
     knock = IP(src=INNER[0], dst=PUBLIC) / UDP(sport=5000, dport=second)
     there = box.sent(knock)
@@ -82,7 +104,13 @@ def test_req_9_a_hairpinned_packet_has_the_external_source(box: Nat) -> None:
     assert (home.dst, home[UDP].dport) == (INNER[1], 6000)
 
 
-def test_req_11_a_full_table_changes_neither_mapping_nor_filtering(box: Nat) -> None:
+def test_req_10_payloads_that_an_alg_would_change_pass_as_they_are(box: Nat) -> None:
+    sip = f"INVITE sip:b@{OTHER} SIP/2.0\r\nContact: <sip:a@{INNER[0]}:5060>\r\n".encode()
+    packet = IP(src=INNER[0], dst=REMOTE) / UDP(sport=5060, dport=5060) / sip
+    assert bytes(box.sent(packet)[UDP].payload) == sip
+
+
+def test_req_11_the_full_table_changes_neither_mapping_nor_filtering(box: Nat) -> None:
     external = [box.port_of(n) for n in range(128)]
     assert box.out(udp(sport=500)).edge_name == "drop: port-limit"
     assert [box.port_of(n) for n in range(128)] == external
@@ -97,6 +125,21 @@ def test_req_12_no_icmp_message_ends_a_mapping(box: Nat, kind: int, code: int) -
     assert box.port_of(5000) == external
 
 
+@pytest.mark.parametrize("router", ["192.0.2.254", OTHER, "10.0.0.1"])
+def test_req_12a_icmp_is_not_filtered_by_its_source(box: Nat, router: str) -> None:
+    packet = error_about(box.port_of(5000), 3, 1)
+    packet.src = router
+    assert box.got(packet).src == router
+
+
+@pytest.mark.parametrize("code", range(16))
+def test_req_12b_destination_unreachable_is_translated(box: Nat, code: int) -> None:
+    home = box.got(error_about(box.port_of(5000), 3, code))
+    assert (home.dst, home[ICMP].type, home[ICMP].code) == (INNER[0], 3, code)
+    assert home[ICMP].payload.src == INNER[0]
+    assert home[ICMP].payload.sport == 5000
+
+
 def test_req_13_too_big_with_df_draws_fragmentation_needed(box: Nat) -> None:
     external = box.port_of(5000)
     packet = IP(src=REMOTE, dst=PUBLIC, flags="DF") / UDP(sport=53, dport=external) / bytes(1465)
@@ -104,3 +147,18 @@ def test_req_13_too_big_with_df_draws_fragmentation_needed(box: Nat) -> None:
     assert (frame.edge_name, frame.cause, frame.arg & 0xFF) == ("icmp4_error", 3, 4)
     home = box.got(error_about(external, 3, 4))  # and those of others come through
     assert home[ICMP].code == 4
+
+
+def test_req_13a_too_big_without_df_is_fragmented_in_order() -> None:
+    with dataplane(*nat_args()) as dp:
+        furnish(dp, nat_address=1, features_in=FEATURE_IN_NAT44)
+        adjacency(dp, "192.0").mtu = 576
+        data = bytes(n & 0xFF for n in range(1400))
+        packet = IP(src=CLIENT_IP, dst=SERVER, id=7) / UDP(sport=5000, dport=53) / data
+        dp.receive(ACC, session_frame(bytes(packet)))
+        fragments = [Ether(frame)[IP] for frame in dp.sent(WAN)]
+        assert len(fragments) == 3
+        assert [f.frag for f in fragments] == sorted(f.frag for f in fragments)
+        assert all(f.src == PUBLIC and len(f) <= 576 for f in fragments)
+        joined = b"".join(bytes(f.payload) for f in fragments)
+        assert joined[8:] == data

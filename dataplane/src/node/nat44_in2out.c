@@ -127,9 +127,13 @@ static inline bool track(struct worker *w, struct nat_slot *slot, const struct n
 	uint8_t tcp = flow->plane == NAT_TCP ? packet->l4[TCP_FLAGS] : 0;
 	if (!nat44_remote_is_first(slot, flow))
 		return nat44_remote_out(w, slot, flow, tcp);
-	slot->last_s = w->now_s;
-	if (flow->plane == NAT_TCP && !nat44_tcp_plain(slot->flags, tcp))
-		slot->flags = nat44_tcp_out(slot->flags, tcp);
+	if (flow->plane != NAT_TCP || nat44_tcp_plain(slot->flags, tcp)) {
+		slot->last_s = w->now_s;
+		return true;
+	}
+	if (nat44_tcp_refreshes(slot->flags, tcp))
+		slot->last_s = w->now_s;
+	slot->flags = nat44_tcp_out(slot->flags, tcp);
 	return true;
 }
 

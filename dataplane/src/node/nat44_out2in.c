@@ -116,7 +116,8 @@ static inline void track_tcp(
 		nat44_remote_in(w, slot, &packet->flow, tcp);
 		return;
 	}
-	slot->last_s = w->now_s;
+	if (nat44_tcp_refreshes(slot->flags, tcp))
+		slot->last_s = w->now_s;
 	if (!nat44_tcp_plain(slot->flags, tcp))
 		slot->flags = nat44_tcp_in(slot->flags, tcp);
 }

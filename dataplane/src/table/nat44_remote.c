@@ -182,8 +182,8 @@ static bool track_connection(
 	struct worker *w, struct nat_slot *slot, const struct nat44_flow *flow, uint8_t tcp)
 {
 	struct nat_remote *r = find(w, slot_name(w, slot), flow->remote, port_of(flow), false);
-	if (!r && flow->plane == NAT_TCP && tcp & TCP_RST)
-		return true; /* refuses a stranger: begins no connection, keeps nothing open */
+	if (flow->plane == NAT_TCP && !(r ? nat44_tcp_refreshes(r->flags, tcp) : !(tcp & TCP_RST)))
+		return true; /* refuses a stranger, or again: begins nothing, keeps nothing open */
 	slot->last_s = w->now_s;
 	if (!r)
 		r = add(w, slot, flow->remote, port_of(flow));
@@ -241,7 +241,8 @@ void nat44_remote_in(
 	struct nat_remote *r = find(w, slot_name(w, slot), flow->remote, flow->remote_port, false);
 	if (!r)
 		return;
-	r->last_s = slot->last_s = w->now_s;
+	if (nat44_tcp_refreshes(r->flags, tcp))
+		r->last_s = slot->last_s = w->now_s;
 	set_flags(slot, r, nat44_tcp_in(r->flags, tcp));
 }
 

@@ -17,6 +17,13 @@ static inline bool nat44_tcp_plain(uint8_t flags, uint8_t tcp)
 	       !(tcp & (TCP_SYN | TCP_FIN | TCP_RST));
 }
 
+/* A RST after a RST refreshes nothing: neither who refuses again and again, nor who makes him do
+ * so, keeps a mapping (RFC 7857 section 7.1). */
+static inline bool nat44_tcp_refreshes(uint8_t flags, uint8_t tcp)
+{
+	return !(flags & NAT_RST && tcp & TCP_RST);
+}
+
 /* RST may be forged: the next segment without it takes it back (RFC 7857 section 2.2). */
 static inline uint8_t nat44_tcp_close(uint8_t flags, uint8_t tcp, uint8_t fin)
 {
