@@ -126,6 +126,8 @@ class NatRefusal(IntEnum):
     LOG_FULL = 3
     MAPPINGS = 4
     RATE = 5
+    TAKEN = 6
+    NO_ROOM = 7
 
 
 class NatFiltering(IntEnum):

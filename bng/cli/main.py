@@ -151,7 +151,7 @@ def show_nat(context: typer.Context, json: Json = False) -> None:
     render.section("nat44", {k: v for k, v in data.items() if k != "addresses"}, sys.stdout)
     columns = (
         *("address", "pool", "worker", "sessions", "blocks_used", "blocks_free"),
-        *("tcp", "udp", "icmp"),
+        *("tcp", "udp", "icmp", "gre_esp"),
     )
     sys.stdout.write("\n")
     render.table(data["addresses"], columns, sys.stdout)

@@ -39,9 +39,11 @@ def dataplane_args(config: Config) -> list[str]:
         *("--nat-quarantine", str(nat.port_quarantine_s)),
         *("--nat-quarantine-percent", str(nat.port_quarantine_percent)),
         *("--nat-log-mib", str(nat.log_buffer_mib)),
+        *("--nat-protocol-flows", str(nat.protocol_flows_per_worker)),
         "--nat-timeout",
         f"udp={nat.udp_timeout_s},tcp={nat.tcp_established_timeout_s},"
-        f"tcp-trans={nat.tcp_transitory_timeout_s},icmp={nat.icmp_timeout_s}",
+        f"tcp-trans={nat.tcp_transitory_timeout_s},icmp={nat.icmp_timeout_s},"
+        f"protocol={nat.protocol_timeout_s}",
     ]
 
 

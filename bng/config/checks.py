@@ -207,7 +207,13 @@ def _own_addresses(config: Config) -> Iterator[Problem]:
 
 def _nat(config: Config) -> Iterator[Problem]:
     nat = config.nat
-    for power in ("port_block_size", "remotes_per_worker", "log_buffer_mib"):
+    powers = (
+        "port_block_size",
+        "remotes_per_worker",
+        "protocol_flows_per_worker",
+        "log_buffer_mib",
+    )
+    for power in powers:
         if getattr(nat, power).bit_count() != 1:
             yield ("nat", power), "must be a power of two"
     if NO_NAT in nat.profile:

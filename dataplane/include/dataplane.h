@@ -61,6 +61,7 @@ enum arena_section_id {
 	SECTION_NAT_ADDRESS,  /* struct nat_address [address] */
 	SECTION_NAT_BLOCK,    /* struct nat_block [address * blocks per address + block] */
 	SECTION_NAT_REMOTE,   /* struct nat_remote [worker][remote]; stride: one worker's */
+	SECTION_NAT_PROTOCOL, /* struct nat_protocol [worker][entry]; stride: one worker's */
 	SECTION_NAT_SLOT,     /* struct nat_slot [(address * NAT_PLANES + plane) << 16 | port] */
 	SECTION_RING,	      /* struct ring [ring index]; see ring_index below */
 	SECTION_RING_DATA,    /* bytes, all rings one after another */
@@ -303,11 +304,14 @@ struct session_cold {
 	struct policer_counters policed[2]; /* by enum direction */
 	uint64_t nat_mappings;		    /* live; from here on NAT44's own cache line */
 	uint64_t nat_refused;
-	uint32_t nat_scanned_s[4]; /* by plane: when full blocks were last searched for room */
-	uint32_t nat_remotes;	   /* entries in nat_remote */
-	uint32_t nat_told_s;	   /* of EVENT_NAT_REFUSED, last, + 1 */
+	/* by plane: when full blocks were last searched for room; then, flows without ports */
+	uint32_t nat_scanned_s[4];
+	uint32_t nat_remotes;		   /* entries in nat_remote */
+	uint32_t nat_told_s;		   /* of EVENT_NAT_REFUSED, last, + 1 */
 	uint32_t nat_tokens, nat_stamp_ms; /* bucket of new mappings */
-	uint64_t reserved[2];
+	uint32_t nat_protocol_first;	   /* first entry in nat_protocol + 1 */
+	uint32_t reserved1;
+	uint64_t reserved[1];
 };
 
 /*

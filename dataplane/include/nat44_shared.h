@@ -41,7 +41,9 @@ struct nat_config {
 	uint32_t quarantine_s;	     /* a block given back rests */
 	uint32_t quarantine_percent; /* of an address's blocks at most rest */
 	uint32_t log_mappings; /* 1: begin and end of each are on record, beside those of blocks */
-	uint32_t reserved[10];
+	uint32_t protocol_flows_per_worker; /* power of two */
+	uint32_t protocol_timeout_s;
+	uint32_t reserved[8];
 };
 
 struct nat_address {
@@ -55,8 +57,9 @@ struct nat_address {
 	uint32_t resting_blocks;
 	uint32_t resting_first; /* block index + 1, chained by next: the one that rested longest */
 	uint32_t resting_last;
-	uint32_t mode; /* enum nat_mode */
-	uint32_t reserved[3];
+	uint32_t mode;		 /* enum nat_mode */
+	uint32_t protocol_flows; /* live entries in nat_protocol */
+	uint32_t reserved[2];
 };
 
 struct nat_block {
@@ -80,6 +83,8 @@ enum nat_refusal {
 	NAT_LOG_FULL,  /* what cannot be logged is not given */
 	NAT_MAPPINGS,  /* as many mappings as the subscriber may have */
 	NAT_RATE,      /* too many new mappings a second */
+	NAT_TAKEN,     /* GRE, ESP: another subscriber on the address talks to the remote */
+	NAT_NO_ROOM,   /* GRE, ESP: the table is full */
 	NAT_REFUSALS
 };
 
@@ -124,6 +129,18 @@ struct nat_remote {
 	uint32_t reserved[2];
 };
 
+/* A protocol without ports (GRE, ESP) between a public address and a remote: one subscriber's. */
+struct nat_protocol {
+	uint32_t session; /* session index + 1, 0: free */
+	uint32_t generation;
+	uint32_t address; /* index of the nat_address */
+	be32 remote;
+	uint32_t last_s;	 /* last outbound packet */
+	uint32_t next, previous; /* of this session, index + 1 */
+	uint8_t protocol;	 /* of IP */
+	uint8_t reserved[3];
+};
+
 /* CMD_NAT_SET: what changes live, all as in nat_config. */
 struct nat_set {
 	uint32_t filtering, remotes_per_session;
@@ -163,6 +180,7 @@ struct nat_log_record {
 
 _Static_assert(sizeof(struct nat_slot) == 16, "four to a cache line");
 _Static_assert(sizeof(struct nat_remote) == 32, "two to a cache line");
+_Static_assert(sizeof(struct nat_protocol) == 32, "two to a cache line");
 _Static_assert(sizeof(struct nat_set) == 40, "the body of a command");
 _Static_assert(sizeof(struct nat_block) == 32, "two to a cache line");
 _Static_assert(sizeof(struct nat_log_record) == 40, "fixed");

@@ -41,6 +41,7 @@ static const char *const section_names[N_SECTIONS] = {
 	[SECTION_NAT_ADDRESS] = "nat-address",
 	[SECTION_NAT_BLOCK] = "nat-block",
 	[SECTION_NAT_REMOTE] = "nat-remote",
+	[SECTION_NAT_PROTOCOL] = "nat-protocol",
 	[SECTION_NAT_SLOT] = "nat-slot",
 	[SECTION_RING] = "ring",
 	[SECTION_RING_DATA] = "ring-data",
@@ -144,6 +145,9 @@ void arena_plan(const struct options *o, uint32_t n_nodes, struct arena_header *
 	section(h, SECTION_NAT_BLOCK, sizeof(struct nat_block),
 		(uint64_t)h->n_nat_addresses * o->nat.blocks_per_address);
 	section(h, SECTION_NAT_REMOTE, o->nat.remotes_per_worker * sizeof(struct nat_remote),
+		h->n_nat_addresses ? h->n_workers : 0);
+	section(h, SECTION_NAT_PROTOCOL,
+		o->nat.protocol_flows_per_worker * sizeof(struct nat_protocol),
 		h->n_nat_addresses ? h->n_workers : 0);
 	section(h, SECTION_NAT_SLOT, sizeof(struct nat_slot),
 		(uint64_t)h->n_nat_addresses * NAT_PLANES << 16);
@@ -322,6 +326,7 @@ void arena_tables(const struct arena *arena, struct tables *t)
 		.nat_address = AT(SECTION_NAT_ADDRESS),
 		.nat_block = AT(SECTION_NAT_BLOCK),
 		.nat_remote = AT(SECTION_NAT_REMOTE),
+		.nat_protocol = AT(SECTION_NAT_PROTOCOL),
 		.nat_slot = AT(SECTION_NAT_SLOT),
 		.ring = AT(SECTION_RING),
 		.base = arena->base,

@@ -40,7 +40,9 @@ static const char help[] =
 	"  --nat-quarantine S                rest of a block given back [0]\n"
 	"  --nat-quarantine-percent N        of an address's blocks at most rest [50]\n"
 	"  --nat-log-mib N                   room for log records per worker, power of two [4]\n"
-	"  --nat-timeout udp=S,tcp=S,tcp-trans=S,icmp=S   [300, 7440, 240, 60]\n"
+	"  --nat-protocol-flows N            GRE and ESP flows, per worker, power of two [4096]\n"
+	"  --nat-timeout udp=S,tcp=S,tcp-trans=S,icmp=S,protocol=S\n"
+	"                                    [300, 7440, 240, 60, 300]\n"
 	"  --check                           print the size of the arena, exit\n"
 	"  --version, --help\n";
 
@@ -67,6 +69,7 @@ enum {
 	OPT_NAT_QUARANTINE,
 	OPT_NAT_QUARANTINE_PERCENT,
 	OPT_NAT_LOG_MIB,
+	OPT_NAT_PROTOCOL_FLOWS,
 	OPT_NAT_TIMEOUT,
 	OPT_CHECK,
 	OPT_VERSION,
@@ -96,6 +99,7 @@ static const struct option long_options[] = {
 	{"nat-quarantine", required_argument, NULL, OPT_NAT_QUARANTINE},
 	{"nat-quarantine-percent", required_argument, NULL, OPT_NAT_QUARANTINE_PERCENT},
 	{"nat-log-mib", required_argument, NULL, OPT_NAT_LOG_MIB},
+	{"nat-protocol-flows", required_argument, NULL, OPT_NAT_PROTOCOL_FLOWS},
 	{"nat-timeout", required_argument, NULL, OPT_NAT_TIMEOUT},
 	{"check", no_argument, NULL, OPT_CHECK},
 	{"version", no_argument, NULL, OPT_VERSION},
@@ -233,6 +237,7 @@ static int parse_nat_timeout(struct options *o, char *arg)
 		{"tcp", "nat-timeout tcp", 7440, &o->nat.tcp_established_s},
 		{"tcp-trans", "nat-timeout tcp-trans", 240, &o->nat.tcp_transitory_s},
 		{"icmp", "nat-timeout icmp", 60, &o->nat.icmp_timeout_s},
+		{"protocol", "nat-timeout protocol", 60, &o->nat.protocol_timeout_s},
 	};
 	const size_t n = sizeof(timers) / sizeof(*timers);
 	char *save = NULL;
@@ -243,7 +248,8 @@ static int parse_nat_timeout(struct options *o, char *arg)
 		while (i < n && strcmp(item, timers[i].key))
 			i++;
 		if (i == n)
-			return refuse("nat-timeout", item, "not udp, tcp, tcp-trans or icmp");
+			return refuse(
+				"nat-timeout", item, "not udp, tcp, tcp-trans, icmp or protocol");
 		if (parse_number(timers[i].option, value, timers[i].low, 86400, timers[i].value))
 			return -1;
 	}
@@ -300,6 +306,9 @@ static int parse_option(struct options *o, int opt, char *arg)
 			"nat-quarantine-percent", arg, 0, 100, &o->nat.quarantine_percent);
 	case OPT_NAT_LOG_MIB:
 		return parse_power("nat-log-mib", arg, 1, 1024, &o->nat_log_mib);
+	case OPT_NAT_PROTOCOL_FLOWS:
+		return parse_power(
+			"nat-protocol-flows", arg, 64, 1u << 20, &o->nat.protocol_flows_per_worker);
 	case OPT_NAT_TIMEOUT:
 		return parse_nat_timeout(o, arg);
 	case OPT_CHECK:
@@ -348,7 +357,9 @@ enum options_result options_parse(struct options *o, int argc, char **argv)
 			.icmp_timeout_s = 60,
 			.remotes_per_worker = 65536,
 			.remotes_per_session = 4096,
-			.quarantine_percent = 50},
+			.quarantine_percent = 50,
+			.protocol_flows_per_worker = 4096,
+			.protocol_timeout_s = 300},
 	};
 	optind = 0; /* embedded mode comes here more than once */
 	for (;;) {

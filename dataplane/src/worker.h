@@ -43,7 +43,8 @@ struct tables {
 	struct nat_config *nat;
 	struct nat_address *nat_address;
 	struct nat_block *nat_block;
-	struct nat_remote *nat_remote; /* [worker * remotes_per_worker] */
+	struct nat_remote *nat_remote;	   /* [worker * remotes_per_worker] */
+	struct nat_protocol *nat_protocol; /* [worker * protocol_flows_per_worker] */
 	struct nat_slot *nat_slot;
 	struct ring *ring; /* [group * RINGS_PER_GROUP + kind] */
 	uint8_t *base;	   /* of the arena */
@@ -58,9 +59,9 @@ struct bucket {
 	uint32_t stamp_ms;
 };
 
-/* How far the search for expired NAT mappings is. */
+/* How far a search for what has expired in a table of NAT is. */
 struct nat_sweep {
-	uint64_t credit; /* blocks due, in 1/60000 */
+	uint64_t credit; /* entries due, in 1/60000 */
 	uint32_t position;
 	uint32_t stamp_ms;
 };
@@ -87,7 +88,7 @@ struct worker {
 	struct bucket punt_policer[PUNT_CAUSES];
 	struct bucket icmp_policer;
 	struct bucket padt_policer;
-	struct nat_sweep nat_sweep;
+	struct nat_sweep nat_sweep, protocol_sweep;
 	void *node_state[MAX_NODES]; /* a node's own, made by it on first use at start: see
 					node_init */
 	/* the engine's: graph queues, transmit vectors, hand-off rings */

@@ -137,7 +137,7 @@ def test_without_a_block_nothing_leaves_with_its_inner_address() -> None:
 @pytest.mark.parametrize(
     ("packet", "reason"),
     [
-        (IP(src=INNER[0], dst=REMOTE, proto=47) / bytes(20), "protocol-not-translated"),
+        (IP(src=INNER[0], dst=REMOTE, proto=132) / bytes(20), "protocol-not-translated"),
         (IP(src=INNER[0], dst=REMOTE, proto=17, frag=3) / bytes(20), "fragment-without-ports"),
         (IP(src=INNER[0], dst=REMOTE) / ICMP(type=5), "icmp-not-translated"),
         (IP(src=INNER[0], dst=REMOTE) / ICMP(type=0, id=9), "no-mapping"),
@@ -228,7 +228,7 @@ def test_a_packet_for_an_address_of_another_worker_is_handed_over() -> None:
 
 
 def test_a_vector_mixes_all_kinds(box: Nat) -> None:
-    packets = [udp(), tcp("S"), IP(src=INNER[0], dst=REMOTE, proto=47), udp(sport=77)] * 64
+    packets = [udp(), tcp("S"), IP(src=INNER[0], dst=REMOTE, proto=132), udp(sport=77)] * 64
     frames = [Frame(data=bytes(p), session=0, arc=FEATURE_IN_NAT44) for p in packets]
     names = [f.edge_name for f in box.dp.node("nat44_in2out", frames)]
     assert names == [PASSED, PASSED, "drop: protocol-not-translated", PASSED] * 64

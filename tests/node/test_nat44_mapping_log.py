@@ -99,6 +99,36 @@ def test_without_room_in_the_log_no_mapping_begins_and_none_ends(box: Nat) -> No
     ]
 
 
+def tunnel(remote: str = REMOTE) -> IP:
+    return IP(src=INNER[0], dst=remote, proto=47) / bytes(8)
+
+
+def test_begin_and_end_of_a_flow_without_ports_are_logged(box: Nat) -> None:
+    box.sent(tunnel())
+    assert mappings(box) == [(NatLogType.MAPPING_CREATED, 47, 0, 0)]
+    box.at(300)
+    box.sent(tunnel())
+    assert [kind.name for kind, *_ in mappings(box)] == ["MAPPING_DELETED", "MAPPING_CREATED"]
+    box.dp.advance(361)
+    assert mappings(box) == [(NatLogType.MAPPING_DELETED, 47, 0, 0)]
+
+
+def test_without_room_in_the_log_no_flow_without_ports_begins_and_none_ends(box: Nat) -> None:
+    box.sent(tunnel())
+    ring = fill_the_log(box)
+    frame = box.out(tunnel("192.0.2.1"))
+    assert (frame.edge_name, frame.cause, frame.arg) == (FULL, 3, 1)
+    assert box.out(tunnel()).edge_name == PASSED
+    box.dp.advance(361)
+    assert box.out(tunnel()).edge_name == FULL
+    assert box.dp.session_cold(0).nat_mappings == 1
+
+    ring.size = 1 << 20
+    box.dp.advance(61)
+    assert [kind.name for kind, *_ in mappings(box)] == ["MAPPING_CREATED", "MAPPING_DELETED"]
+    assert box.dp.session_cold(0).nat_mappings == 0
+
+
 def test_mappings_are_logged_from_now_on_or_no_more(box: Nat) -> None:
     assert tell(box, log_mappings=False) == 0
     external = box.port_of(5000)

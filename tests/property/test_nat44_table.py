@@ -18,7 +18,8 @@ import pytest
 ROOT = Path(__file__).parents[2]
 SHIM = ROOT / "tests/support/c/nat44_table.c"
 SOURCES = [
-    ROOT / f"dataplane/src/table/nat44{name}.c" for name in ("", "_block", "_log", "_remote")
+    ROOT / f"dataplane/src/table/nat44{name}.c"
+    for name in ("", "_block", "_log", "_protocol", "_remote")
 ]
 COMPILE = ["cc", "-std=gnu11", "-O2", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC"]
 SANITIZE = ["-fsanitize=undefined", "-fsanitize-undefined-trap-on-error"]

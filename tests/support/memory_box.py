@@ -257,6 +257,13 @@ class MemoryBox:
             "addresses_in_no_pool": manager.pools.used_outside(),
             "nat_sessions": sum(e.sessions for e in manager.nat.entries.values()),
             "nat_blocks": sum(bool(dataplane.nat_block[i].session) for i in range(blocks)),
+            "nat_mappings": sum(
+                int(dataplane.session_cold[i].nat_mappings) for i in range(dataplane.max_sessions)
+            ),
+            "nat_protocol_flows": sum(
+                int(dataplane.nat_address[i].protocol_flows)
+                for i in range(int(dataplane.header.n_nat_addresses))
+            ),
             "policers": sum(
                 bool(dataplane.policer[i].mode) for i in range(2 * dataplane.max_sessions)
             ),

@@ -349,6 +349,16 @@ CASES = [
         "nat.remotes_per_worker: must be a power of two",
     ),
     ("= 512", "= 512\nlog_buffer_mib = 3 #!", "nat.log_buffer_mib: must be a power of two"),
+    (
+        "= 512",
+        "= 512\nprotocol_flows_per_worker = 100 #!",
+        "nat.protocol_flows_per_worker: must be a power of two",
+    ),
+    (
+        "= 512",
+        "= 512\nprotocol_timeout_s = 59 #!",
+        "nat.protocol_timeout_s: must be at least 60, not 59",
+    ),
     ("= 512", "= 512\nudp_timeout_s = 119 #!", "nat.udp_timeout_s: must be at least 120, not 119"),
     (
         "= 512",

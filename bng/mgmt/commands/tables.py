@@ -74,6 +74,7 @@ def _nat_row(box: Box, known: NatEntry) -> dict[str, object]:
         "blocks_used": int(entry.used_blocks),
         "blocks_free": int(entry.free_blocks),
         **{plane: int(live) for plane, live in zip(PLANES, entry.live, strict=True)},
+        "gre_esp": int(entry.protocol_flows),
     }
 
 
@@ -108,7 +109,7 @@ def _tables(box: Box) -> dict[str, int]:
         "addresses_in_no_pool": manager.pools.used_outside(),
         "nat_sessions": sum(entry.sessions for entry in manager.nat.entries.values()),
         "nat_blocks": sum(int(str(row["blocks_used"])) for row in nat),
-        "nat_mappings": sum(int(str(row[plane])) for row in nat for plane in PLANES),
+        "nat_mappings": sum(int(str(row[plane])) for row in nat for plane in (*PLANES, "gre_esp")),
         "deadlines": len(manager.deadlines),
         "to_drain": len(manager.drain),
         **box.access.stats(),

@@ -25,6 +25,8 @@ enum {
 	EDGE_REMOTE_LIMIT,
 	EDGE_MAPPING_LIMIT,
 	EDGE_MAPPING_RATE,
+	EDGE_REMOTE_TAKEN,
+	EDGE_PROTOCOL_FLOWS_FULL,
 };
 
 enum { CREATE_LINES = 4 }; /* after the home line, that a new mapping may have to pass */
@@ -37,6 +39,12 @@ static const uint16_t edge_of_kind[] = {
 	[NAT44_NO_MAPPING] = EDGE_NO_MAPPING,
 	[NAT44_BAD_CHECKSUM] = EDGE_BAD_CHECKSUM,
 };
+
+/* The public address of a session that has one. */
+static inline be32 outer_address(const struct tables *t, uint32_t session)
+{
+	return t->nat_address[nat44_block_address(t, t->in[session].nat_block - 1)].address;
+}
 
 static inline void parse(struct worker *w, struct pkt *p, struct nat44_packet *out)
 {
@@ -63,12 +71,14 @@ static const uint16_t edge_of_refusal[NAT_REFUSALS] = {
 	[NAT_LOG_FULL] = EDGE_LOG_FULL,
 	[NAT_MAPPINGS] = EDGE_MAPPING_LIMIT,
 	[NAT_RATE] = EDGE_MAPPING_RATE,
+	[NAT_TAKEN] = EDGE_REMOTE_TAKEN,
+	[NAT_NO_ROOM] = EDGE_PROTOCOL_FLOWS_FULL,
 };
 
 /* RFC 6888 REQ-11: an ICMP error tells the subscriber; whether it is he or the box that ran out. */
 static uint16_t refuse(struct pkt *p, enum nat_refusal refusal)
 {
-	bool box = refusal == NAT_EXHAUSTED || refusal == NAT_LOG_FULL;
+	bool box = refusal == NAT_EXHAUSTED || refusal == NAT_LOG_FULL || refusal == NAT_NO_ROOM;
 	p->cause = ICMP4_UNREACHABLE;
 	p->arg = box ? ICMP4_CODE_HOST : ICMP4_CODE_PROHIBITED;
 	return edge_of_refusal[refusal];
@@ -153,10 +163,43 @@ static inline uint16_t translate(struct worker *w, struct pkt *p, struct nat44_p
 		p->arg = ICMP4_CODE_PROHIBITED;
 		return EDGE_REMOTE_LIMIT;
 	}
-	uint32_t address = nat44_block_address(t, t->in[p->session].nat_block - 1);
 	nat44_rewrite((struct ip4_hdr *)pkt_data(p), packet->l4, UINT16_MAX, flow->plane, true,
-		t->nat_address[address].address, nat44_external_port(t, slot));
+		outer_address(t, p->session), nat44_external_port(t, slot));
 	return arc_next_in(&t->in[p->session], p);
+}
+
+/* GRE and ESP: only the address changes. A packet to his own public address is for nobody: without
+ * ports no other subscriber on it can be meant. */
+static uint16_t translate_portless(struct worker *w, struct pkt *p)
+{
+	struct ip4_hdr *ip = (struct ip4_hdr *)pkt_data(p);
+	be32 outer = outer_address(w->t, p->session);
+	if (ip->destination == outer)
+		return EDGE_NO_MAPPING;
+	enum nat_refusal refusal = nat44_protocol_out(w, p->session, ip->destination, ip->protocol);
+	if (refusal != NAT_GRANTED)
+		return refuse(p, refusal);
+	nat44_set_address(ip, true, outer);
+	return arc_next_in(&w->t->in[p->session], p);
+}
+
+/* Whether the packet that an error speaks of came through a mapping of the session that lives; the
+ * port it came to. */
+static bool has_mapping(
+	const struct worker *w, uint32_t session, const struct nat44_quote *quote, be16 *port)
+{
+	const struct tables *t = w->t;
+	uint32_t first = t->in[session].nat_block;
+	if (quote->flow.plane == NAT_PLANES) {
+		const struct nat_protocol *flow = nat44_protocol_find(w,
+			nat44_block_address(t, first - 1), quote->flow.remote, quote->ip->protocol);
+		return flow && flow->session == session + 1;
+	}
+	const struct nat_slot *slot = nat44_find(t, first, quote->flow.plane, quote->flow.port);
+	if (!slot || nat44_expired(t->nat, quote->flow.plane, slot, w->now_s))
+		return false;
+	*port = nat44_external_port(t, slot);
+	return true;
 }
 
 /* An error about a packet that the subscriber got: only with its mapping (RFC 5508 REQ-4), which
@@ -164,21 +207,15 @@ static inline uint16_t translate(struct worker *w, struct pkt *p, struct nat44_p
 static uint16_t translate_error(struct worker *w, struct pkt *p, const struct nat44_packet *packet)
 {
 	const struct tables *t = w->t;
-	struct session_in *in = &t->in[p->session];
 	struct nat44_quote quote;
+	be16 port = 0;
 	enum nat44_kind kind = nat44_quote_parse(p, packet->l4, true, &quote);
-	if (kind != NAT44_ICMP_ERROR)
+	if (kind != NAT44_ICMP_ERROR && kind != NAT44_PORTLESS)
 		return edge_of_kind[kind];
-	if (quote.local != in->ip4)
+	if (quote.local != t->in[p->session].ip4 || !has_mapping(w, p->session, &quote, &port))
 		return EDGE_NO_MAPPING;
-	const struct nat_slot *slot =
-		nat44_find(t, in->nat_block, quote.flow.plane, quote.flow.port);
-	if (!slot || nat44_expired(t->nat, quote.flow.plane, slot, w->now_s))
-		return EDGE_NO_MAPPING;
-	uint32_t address = nat44_block_address(t, in->nat_block - 1);
-	nat44_quote_rewrite(p, packet->l4, true, &quote, t->nat_address[address].address,
-		nat44_external_port(t, slot));
-	return arc_next_in(in, p);
+	nat44_quote_rewrite(p, packet->l4, true, &quote, outer_address(t, p->session), port);
+	return arc_next_in(&t->in[p->session], p);
 }
 
 static inline uint16_t dispatch(struct worker *w, struct pkt *p, struct nat44_packet *packet)
@@ -190,6 +227,8 @@ static inline uint16_t dispatch(struct worker *w, struct pkt *p, struct nat44_pa
 		edge = translate(w, p, packet);
 	else if (packet->kind == NAT44_ICMP_ERROR)
 		edge = translate_error(w, p, packet);
+	else if (packet->kind == NAT44_PORTLESS)
+		edge = translate_portless(w, p);
 	else
 		edge = edge_of_kind[packet->kind];
 	if (edge >= ARC_EDGES)
@@ -228,5 +267,8 @@ NODE(nat44_in2out) = {
 			[EDGE_REMOTE_LIMIT] = {.next = "icmp4_error", .reason = "remote-limit"},
 			[EDGE_MAPPING_LIMIT] = {.next = "icmp4_error", .reason = "mapping-limit"},
 			[EDGE_MAPPING_RATE] = {.next = "icmp4_error", .reason = "mapping-rate"},
+			[EDGE_REMOTE_TAKEN] = {.next = "icmp4_error", .reason = "remote-taken"},
+			[EDGE_PROTOCOL_FLOWS_FULL] = {.next = "icmp4_error",
+				.reason = "protocol-flows-full"},
 		},
 };

@@ -73,6 +73,14 @@ static inline void prefetch_session(const struct tables *t, const struct pkt *p,
 		__builtin_prefetch(&t->out[session - 1], 1);
 }
 
+/* The session that a mapping was made for must be there still. */
+static inline uint16_t check_session(const struct tables *t, uint32_t session, uint32_t generation)
+{
+	const struct session_out *out = &t->out[session];
+	bool live = out->generation == generation && out->state == SESSION_LIVE;
+	return live ? EDGE_SESSION : EDGE_NOT_LIVE;
+}
+
 /* Checks that the mapping lives and so does the session that it was made for. */
 static inline uint16_t check(const struct worker *w, const struct nat_slot *slot,
 	const struct nat_block *block, uint32_t plane)
@@ -80,10 +88,7 @@ static inline uint16_t check(const struct worker *w, const struct nat_slot *slot
 	const struct tables *t = w->t;
 	if (!(slot->flags & NAT_LIVE) || nat44_expired(t->nat, plane, slot, w->now_s))
 		return EDGE_NO_MAPPING;
-	const struct session_out *out = &t->out[block->session - 1];
-	if (out->generation != block->generation || out->state != SESSION_LIVE)
-		return EDGE_NOT_LIVE;
-	return EDGE_SESSION;
+	return check_session(t, block->session - 1, block->generation);
 }
 
 /* RFC 1191, RFC 792: errors that session_output would send, had it the packet as it came. */
@@ -122,11 +127,12 @@ static inline void track_tcp(
 		slot->flags = nat44_tcp_in(slot->flags, tcp);
 }
 
-static inline void deliver(struct pkt *p, const struct nat_block *block)
+static inline uint16_t deliver(struct pkt *p, uint32_t session, uint32_t generation)
 {
-	p->session = block->session - 1;
-	p->generation = block->generation;
+	p->session = session;
+	p->generation = generation;
 	p->flags |= PKT_TO_SESSION;
+	return EDGE_SESSION;
 }
 
 static inline uint16_t translate(struct worker *w, struct pkt *p, struct nat44_packet *packet)
@@ -147,8 +153,41 @@ static inline uint16_t translate(struct worker *w, struct pkt *p, struct nat44_p
 		track_tcp(w, packet->slot, packet);
 	nat44_rewrite((struct ip4_hdr *)pkt_data(p), packet->l4, UINT16_MAX, flow->plane, false,
 		block->inner, packet->slot->inner_port);
-	deliver(p, block);
-	return EDGE_SESSION;
+	return deliver(p, block->session - 1, block->generation);
+}
+
+/* GRE and ESP: whom the subscriber talks to may answer, nobody else. */
+static uint16_t translate_portless(struct worker *w, struct pkt *p)
+{
+	const struct tables *t = w->t;
+	struct ip4_hdr *ip = (struct ip4_hdr *)pkt_data(p);
+	const struct nat_protocol *flow =
+		nat44_protocol_find(w, packet_address(t, p), ip->source, ip->protocol);
+	if (!flow)
+		return EDGE_NO_MAPPING;
+	uint16_t edge = check_session(t, flow->session - 1, flow->generation);
+	if (edge != EDGE_SESSION)
+		return edge;
+	if (answered(t, p, flow->session - 1))
+		return EDGE_ICMP_ERROR;
+	nat44_set_address(ip, false, t->in[flow->session - 1].ip4);
+	return deliver(p, flow->session - 1, flow->generation);
+}
+
+/* The same of a packet of theirs that an error speaks of. */
+static uint16_t translate_portless_error(
+	struct worker *w, struct pkt *p, uint8_t *icmp, const struct nat44_quote *quote)
+{
+	const struct tables *t = w->t;
+	const struct nat_protocol *flow = nat44_protocol_find(
+		w, packet_address(t, p), quote->flow.remote, quote->ip->protocol);
+	if (!flow)
+		return EDGE_NO_MAPPING;
+	uint16_t edge = check_session(t, flow->session - 1, flow->generation);
+	if (edge != EDGE_SESSION)
+		return edge;
+	nat44_quote_rewrite(p, icmp, false, quote, t->in[flow->session - 1].ip4, 0);
+	return deliver(p, flow->session - 1, flow->generation);
 }
 
 /* An error about a packet of a subscriber (RFC 5508 REQ-5). */
@@ -158,10 +197,12 @@ static uint16_t translate_error(struct worker *w, struct pkt *p, const struct na
 	uint32_t address = packet_address(t, p);
 	struct nat44_quote quote;
 	enum nat44_kind kind = nat44_quote_parse(p, packet->l4, false, &quote);
-	if (kind != NAT44_ICMP_ERROR)
+	if (kind != NAT44_ICMP_ERROR && kind != NAT44_PORTLESS)
 		return edge_of_kind[kind];
 	if (quote.local != t->nat_address[address].address)
 		return EDGE_NO_MAPPING;
+	if (kind == NAT44_PORTLESS)
+		return translate_portless_error(w, p, packet->l4, &quote);
 	const struct nat_block *block = &t->nat_block[block_of(t, address, quote.flow.port)];
 	const struct nat_slot *slot =
 		t->nat_slot + nat44_slot_index(address, quote.flow.plane, ntoh16(quote.flow.port));
@@ -171,8 +212,7 @@ static uint16_t translate_error(struct worker *w, struct pkt *p, const struct na
 	if (!nat44_remote_admits(w, slot, &quote.flow))
 		return EDGE_FILTERED;
 	nat44_quote_rewrite(p, packet->l4, false, &quote, block->inner, slot->inner_port);
-	deliver(p, block);
-	return EDGE_SESSION;
+	return deliver(p, block->session - 1, block->generation);
 }
 
 /* The owner of the address translates. */
@@ -189,6 +229,8 @@ static inline uint16_t dispatch(struct worker *w, struct pkt *p, struct nat44_pa
 		return translate(w, p, packet);
 	if (packet->kind == NAT44_ICMP_ERROR)
 		return translate_error(w, p, packet);
+	if (packet->kind == NAT44_PORTLESS)
+		return translate_portless(w, p);
 	if (packet->kind == NAT44_BYPASS)
 		return hand_off(w, p);
 	return edge_of_kind[packet->kind];

@@ -13,13 +13,15 @@
 #include "hdr/ip4.h"
 #include "pkt.h"
 #include "table/nat44_map.h"
+#include "table/nat44_protocol.h"
 
 enum nat44_kind {
 	NAT44_FLOW,	   /* TCP, UDP, ICMP query: flow is filled */
 	NAT44_ICMP_ERROR,  /* speaks of another packet */
 	NAT44_BYPASS,	   /* not to be translated, or not here */
 	NAT44_FRAGMENT,	   /* without ports */
-	NAT44_PROTOCOL,	   /* neither TCP, UDP nor ICMP */
+	NAT44_PORTLESS,	   /* GRE, ESP, and any fragment of them */
+	NAT44_PROTOCOL,	   /* none of these */
 	NAT44_ICMP_OTHER,  /* redirect, router discovery, ... */
 	NAT44_TRUNCATED,   /* ends within its transport header */
 	NAT44_NO_MAPPING,  /* quote of an ICMP error: not ours */
@@ -119,7 +121,7 @@ static inline enum nat44_kind nat44_parse(
 	if (header_len < IP4_LEN || header_len > p->len)
 		return NAT44_TRUNCATED;
 	if (ip->fragment & hton16(IP4_OFFSET_MASK))
-		return NAT44_FRAGMENT;
+		return nat44_has_no_ports(ip->protocol) ? NAT44_PORTLESS : NAT44_FRAGMENT;
 	uint16_t room = (uint16_t)(p->len - header_len);
 	uint8_t *l4 = pkt_data(p) + header_len;
 	enum nat44_kind kind = NAT44_FLOW;
@@ -133,7 +135,7 @@ static inline enum nat44_kind nat44_parse(
 	} else if (ip->protocol == IPPROTO_ICMP4) {
 		kind = nat44_parse_icmp(l4, room, ip->fragment, out);
 	} else {
-		return NAT44_PROTOCOL;
+		return nat44_has_no_ports(ip->protocol) ? NAT44_PORTLESS : NAT44_PROTOCOL;
 	}
 	if (kind == NAT44_FLOW)
 		nat44_load_flow(&out->flow, ip, l4, local_is_source);
@@ -203,17 +205,18 @@ static inline void nat44_rewrite(struct ip4_hdr *ip, uint8_t *l4, uint32_t room,
 struct nat44_quote {
 	struct ip4_hdr *ip;
 	uint8_t *l4;
-	struct nat44_flow flow; /* its local side */
+	struct nat44_flow flow; /* its local side; without ports, only the remote */
 	be32 local;		/* its address there */
 	uint16_t room;		/* bytes of transport quoted */
 };
 
 /* Finds the quote of the error at `icmp`, after checking both checksums (RFC 5508 REQ-3).
- * NAT44_ICMP_ERROR, or why it cannot be translated. local_is_source: of the error itself. */
+ * NAT44_ICMP_ERROR, NAT44_PORTLESS when it speaks of such a packet, or why it cannot be translated.
+ * local_is_source: of the error itself. */
 enum nat44_kind nat44_quote_parse(
 	struct pkt *p, uint8_t *icmp, bool local_is_source, struct nat44_quote *quote);
 /* Gives the quote the form it has on the other side, the error the outer address, and both right
- * checksums (RFC 5508 REQ-4, REQ-5); type, code and MTU stay. */
+ * checksums (RFC 5508 REQ-4, REQ-5); type, code and MTU stay. Without ports `port` is not used. */
 void nat44_quote_rewrite(struct pkt *p, uint8_t *icmp, bool local_is_source,
 	const struct nat44_quote *quote, be32 address, be16 port);
 

@@ -13,7 +13,7 @@ static enum nat44_kind quote_plane(const struct ip4_hdr *ip, const uint8_t *l4, 
 	else if (ip->protocol == IPPROTO_ICMP4 && (icmp4_is_query(l4[0]) || icmp4_is_reply(l4[0])))
 		*plane = NAT_ICMP;
 	else
-		return NAT44_NO_MAPPING;
+		return nat44_has_no_ports(ip->protocol) ? NAT44_PORTLESS : NAT44_NO_MAPPING;
 	return NAT44_ICMP_ERROR;
 }
 
@@ -39,9 +39,12 @@ enum nat44_kind nat44_quote_parse(
 	quote->l4 = icmp + ICMP4_LEN + header_len;
 	quote->room = (uint16_t)(len - header_len);
 	enum nat44_kind kind = quote_plane(ip, quote->l4, &quote->flow.plane);
+	quote->local = local_is_source ? ip->destination : ip->source;
 	if (kind == NAT44_ICMP_ERROR) {
-		quote->local = local_is_source ? ip->destination : ip->source;
 		nat44_load_flow(&quote->flow, ip, quote->l4, !local_is_source);
+	} else {
+		quote->flow.plane = NAT_PLANES;
+		quote->flow.remote = local_is_source ? ip->source : ip->destination;
 	}
 	return kind;
 }
@@ -50,8 +53,11 @@ void nat44_quote_rewrite(struct pkt *p, uint8_t *icmp, bool local_is_source,
 	const struct nat44_quote *quote, be32 address, be16 port)
 {
 	size_t icmp_len = (size_t)(pkt_data(p) + p->len - icmp);
-	nat44_rewrite(quote->ip, quote->l4, quote->room, quote->flow.plane, !local_is_source,
-		address, port);
+	if (quote->flow.plane == NAT_PLANES)
+		nat44_set_address(quote->ip, !local_is_source, address);
+	else
+		nat44_rewrite(quote->ip, quote->l4, quote->room, quote->flow.plane,
+			!local_is_source, address, port);
 	/* it was right before, so it may be made anew */
 	store16(icmp + ICMP4_CHECKSUM, 0);
 	store16(icmp + ICMP4_CHECKSUM, checksum(icmp, icmp_len));

@@ -12,12 +12,12 @@
 
 #include "table/nat44_log.h"
 #include "table/nat44_map.h"
+#include "table/nat44_protocol.h"
 #include "table/nat44_remote.h"
 
 enum {
-	SWEEP_PERIOD_MS = 60000, /* each block is visited once in this time */
-	SWEEP_VISITS = 8,	 /* blocks per call at most */
-	TELL_S = 60,		 /* between two events of one subscriber */
+	SWEEP_VISITS = 8, /* blocks per call at most */
+	TELL_S = 60,	  /* between two events of one subscriber */
 };
 
 /* The bit of a port in the filter of its home line: which of the two words, and its mask. */
@@ -190,6 +190,17 @@ static void expire_session(struct worker *w, uint32_t session, uint32_t plane)
 		expire(w, block - 1, plane);
 }
 
+/* All that counts against the limit on mappings; flows without ports once a second, too. */
+static void expire_all(struct worker *w, uint32_t session)
+{
+	uint32_t *scanned_s = &w->t->cold[session].nat_scanned_s[NAT_PLANES];
+	if (*scanned_s != w->now_s)
+		nat44_protocol_expire(w, session);
+	*scanned_s = w->now_s;
+	for (uint32_t plane = 0; plane < NAT_PLANES; plane++)
+		expire_session(w, session, plane);
+}
+
 /* The session's first block with a free slot, as index + 1, or 0; counts its blocks. */
 static uint32_t block_with_room(
 	const struct tables *t, uint32_t session, uint32_t plane, uint32_t *n_blocks)
@@ -220,13 +231,12 @@ static enum nat_refusal extend(
 }
 
 /* The limits of a subscriber on mappings, beside his ports (RFC 6888 REQ-4). */
-static enum nat_refusal within_limits(struct worker *w, uint32_t session)
+enum nat_refusal nat44_within_limits(struct worker *w, uint32_t session)
 {
 	const struct nat_config *nat = w->t->nat;
 	struct session_cold *cold = &w->t->cold[session];
 	if (nat->mappings_per_session && cold->nat_mappings >= nat->mappings_per_session)
-		for (uint32_t plane = 0; plane < NAT_PLANES; plane++)
-			expire_session(w, session, plane);
+		expire_all(w, session);
 	if (nat->mappings_per_session && cold->nat_mappings >= nat->mappings_per_session)
 		return NAT_MAPPINGS;
 	if (!nat->mappings_per_s)
@@ -252,7 +262,7 @@ enum nat_refusal nat44_create(
 	struct worker *w, uint32_t session, const struct nat44_flow *flow, struct nat_slot **slot)
 {
 	const struct tables *t = w->t;
-	enum nat_refusal refusal = within_limits(w, session);
+	enum nat_refusal refusal = nat44_within_limits(w, session);
 	uint32_t n_blocks;
 	*slot = NULL;
 	if (refusal != NAT_GRANTED)
@@ -317,13 +327,8 @@ void nat44_sweep(struct worker *w)
 	const struct nat_config *nat = w->t->nat;
 	struct nat_sweep *sweep = &w->nat_sweep;
 	uint64_t n = (uint64_t)nat->n_addresses * nat->blocks_per_address;
-	sweep->credit += (uint64_t)(w->now_ms - sweep->stamp_ms) * n;
-	sweep->stamp_ms = w->now_ms;
-	if (sweep->credit > n * SWEEP_PERIOD_MS) /* never more than one round behind */
-		sweep->credit = n * SWEEP_PERIOD_MS;
-	for (int i = 0; i < SWEEP_VISITS && sweep->credit >= SWEEP_PERIOD_MS; i++) {
-		sweep->credit -= SWEEP_PERIOD_MS;
-		sweep->position = sweep->position + 1 < n ? sweep->position + 1 : 0;
+	nat44_sweep_time(sweep, w->now_ms, n);
+	for (int i = 0; i < SWEEP_VISITS && nat44_sweep_next(sweep, n); i++)
 		sweep_block(w, sweep->position);
-	}
+	nat44_protocol_sweep(w);
 }

@@ -10,6 +10,7 @@
 
 #include "table/nat44_log.h"
 #include "table/nat44_map.h"
+#include "table/nat44_protocol.h"
 #include "table/nat44_remote.h"
 
 enum { MAX_BLOCKS_PER_ADDRESS = 65536 / 64 };
@@ -146,6 +147,7 @@ void nat44_session_down(struct worker *w, uint32_t session)
 {
 	const struct tables *t = w->t;
 	uint32_t block = t->in[session].nat_block;
+	nat44_protocol_forget(w, session);
 	t->in[session].nat_block = 0;
 	t->cold[session].nat_mappings = 0;
 	while (block) {

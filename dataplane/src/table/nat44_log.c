@@ -49,3 +49,17 @@ bool nat44_log_mapping(struct worker *w, enum nat_log_type type, const struct na
 	};
 	return worker_nat_log(w, &record);
 }
+
+bool nat44_log_protocol(struct worker *w, enum nat_log_type type, const struct nat_protocol *flow)
+{
+	const struct tables *t = w->t;
+	struct nat_log_record record = {
+		.type = (uint8_t)type,
+		.protocol = flow->protocol,
+		.session = flow->session - 1,
+		.generation = flow->generation,
+		.inner = t->in[flow->session - 1].ip4,
+		.outer = t->nat_address[flow->address].address,
+	};
+	return worker_nat_log(w, &record);
+}

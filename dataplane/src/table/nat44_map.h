@@ -153,6 +153,29 @@ enum nat_refusal nat44_create(
 bool nat44_delete(struct worker *w, struct nat_slot *slot);
 /* Counts a refusal and tells of it once a minute for each subscriber; returns it. */
 enum nat_refusal nat44_refused(struct worker *w, uint32_t session, enum nat_refusal why);
+/* Whether the session may have one mapping more, beside its ports; takes it from its bucket. */
+enum nat_refusal nat44_within_limits(struct worker *w, uint32_t session);
+
+enum { NAT_SWEEP_MS = 60000 }; /* each entry of a table is visited once in this time */
+
+/* Time has passed for a table of n entries; never more than one round is due. */
+static inline void nat44_sweep_time(struct nat_sweep *sweep, uint32_t now_ms, uint64_t n)
+{
+	sweep->credit += (uint64_t)(now_ms - sweep->stamp_ms) * n;
+	sweep->stamp_ms = now_ms;
+	if (sweep->credit > n * NAT_SWEEP_MS)
+		sweep->credit = n * NAT_SWEEP_MS;
+}
+
+/* True: a visit to the entry at `position` is due. */
+static inline bool nat44_sweep_next(struct nat_sweep *sweep, uint64_t n)
+{
+	if (sweep->credit < NAT_SWEEP_MS)
+		return false;
+	sweep->credit -= NAT_SWEEP_MS;
+	sweep->position = sweep->position + 1 < n ? sweep->position + 1 : 0;
+	return true;
+}
 
 enum { NAT_MAPPINGS_PER_S_MOST = 1000000 };
 

@@ -1,7 +1,8 @@
 /*
  * Both NAT44 nodes, packet after packet against the same table. Each step is a control byte, a
  * length and an IPv4 packet; the control byte says which node takes it and what is put right in it
- * first, so that the fuzzer gets behind addresses and checksums.
+ * first, so that the fuzzer gets behind addresses and checksums. Outbound the last bit of TOS says
+ * which of two sessions it comes from.
  *
  * After each step: no buffer is lost, lengths are as before, the node chose an edge of its own, and
  * what it passed on has a right IPv4 checksum if it had one before.
@@ -35,7 +36,7 @@ enum { MANY = 80 }; /* more than a block has ports */
 static struct embedded *e;
 static struct arena_header *arena;
 static uint64_t now_ns;
-static be32 inner, outer;
+static be32 inner[2], outer;
 static uint32_t pool_leaf;
 static be16 last_port;
 
@@ -66,6 +67,27 @@ static void find_pool(void)
 	assert(pool_leaf);
 }
 
+/* A translated session that is LIVE. */
+static void connect(uint32_t session)
+{
+	inner[session] = hton32(0x64400001 + session);
+	struct command c = {.type = CMD_SESSION_BIND, .session = session, .generation = 1};
+	c.u.bind.session_id = (uint16_t)(session + 1);
+	c.u.bind.mac[0] = 2;
+	command(0, &c);
+	c = (struct command){.type = CMD_SESSION_UP, .session = session, .generation = 1};
+	c.u.up = (struct session_up){
+		.ip4 = inner[session],
+		.nat_address = 1,
+		.features_in = 1 << FEATURE_IN_NAT44,
+		.mtu_in = 1500,
+		.mtu_out = 1492,
+	};
+	command(0, &c);
+	const struct session_in *in = section(SECTION_SESSION_IN);
+	assert(in[session].state == SESSION_LIVE && in[session].nat_block);
+}
+
 static void start(void)
 {
 	static const char *const options[] = {"fuzz", "--port",
@@ -73,7 +95,8 @@ static void start(void)
 		"name=wan0,driver=gen,role=routed,mtu=1500", "--access",
 		"port=acc0,outer=none,inner=none", "--sessions", "64", "--buffers", "512",
 		"--workers", "-", "--hugepages", "off", "--nat-address", "203.0.113.1",
-		"--nat-block-size", "64", "--nat-blocks", "2", "--nat-remotes", "64"};
+		"--nat-block-size", "64", "--nat-blocks", "2", "--nat-remotes", "64",
+		"--nat-protocol-flows", "64"};
 	enum { N = sizeof(options) / sizeof(options[0]) };
 	char *argv[N + 1] = {0};
 	for (int i = 0; i < N; i++)
@@ -83,29 +106,15 @@ static void start(void)
 		free(argv[i]);
 	assert(e);
 	arena = embedded_arena(e);
-	inner = hton32(0x64400001);
 	outer = hton32(0xcb007101);
 	find_pool();
-	struct command c = {.type = CMD_SESSION_BIND, .generation = 1};
-	c.u.bind.session_id = 1;
-	c.u.bind.mac[0] = 2;
-	command(0, &c);
-	c = (struct command){.type = CMD_SESSION_UP, .generation = 1};
-	c.u.up = (struct session_up){
-		.ip4 = inner,
-		.nat_address = 1,
-		.features_in = 1 << FEATURE_IN_NAT44,
-		.mtu_in = 1500,
-		.mtu_out = 1492,
-	};
-	command(0, &c);
+	connect(0);
+	connect(1);
 	now_ns = UINT64_C(1000000000000);
-	assert(((struct session_in *)section(SECTION_SESSION_IN))->state == SESSION_LIVE);
-	assert(((struct session_in *)section(SECTION_SESSION_IN))->nat_block);
 }
 
 /* Makes the quote of an ICMP error be about the subscriber, and both checksums right. */
-static void mend_quote(uint8_t *icmp, uint16_t len, bool inbound)
+static void mend_quote(uint8_t *icmp, uint16_t len, bool inbound, be32 local)
 {
 	if (len >= ICMP4_LEN + IP4_LEN) {
 		struct ip4_hdr *ip = (struct ip4_hdr *)(icmp + ICMP4_LEN);
@@ -113,7 +122,7 @@ static void mend_quote(uint8_t *icmp, uint16_t len, bool inbound)
 		if (inbound)
 			ip->source = outer;
 		else
-			ip->destination = inner;
+			ip->destination = local;
 		if (header >= IP4_LEN && header + ICMP4_LEN <= len) {
 			ip->checksum = 0;
 			ip->checksum = checksum(ip, header);
@@ -124,7 +133,7 @@ static void mend_quote(uint8_t *icmp, uint16_t len, bool inbound)
 	memcpy(icmp + 2, &sum, 2);
 }
 
-static void mend(uint8_t *bytes, uint16_t len, uint8_t control)
+static void mend(uint8_t *bytes, uint16_t len, uint8_t control, be32 local)
 {
 	struct ip4_hdr *ip = (struct ip4_hdr *)bytes;
 	bool inbound = control & STEP_IN;
@@ -132,13 +141,13 @@ static void mend(uint8_t *bytes, uint16_t len, uint8_t control)
 	if (header < IP4_LEN || len < header + ICMP4_LEN)
 		return;
 	if (control & STEP_ADDRESS && !inbound)
-		ip->source = inner;
+		ip->source = local;
 	if (control & STEP_ADDRESS && inbound)
 		ip->destination = outer;
 	if (control & STEP_PORT && inbound)
 		memcpy(bytes + header + (ip->protocol == IPPROTO_ICMP4 ? 4 : 2), &last_port, 2);
 	if (control & STEP_QUOTE && ip->protocol == IPPROTO_ICMP4)
-		mend_quote(bytes + header, (uint16_t)(len - header), inbound);
+		mend_quote(bytes + header, (uint16_t)(len - header), inbound, local);
 	if (control & STEP_CHECKSUM) {
 		ip->checksum = 0;
 		ip->checksum = checksum(ip, header);
@@ -192,7 +201,8 @@ static void run_packet(uint8_t control, const uint8_t *data, uint16_t len, uint8
 {
 	static struct embedded_frame f;
 	bool inbound = control & STEP_IN;
-	f.session = inbound ? NO_SESSION : 0;
+	uint32_t session = len > 1 && data[1] & 1;
+	f.session = inbound ? NO_SESSION : session;
 	f.leaf = pool_leaf;
 	f.skip = 0;
 	f.arc = 1 << FEATURE_IN_NAT44;
@@ -200,7 +210,7 @@ static void run_packet(uint8_t control, const uint8_t *data, uint16_t len, uint8
 	f.len = len;
 	memcpy(f.bytes, data, len);
 	move_port(f.bytes, len, nth);
-	mend(f.bytes, len, control);
+	mend(f.bytes, len, control, inner[session]);
 	bool right = has_right_checksum(f.bytes, len);
 
 	set_strict(control & STEP_STRICT);
@@ -211,7 +221,8 @@ static void run_packet(uint8_t control, const uint8_t *data, uint16_t len, uint8
 		return;
 	assert(!right || has_right_checksum(f.bytes, len));
 	if (inbound)
-		assert(f.session == 0 && ((struct ip4_hdr *)f.bytes)->destination == inner);
+		assert(f.session < 2 &&
+			((struct ip4_hdr *)f.bytes)->destination == inner[f.session]);
 	else
 		remember_port(&f);
 }

@@ -262,6 +262,7 @@ def test_show_ports_pools_and_nat_agree_with_the_table(still: Managed) -> None:
     nat = still.ask("show nat")["data"]
     assert sum(row["sessions"] for row in nat["addresses"]) == 2
     assert sum(row["blocks_used"] for row in nat["addresses"]) == 2
+    assert {row["gre_esp"] for row in nat["addresses"]} == {0}
 
 
 def test_hash_password_makes_what_the_user_file_reads(still: Managed) -> None:
