@@ -1,7 +1,7 @@
 """What the configuration says, in the words of each part of the control plane."""
 
 from collections.abc import Mapping
-from ipaddress import IPv4Address, IPv4Interface
+from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 
 from bng.config import AccessPort, Config
 from bng.pool.ipv4 import Ipv4PoolConfig
@@ -40,8 +40,15 @@ def pools(config: Config) -> dict[str, Ipv4PoolConfig]:
 
 def nat_pools(config: Config) -> tuple[NatPool, ...]:
     """Return the pools of public addresses."""
+    ports = config.nat.deterministic()
     return tuple(
-        NatPool(name=pool.name, mode=NatMode(pool.mode), addresses=pool.addresses)
+        NatPool(
+            name=pool.name,
+            mode=NatMode(pool.mode),
+            addresses=pool.addresses,
+            ports=ports.get(pool.name),
+            block_size=config.nat.port_block_size,
+        )
         for pool in config.nat.pool
     )
 
@@ -58,7 +65,7 @@ def session(config: Config, ports: Mapping[str, int], acls: Mapping[str, int]) -
         max_sessions=config.dataplane.max_sessions,
         single_session=config.session.single_session,
         mss_clamp=config.session.mss_clamp,
-        nat_inside=config.nat.inside if config.nat.pool else (),
+        nat_inside=_nat_inside(config),
         nat_profiles={name: p.translate for name, p in config.nat.profile.items()},
         nat_pool_of_profile={name: p.pool for name, p in config.nat.profile.items()},
         drain_per_s=config.session.drain_per_s,
@@ -66,6 +73,12 @@ def session(config: Config, ports: Mapping[str, int], acls: Mapping[str, int]) -
         acls=acls,
         port_grace_s=config.session.port_grace_s,
     )
+
+
+def _nat_inside(config: Config) -> tuple[IPv4Network, ...]:
+    """Return whose addresses are translated when no profile says."""
+    computed = [prefix for pool in config.nat.pool for prefix in pool.inside]
+    return (*config.nat.inside, *computed) if config.nat.pool else ()
 
 
 def discovery(config: Config, ports: Mapping[str, int]) -> dict[int, DiscoveryConfig]:

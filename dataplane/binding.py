@@ -29,7 +29,7 @@ PUNT_MAX_AGE_S = 2.0  # at attach: older punts are discarded
 HELLO = struct.Struct("=QIIQIiII")
 COMMAND = struct.Struct("=HHIIIQ40s")
 BIND = struct.Struct("=QHHHHIIH6sB7x")
-UP = struct.Struct("=4sIHHHHH2xI16x")
+UP = struct.Struct("=4sIHHHHH2xIHH12x")
 ECHO = struct.Struct("=IIII24x")
 POLICER = struct.Struct("=QQQQHB5x")
 SESSION_ACL = struct.Struct("=HH36x")
@@ -275,11 +275,15 @@ def up_record(
     mtu_out: int,
     mss: int,
     idle_timeout_ms: int,
+    nat_blocks: tuple[int, int] = (0, 0),
 ) -> bytes:
-    """Pack CMD_SESSION_UP; *nat_address* is an index + 1, 0 for none."""
-    body = UP.pack(
-        ip4, nat_address, features_in, features_out, mtu_in, mtu_out, mss, idle_timeout_ms
-    )
+    """Pack CMD_SESSION_UP; *nat_address* is an index + 1, 0 for none.
+
+    *nat_blocks* of a deterministic address: its first block + 1, and how many from there on.
+    """
+    features = (features_in, features_out)
+    sizes = (mtu_in, mtu_out, mss)
+    body = UP.pack(ip4, nat_address, *features, *sizes, idle_timeout_ms, *nat_blocks)
     return COMMAND.pack(CommandType.SESSION_UP, 0, session, generation, 0, cookie, body)
 
 

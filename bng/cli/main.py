@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from bng.cli import render, sessions, sight
+from bng.cli import nat, render, sessions, sight
 from bng.cli.client import EXIT_USAGE, CtlError
 from bng.cli.common import DEFAULT_SOCKET, Json, Options, ask
 
@@ -23,6 +23,7 @@ clear = typer.Typer(**PLAIN, help="Forget what bngd holds against clients.")
 app.add_typer(show, name="show")
 app.add_typer(clear, name="clear")
 sight.register(app, show)
+nat.register(app, PLAIN)
 
 Id = Annotated[str | None, typer.Option("--id", help="Acct-Session-Id.")]
 User = Annotated[str | None, typer.Option(help="User name, exactly.")]

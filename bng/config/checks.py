@@ -258,7 +258,29 @@ def _nat_pools(config: Config) -> Iterator[Problem]:
             yield at, f"is for pools with mode deterministic, not {pool.mode}"
         if pool.mode == "deterministic" and not pool.inside:
             yield ("nat", "pool", index, "mode"), "deterministic needs inside: whom it serves"
+        if pool.ports_per_subscriber is not None and pool.mode != "deterministic":
+            at = ("nat", "pool", index, "ports_per_subscriber")
+            yield at, f"is for pools with mode deterministic, not {pool.mode}"
     yield from _overlapping_inside(config)
+    yield from _deterministic(config)
+
+
+def _deterministic(config: Config) -> Iterator[Problem]:
+    """Find deterministic pools that cannot give each of their hosts its ports."""
+    size, pools = config.nat.port_block_size, config.nat.deterministic()
+    for index, pool in enumerate(config.nat.pool):
+        if pool.mode != "deterministic":
+            continue
+        ports = pools[pool.name]
+        if ports.ports & (ports.ports - 1) or ports.ports % size:
+            at: Key = ("nat", "pool", index, "ports_per_subscriber")
+            yield at, f"must be a power of two, and at least port_block_size, {size}"
+        elif ports.hosts > ports.capacity:
+            yield (
+                ("nat", "pool", index, "inside"),
+                f"{ports.hosts} subscribers with {ports.ports} ports each: the addresses have room "
+                f"for {ports.capacity}",
+            )
 
 
 def _overlapping_inside(config: Config) -> Iterator[Problem]:

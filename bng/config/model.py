@@ -13,6 +13,7 @@ from pydantic import Discriminator, Field, PlainValidator, Tag
 
 from bng.aaa.acl import AclRule, Action, parse_rule
 from bng.aaa.users import Known
+from bng.pool.deterministic import Deterministic
 from bng.tomlfile import ROLE_MARK, Table
 from bng.tomltypes import (
     AbsolutePath,
@@ -220,12 +221,16 @@ class NatProfile(Table):
 
 
 class NatPool(Table):
-    """``[[nat.pool]]``: public addresses; *inside* is what a deterministic one serves."""
+    """``[[nat.pool]]``: public addresses.
+
+    *inside* is whom a deterministic one serves, *ports_per_subscriber* what each of them has.
+    """
 
     name: Name
     addresses: List[Prefix] = Field(min_length=1, max_length=256)
     mode: Literal["port-blocks", "deterministic", "one-to-one"] = "port-blocks"
     inside: List[Prefix] = Field(default=(), max_length=64)
+    ports_per_subscriber: int | None = Field(default=None, ge=64, le=32_768)
 
     def hosts(self) -> Iterator[IPv4Address]:
         """Iterate over the public addresses: each one of a prefix, the first and the last too."""
@@ -262,6 +267,19 @@ class Nat(Table):
     def addresses(self) -> list[IPv4Address]:
         """All public addresses."""
         return [address for pool in self.pool for address in pool.hosts()]
+
+    def deterministic(self) -> dict[str, Deterministic]:
+        """Return who has which ports, by the name of each deterministic pool."""
+        return {
+            pool.name: Deterministic(
+                inside=pool.inside,
+                outside=pool.addresses,
+                ports=pool.ports_per_subscriber or self.port_block_size,
+                port_min=self.port_min,
+            )
+            for pool in self.pool
+            if pool.mode == "deterministic"
+        }
 
 
 def _rule(value: object) -> AclRule:

@@ -11,6 +11,7 @@ from ipaddress import IPv4Address, IPv4Network
 
 from bng.aaa.model import RatePolicy
 from bng.ethernet import AccessLine, Mac
+from bng.session.nat import NatPlace
 
 INDEX_BITS = 24
 """A session index fits; so does a cookie of 64 bits: kind, index, generation."""
@@ -91,11 +92,11 @@ class MoveSession:
 
 @dataclass(frozen=True, slots=True)
 class UpSession:
-    """Forward IPv4 for a session. MTUs and *mss* in bytes; *nat_address* index or None."""
+    """Forward IPv4 for a session. MTUs and *mss* in bytes; *nat* None: not translated."""
 
     handle: Handle
     ip4: IPv4Address
-    nat_address: int | None
+    nat: NatPlace | None
     features_in: int
     features_out: int
     mtu_in: int

@@ -46,7 +46,7 @@ def up(settings: Settings, session: Session) -> UpSession:
     """Return the command that makes the dataplane forward for the session."""
     profile, address = _granted(session)
     features_in = IN_ANTISPOOF4
-    if session.nat_address is not None:
+    if session.nat_place is not None:
         features_in |= IN_NAT44
     limit = settings.mru.get(session.line.port, session.peer_mru)
     mtu_out = min(session.peer_mru, limit, profile.mtu or limit)
@@ -59,7 +59,7 @@ def up(settings: Settings, session: Session) -> UpSession:
     return UpSession(
         session.handle,
         address,
-        session.nat_address,
+        session.nat_place,
         features_in,
         features_out,
         mtu_in,

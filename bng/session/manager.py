@@ -39,7 +39,7 @@ from bng.session.settings import Settings
 from bng.session.table import SessionTable
 
 IPV4, IPV6 = 1, 2
-ENOSPC = 28
+EEXIST, ENOSPC = 17, 28
 
 
 class SessionManager:
@@ -322,8 +322,8 @@ class SessionManager:
             return
         if status:
             self.counters["install_failed"] += 1
-            full = f"no NAT ports: {self.nat.text(session.nat_address) or 'all addresses full'}"
-            cause = full if status == -ENOSPC else f"errno {-status}"
+            full = f"no NAT ports: {self.nat.text(session.nat_place) or 'all addresses full'}"
+            cause = full if status in (-ENOSPC, -EEXIST) else f"errno {-status}"
             self.end(session, Cause.NAS_ERROR, f"install: {cause}", now)
         elif not session.install_pending and session.install_request is not None:
             request, session.install_request = session.install_request, None

@@ -8,6 +8,7 @@ from bng.aaa.model import AccessAccept, SubscriberProfile
 from bng.ethernet import AccessLine, Mac
 from bng.session.access import AccessMethod
 from bng.session.actions import FilterSession, Handle, PoliceSession, UpSession
+from bng.session.nat import NatPlace
 
 
 class State(Enum):
@@ -81,7 +82,7 @@ class Session:
     waiters: list["Session"] | None = None  # sessions that wait for this one's end
     ipv4_address: IPv4Address | None = None
     gateway: IPv4Address | None = None
-    nat_address: int | None = None
+    nat_place: NatPlace | None = None
     nat_tried: int = 0
     moving_to: int | None = None  # worker that is to own it
     install_request: int | None = None

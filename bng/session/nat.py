@@ -1,9 +1,11 @@
 """Choice of the public address of a session; its ports are the owner worker's business."""
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from ipaddress import IPv4Address, IPv4Network
+
+from bng.pool.deterministic import Deterministic
 
 
 class NatMode(StrEnum):
@@ -21,6 +23,19 @@ class NatPool:
     name: str
     mode: NatMode
     addresses: tuple[IPv4Network, ...]
+    ports: Deterministic | None = None
+    """Who has which, with mode deterministic."""
+    block_size: int = 1
+    """Ports in a block of the dataplane."""
+
+
+@dataclass(frozen=True, slots=True)
+class NatPlace:
+    """Where a session's ports are: index of the address; deterministic: *first* block, *count*."""
+
+    address: int
+    first: int = 0
+    count: int = 0
 
 
 @dataclass(slots=True)
@@ -59,7 +74,13 @@ class NatAddresses:
         workers: int,
         free_blocks: Callable[[int], int],
     ) -> None:
-        pool_of = {host: pool for pool in pools for prefix in pool.addresses for host in prefix}
+        self._pools = {pool.name: pool for pool in pools}
+        pool_of = {
+            host: pool
+            for pool in self._pools.values()
+            for prefix in pool.addresses
+            for host in prefix
+        }
         self.entries = {
             index: NatEntry(index, address, owner, pool_of.get(address))
             for index, (address, owner) in enumerate(addresses)
@@ -72,30 +93,43 @@ class NatAddresses:
             for key in _keys(entry):
                 self._turns.setdefault(key, _Turn()).members.append(entry)
 
-    def text(self, index: int | None) -> str:
+    def text(self, place: NatPlace | None) -> str:
         """Return the address as logs and bngctl show it, "" for none."""
-        return "" if index is None else str(self.entries[index].address)
+        return "" if place is None else str(self.entries[place.address].address)
 
-    def pin(self, address: IPv4Address) -> int | None:
-        """Return the index of *address*, however full it is; None when there is no such address."""
+    def pin(self, address: IPv4Address) -> NatPlace | None:
+        """Return the place on *address*, however full it is; None: there is no such address."""
         entry = self._by_address.get(address)
-        if entry is None or entry.pool is None:
-            return None
-        entry.sessions += 1
-        return entry.index
+        return None if entry is None or entry.pool is None else _used(entry)
 
-    def take(self, worker: int, pool: str | None) -> int | None:
-        """Return the index of the next address with room, None when there is none.
+    def find(self, worker: int, pool: str | None, inner: IPv4Address) -> NatPlace | None:
+        """Return a place for *inner* in *pool*, None: where there is one.
 
-        Of *pool*, None: of any pool with port blocks; one of *worker* before those of others.
+        A deterministic pool that serves *inner* comes before those with port blocks; of these,
+        addresses of *worker* before others'. None: nothing there has room for it.
         """
+        for candidate in self._pools.values() if pool is None else (self._pools.get(pool),):
+            if candidate is not None and candidate.ports is not None:
+                place = self._computed(candidate, inner)
+                if place is not None:
+                    return place
+        return self._take(worker, pool)
+
+    def _computed(self, pool: NatPool, inner: IPv4Address) -> NatPlace | None:
+        found = None if pool.ports is None else pool.ports.range_of(inner)
+        entry = None if found is None else self._by_address.get(found.address)
+        if found is None or entry is None:
+            return None
+        count = (found.last + 1 - found.first) // pool.block_size
+        return replace(_used(entry), first=found.first // pool.block_size, count=count)
+
+    def _take(self, worker: int, pool: str | None) -> NatPlace | None:
         others = (number for number in range(self._workers) if number != worker)
         for number in (worker, *others):
             turn = self._turns.get((number, pool))
             entry = None if turn is None or turn.full else self._next(turn)
             if entry is not None:
-                entry.sessions += 1
-                return entry.index
+                return _used(entry)
         return None
 
     def _next(self, turn: _Turn) -> NatEntry | None:
@@ -107,17 +141,21 @@ class NatAddresses:
         turn.full = True
         return None
 
-    def give_back(self, index: int) -> None:
-        """Say that a session no longer uses the address."""
-        entry = self.entries[index]
+    def give_back(self, place: NatPlace) -> None:
+        """Say that a session no longer uses the place."""
+        entry = self.entries[place.address]
         entry.sessions -= 1
         for key in _keys(entry):
             self._turns[key].full = False
 
 
+def _used(entry: NatEntry) -> NatPlace:
+    entry.sessions += 1
+    return NatPlace(entry.index)
+
+
 def _keys(entry: NatEntry) -> Iterable[tuple[int, str | None]]:
     """Return the turns that an address takes part in."""
-    if entry.pool is not None:
+    if entry.pool is not None and entry.pool.mode is NatMode.PORT_BLOCKS:
         yield entry.owner, entry.pool.name
-        if entry.pool.mode is NatMode.PORT_BLOCKS:
-            yield entry.owner, None
+        yield entry.owner, None

@@ -34,14 +34,13 @@ class Placement:
         """
         if session.moving_to is not None:
             return False
-        if session.nat_address is None and install.translated(self._manager.settings, session):
-            session.nat_address = self._choose(session)
-            if session.nat_address is None:
-                self._manager.counters["install_failed"] += 1
-                pinned = _pinned(session)
-                detail = "no NAT address" if pinned is None else f"no NAT address {pinned}"
-                self._manager.end(session, Cause.NAS_ERROR, f"install: {detail}", now)
-                return False
+        wanted = session.nat_place is None and install.translated(self._manager.settings, session)
+        if wanted and not self._choose(session):
+            self._manager.counters["install_failed"] += 1
+            pinned = _pinned(session)
+            detail = "no NAT address" if pinned is None else f"no NAT address {pinned}"
+            self._manager.end(session, Cause.NAS_ERROR, f"install: {detail}", now)
+            return False
         return self._is_home(session)
 
     def find_other(self, session: Session) -> bool:
@@ -49,15 +48,13 @@ class Placement:
 
         False: there is none. The session is installed again, at once or when it has moved.
         """
-        if session.nat_address is None or session.nat_tried == NAT_TRIES:
+        full = session.nat_place
+        if full is None or full.count or session.nat_tried == NAT_TRIES or _pinned(session):
             return False
         session.nat_tried += 1
-        if _pinned(session) is not None:
-            return False
-        full = session.nat_address
-        session.nat_address = self._choose(session)
+        found = self._choose(session)
         self.nat.give_back(full)
-        if session.nat_address is None:
+        if not found:
             return False
         if self._is_home(session):
             self._manager.placed(session)
@@ -80,21 +77,24 @@ class Placement:
 
     def leave(self, session: Session) -> None:
         """Give the session's address back."""
-        if session.nat_address is not None:
-            self.nat.give_back(session.nat_address)
+        if session.nat_place is not None:
+            self.nat.give_back(session.nat_place)
 
-    def _choose(self, session: Session) -> int | None:
-        pinned = _pinned(session)
+    def _choose(self, session: Session) -> bool:
+        pinned, inner = _pinned(session), session.ipv4_address
+        assert inner is not None  # noqa: S101 - granted
         if pinned is not None:
-            return self.nat.pin(pinned)
-        pool = install.nat_pool(self._manager.settings, session)
-        return self.nat.take(session.handle.worker, pool)
+            session.nat_place = self.nat.pin(pinned)
+        else:
+            pool = install.nat_pool(self._manager.settings, session)
+            session.nat_place = self.nat.find(session.handle.worker, pool, inner)
+        return session.nat_place is not None
 
     def _is_home(self, session: Session) -> bool:
         """Say whether the session's worker owns its address; begin to move it when not."""
-        if session.nat_address is None:
+        if session.nat_place is None:
             return True
-        owner = self.nat.entries[session.nat_address].owner
+        owner = self.nat.entries[session.nat_place.address].owner
         if owner == session.handle.worker:
             return True
         session.moving_to = owner

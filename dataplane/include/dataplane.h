@@ -453,7 +453,9 @@ struct session_up {
 	uint16_t mss;	  /* 0: not clamped */
 	uint16_t reserved0;
 	uint32_t idle_timeout_ms; /* 0: none */
-	uint8_t reserved[16];
+	uint16_t nat_block;	  /* of a deterministic address: its first block + 1; else 0 */
+	uint16_t nat_blocks;	  /* how many from there on */
+	uint8_t reserved[12];
 };
 
 struct session_echo {

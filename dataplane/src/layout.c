@@ -303,6 +303,8 @@ static const uint32_t layout[] = {
 	SIZE(session_up),
 	FIELD(session_up, ip4),
 	FIELD(session_up, nat_address),
+	FIELD(session_up, nat_block),
+	FIELD(session_up, nat_blocks),
 	FIELD(session_up, features_in),
 	FIELD(session_up, features_out),
 	FIELD(session_up, mtu_in),

@@ -261,6 +261,7 @@ class Dataplane:
         mtu: int = 1492,
         mss: int = 0,
         idle_timeout_ms: int = 0,
+        nat_blocks: tuple[int, int] = (0, 0),
         worker: int = 0,
     ) -> None:
         """Take a bound session LIVE; antispoof is always on."""
@@ -273,6 +274,7 @@ class Dataplane:
             mtu,
             mss,
             idle_timeout_ms,
+            *nat_blocks,
         )
         record = binding.COMMAND.pack(
             binding.CommandType.SESSION_UP, 0, index, generation, 0, 1, up

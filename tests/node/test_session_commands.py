@@ -39,6 +39,8 @@ def up(generation: int = 1, **fields: Any) -> bytes:
         "mtu_out": 1492,
         "mss": 0,
         "idle": 0,
+        "nat_block": 0,
+        "nat_blocks": 0,
     } | fields
     values["ip4"] = IPv4Address(values["ip4"]).packed
     return lab.command(CommandType.SESSION_UP, 0, generation, binding.UP.pack(*values.values()))
@@ -201,7 +203,9 @@ def test_without_a_free_block_the_session_stays_as_it_was() -> None:
         address = dp.section(lib.SECTION_NAT_ADDRESS, "struct nat_address")[0]
         for index in range(address.free_blocks + 1):
             assert dp.command(bind(index, session_id=index + 1)) == 0
-            body = binding.UP.pack(IPv4Address("100.64.0.9").packed, 1, 0, 0, 1492, 1492, 0, 0)
+            body = binding.UP.pack(
+                IPv4Address("100.64.0.9").packed, 1, 0, 0, 1492, 1492, 0, 0, 0, 0
+            )
             last = address.free_blocks == 0
             status = dp.command(lab.command(CommandType.SESSION_UP, index, 1, body))
             assert status == (-errno.ENOSPC if last else 0)
@@ -250,3 +254,53 @@ def test_a_move_is_refused_to_nobody_and_once_packets_are_forwarded() -> None:
             assert dp.command(other(kind)) == 0
             assert dp.command(move(1)) == -errno.EINVAL
         assert dp.session_in(0).owner == 0
+
+
+COMPUTED = (*DEFAULT_ARGS, "--nat-address=203.0.113.1,deterministic", "--nat-block-size=4096")
+
+
+def test_blocks_of_a_deterministic_address_are_taken_as_said_and_given_back() -> None:
+    with dataplane(*COMPUTED) as dp:
+        address = dp.section(lib.SECTION_NAT_ADDRESS, "struct nat_address")[0]
+        blocks = dp.section(lib.SECTION_NAT_BLOCK, "struct nat_block")
+        assert (address.free_blocks, address.used_blocks) == (15, 0)
+        assert dp.command(bind()) == 0
+        assert dp.command(up(nat=1, nat_block=5, nat_blocks=4)) == 0
+        assert [i for i in range(16) if blocks[i].session] == [4, 5, 6, 7]
+        assert (address.free_blocks, address.used_blocks) == (11, 4)
+        assert dp.command(up(nat=1, nat_block=5, nat_blocks=4)) == 0
+        assert dp.command(up(nat=1, nat_block=13, nat_blocks=4)) == 0  # to the end
+        assert [i for i in range(16) if blocks[i].session] == [12, 13, 14, 15]
+        assert dp.command(other("RELEASE")) == 0
+        assert (address.free_blocks, address.used_blocks) == (15, 0)
+        assert dp.pop(0, binding.Ring.NAT_LOG) == []
+
+
+def test_a_deterministic_place_that_is_not_there_is_refused() -> None:
+    with dataplane(*COMPUTED) as dp:
+        assert dp.command(bind()) == 0
+        for first, count in ((0, 0), (0, 1), (1, 1), (2, 0), (2, 16), (16, 2), (17, 1)):
+            status = dp.command(up(nat=1, nat_block=first, nat_blocks=count))
+            assert status == -errno.EINVAL, (first, count)
+        assert dp.session_in(0).state == lib.SESSION_NEGOTIATING
+
+
+def test_a_deterministic_block_of_another_is_refused() -> None:
+    with dataplane(*COMPUTED) as dp:
+        assert dp.command(bind()) == 0
+        assert dp.command(up(nat=1, nat_block=4, nat_blocks=2)) == 0
+        assert dp.command(bind(1, session_id=2)) == 0
+        body = binding.UP.pack(b"dB\0\1", 1, 0, 0, 1492, 1492, 0, 0, 5, 2)
+        record = lab.command(CommandType.SESSION_UP, 1, 1, body)
+        assert dp.command(record) == -errno.EEXIST
+        assert dp.session_in(1).nat_block == 0
+        assert dp.session_in(1).ip4 == 0
+
+
+@pytest.mark.parametrize(
+    "args", [NAT_ARGS, (*DEFAULT_ARGS, "--nat-address=203.0.113.1,one-to-one")]
+)
+def test_blocks_are_named_with_deterministic_addresses_only(args: tuple[str, ...]) -> None:
+    with dataplane(*args) as dp:
+        assert dp.command(bind()) == 0
+        assert dp.command(up(nat=1, nat_block=5, nat_blocks=1)) == -errno.EINVAL

@@ -308,6 +308,27 @@ CASES = [
     ),
     (
         '"198.51.100.0/28"]',
+        '"198.51.100.0/28"]\nports_per_subscriber = 1024 #!',
+        "nat.pool[0].ports_per_subscriber: is for pools with mode deterministic, not port-blocks",
+    ),
+    *(
+        (
+            '"198.51.100.0/28"]',
+            '"198.51.100.0/28"]\nmode = "deterministic"\ninside = ["10.0.0.0/24"]\n'
+            f"ports_per_subscriber = {ports} #!",
+            "nat.pool[0].ports_per_subscriber: must be a power of two, and at least "
+            "port_block_size, 512",
+        )
+        for ports in (1000, 256)
+    ),
+    (
+        '"198.51.100.0/28"]',
+        '"198.51.100.0/28"]\nmode = "deterministic"\ninside = ["100.64.0.0/20"] #!',
+        "nat.pool[0].inside: 4096 subscribers with 512 ports each: "
+        "the addresses have room for 2016",
+    ),
+    (
+        '"198.51.100.0/28"]',
         '"198.51.100.0/28"]\nmode = "deterministic"\n'
         'inside = ["100.64.0.0/24",\n"100.64.0.128/25"] #!',
         "nat.pool[0].inside[1]: overlaps 100.64.0.0-100.64.0.255 of pool public",

@@ -55,7 +55,7 @@ def _sender(box: Box, session: Session) -> dict[str, object]:
         "source": str(session.ipv4_address),
         "features": sight.features(int(entry.features), sight.IN_FEATURES),
         "mtu": int(entry.mtu),
-        "nat_address": box.manager.nat.text(session.nat_address) or None,
+        "nat_address": box.manager.nat.text(session.nat_place) or None,
         "worker": int(entry.owner),
     }
 

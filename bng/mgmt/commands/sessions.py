@@ -45,7 +45,7 @@ def show_session(box: Box, args: Args) -> object:
         "circuit_id": _printable(session.circuit_id),
         "remote_id": _printable(session.remote_id),
         "gateway": _str(session.gateway),
-        "nat_address": box.manager.nat.text(session.nat_address) or None,
+        "nat_address": box.manager.nat.text(session.nat_place) or None,
         "routes": [str(route) for route in session.routes],
         "interface_id": None if session.interface_id is None else f"{session.interface_id:016x}",
         "peer_mru": session.peer_mru,

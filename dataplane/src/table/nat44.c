@@ -219,9 +219,10 @@ static enum nat_refusal extend(
 	struct worker *w, uint32_t session, uint32_t n_blocks, const struct nat44_flow *flow)
 {
 	const struct tables *t = w->t;
-	if (n_blocks >= t->nat->blocks_per_session)
-		return NAT_LIMIT;
 	uint32_t address = nat44_block_address(t, t->in[session].nat_block - 1);
+	bool all = t->nat_address[address].mode == NAT_DETERMINISTIC;
+	if (all || n_blocks >= t->nat->blocks_per_session)
+		return NAT_LIMIT;
 	uint32_t block = t->nat_address[address].free_first;
 	if (block)
 		__builtin_prefetch(nat44_slots(t, block - 1, flow->plane) +
@@ -293,7 +294,8 @@ static void release_empty(struct worker *w, uint32_t index)
 	if (block->live[NAT_TCP] || block->live[NAT_UDP] || block->live[NAT_ICMP])
 		return;
 	uint32_t before = t->in[block->session - 1].nat_block;
-	if (before - 1 == index)
+	uint32_t address = nat44_block_address(t, index);
+	if (before - 1 == index || t->nat_address[address].mode == NAT_DETERMINISTIC)
 		return;
 	while (t->nat_block[before - 1].next - 1 != index)
 		before = t->nat_block[before - 1].next;

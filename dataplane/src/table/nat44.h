@@ -17,10 +17,23 @@ struct nat44_public {
 	enum nat_mode mode;
 };
 
-/* Takes a first block for the session, which has none, on address `address` (index), for the inner
- * address that session_in holds, and enters it in session_in.nat_block. Returns block index + 1, or
- * 0: none free, no room in the log, or not an address of this worker. */
-uint32_t nat44_session_up(struct worker *w, uint32_t session, uint32_t address);
+/* Where a session's ports are: `first` is 0 for any block of the address, else, with a
+ * deterministic one, the block of it, + 1, that n_blocks begin with. */
+struct nat44_place {
+	uint32_t address; /* index */
+	uint32_t first;
+	uint32_t n_blocks;
+};
+
+/* False: no such address of this worker, or no such blocks of it. */
+bool nat44_place_is_sane(const struct worker *w, const struct nat44_place *place);
+/* The session has blocks there. */
+bool nat44_session_is_at(const struct tables *t, uint32_t session, const struct nat44_place *place);
+/* Takes a first block, or all of a deterministic place, for the session, which has none, and for
+ * the inner address that session_in holds; enters it in session_in.nat_block. Returns 0, -ENOSPC:
+ * none free or no room in the log, or -EEXIST: a block of the place is another's. The place is
+ * sane. */
+int nat44_session_up(struct worker *w, uint32_t session, const struct nat44_place *place);
 /* Index + 1 of the address that the session's blocks are on, 0: it has none. */
 uint32_t nat44_session_address(const struct tables *t, uint32_t session);
 /* Gives all blocks back, mappings gone; session_in.nat_block is 0 then. */

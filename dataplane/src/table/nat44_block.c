@@ -95,6 +95,14 @@ enum nat_refusal nat44_block_take(struct worker *w, uint32_t session, uint32_t a
 	return NAT_GRANTED;
 }
 
+static void give_place_back(const struct tables *t, uint32_t index)
+{
+	struct nat_address *a = &t->nat_address[nat44_block_address(t, index)];
+	t->nat_block[index] = (struct nat_block){0};
+	a->used_blocks--;
+	a->free_blocks++;
+}
+
 void nat44_block_release(struct worker *w, uint32_t index)
 {
 	const struct tables *t = w->t;
@@ -110,6 +118,10 @@ void nat44_block_release(struct worker *w, uint32_t index)
 		block->live[plane] = 0;
 		block->overflow[plane] = 0;
 	}
+	if (a->mode == NAT_DETERMINISTIC) {
+		give_place_back(t, index);
+		return;
+	}
 	block->next = (uint32_t)NAT_BLOCK_UNLOGGED;
 	nat44_block_retry(w, index);
 }
@@ -124,17 +136,68 @@ void nat44_block_retry(struct worker *w, uint32_t index)
 	nat44_rested(w, address);
 }
 
-uint32_t nat44_session_up(struct worker *w, uint32_t session, uint32_t address)
+/* RFC 7422: nothing is searched and nothing logged; the configuration is the log. */
+static int take_place(struct worker *w, uint32_t session, const struct nat44_place *place)
 {
 	const struct tables *t = w->t;
-	const struct session_in *in = &t->in[session];
-	assert(!in->nat_block);
-	if (address >= t->nat->n_addresses || t->nat_address[address].owner != w->id)
-		return 0;
+	struct nat_address *a = &t->nat_address[place->address];
+	uint32_t first = (place->address << nat44_block_bits(t->nat)) + place->first - 1;
+	for (uint32_t i = 0; i < place->n_blocks; i++)
+		if (t->nat_block[first + i].session)
+			return -EEXIST;
+	for (uint32_t i = 0; i < place->n_blocks; i++)
+		t->nat_block[first + i] = (struct nat_block){
+			.session = session + 1,
+			.generation = t->in[session].generation,
+			.inner = t->in[session].ip4,
+			.next = i + 1 < place->n_blocks ? first + i + 2 : 0,
+		};
+	a->used_blocks += place->n_blocks;
+	a->free_blocks -= place->n_blocks;
+	t->in[session].nat_block = first + 1;
+	return 0;
+}
+
+/* First block of an address without a port under port_min; port 0 is never an external port. */
+static uint32_t first_usable(const struct nat_config *nat)
+{
+	uint32_t port_min = nat->port_min ? nat->port_min : 1;
+	return (port_min + nat->block_size - 1) >> nat->block_shift;
+}
+
+bool nat44_place_is_sane(const struct worker *w, const struct nat44_place *place)
+{
+	const struct nat_config *nat = w->t->nat;
+	if (place->address >= nat->n_addresses)
+		return false;
+	const struct nat_address *a = &w->t->nat_address[place->address];
+	if (a->owner != w->id)
+		return false;
+	if (a->mode != NAT_DETERMINISTIC)
+		return a->mode == NAT_PORT_BLOCKS && !place->first && !place->n_blocks;
+	return place->first > first_usable(nat) && place->n_blocks &&
+	       place->first - 1 + place->n_blocks <= nat->blocks_per_address;
+}
+
+bool nat44_session_is_at(const struct tables *t, uint32_t session, const struct nat44_place *place)
+{
+	uint32_t block = t->in[session].nat_block;
+	if (!block || nat44_block_address(t, block - 1) != place->address)
+		return false;
+	uint32_t in_address = (1u << nat44_block_bits(t->nat)) - 1;
+	return !place->first || ((block - 1) & in_address) == place->first - 1;
+}
+
+int nat44_session_up(struct worker *w, uint32_t session, const struct nat44_place *place)
+{
+	const struct tables *t = w->t;
 	struct session_cold *cold = &t->cold[session];
+	assert(!t->in[session].nat_block);
 	cold->nat_tokens = nat44_bucket_most(t->nat);
 	cold->nat_stamp_ms = w->now_ms;
-	return nat44_block_take(w, session, address) == NAT_GRANTED ? in->nat_block : 0;
+	if (place->first)
+		return take_place(w, session, place);
+	return nat44_block_take(w, session, place->address) == NAT_GRANTED ? 0 : -ENOSPC;
 }
 
 uint32_t nat44_session_address(const struct tables *t, uint32_t session)
@@ -172,11 +235,8 @@ static void free_all(const struct tables *t, uint32_t address, uint64_t *random)
 	const struct nat_config *nat = t->nat;
 	uint16_t order[MAX_BLOCKS_PER_ADDRESS];
 	uint32_t n = 0;
-	/* port 0 is never an external port */
-	uint32_t port_min = nat->port_min ? nat->port_min : 1;
-	uint32_t first = (port_min + nat->block_size - 1) >> nat->block_shift;
 
-	for (uint32_t block = first; block < nat->blocks_per_address; block++) {
+	for (uint32_t block = first_usable(nat); block < nat->blocks_per_address; block++) {
 		uint32_t place = (uint32_t)(next_random(random) % (n + 1));
 		order[n] = order[place]; /* Fisher-Yates, inside out */
 		order[place] = (uint16_t)block;
@@ -219,5 +279,7 @@ void nat44_init(
 		};
 		if (addresses[i].mode == NAT_PORT_BLOCKS)
 			free_all(t, i, &random);
+		else if (addresses[i].mode == NAT_DETERMINISTIC)
+			t->nat_address[i].free_blocks = nat->blocks_per_address - first_usable(nat);
 	}
 }

@@ -171,35 +171,40 @@ static int session_bind(struct worker *w, const struct command *c)
 	return 0;
 }
 
+static struct nat44_place place_of(const struct session_up *up)
+{
+	return (struct nat44_place){up->nat_address - 1, up->nat_block, up->nat_blocks};
+}
+
 static bool up_is_sane(const struct worker *w, const struct session_up *up)
 {
+	const struct nat44_place place = place_of(up);
 	return up->mtu_in >= IP4_MIN_MTU && up->mtu_in <= MAX_MTU && up->mtu_out >= IP4_MIN_MTU &&
 	       up->mtu_out <= MAX_MTU && !(up->features_in & ~FEATURES_IN) &&
 	       !(up->features_out & ~FEATURES_OUT) &&
-	       (!up->nat_address || (up->nat_address <= w->t->arena->n_nat_addresses && up->ip4 &&
-					    w->t->nat_address[up->nat_address - 1].owner == w->id));
+	       (!up->nat_address || (up->ip4 && nat44_place_is_sane(w, &place)));
 }
 
 /* Blocks belong to a pair of public and inner address; when either changes they are given back. */
 static int set_addresses(struct worker *w, uint32_t session, const struct session_up *up)
 {
 	struct session_in *in = &w->t->in[session];
+	const struct nat44_place place = place_of(up);
 	be32 old = in->ip4;
 	uint32_t held = nat44_session_address(w->t, session);
 	if (held) {
-		if (held == up->nat_address && old == up->ip4)
+		if (old == up->ip4 && nat44_session_is_at(w->t, session, &place))
 			return 0;
 		if (up->nat_address && up->nat_address != held &&
-			!w->t->nat_address[up->nat_address - 1].free_blocks)
+			!w->t->nat_address[place.address].free_blocks)
 			return -ENOSPC;
 		nat44_session_down(w, session);
 	}
 	in->ip4 = up->ip4;
-	if (up->nat_address && !nat44_session_up(w, session, up->nat_address - 1)) {
+	int error = up->nat_address ? nat44_session_up(w, session, &place) : 0;
+	if (error)
 		in->ip4 = old;
-		return -ENOSPC;
-	}
-	return 0;
+	return error;
 }
 
 static void set_state(struct worker *w, uint32_t session, uint8_t state)

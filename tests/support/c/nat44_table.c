@@ -121,7 +121,11 @@ uint32_t table_logged(const struct table_test *e, uint32_t type)
 uint32_t table_up(struct table_test *e, uint32_t session, uint32_t address)
 {
 	e->tables.in[session].ip4 = hton32(0x64400000 + session);
-	return nat44_session_up(&e->worker, session, address);
+	const struct nat44_place place = {.address = address};
+	if (!nat44_place_is_sane(&e->worker, &place) ||
+		nat44_session_up(&e->worker, session, &place))
+		return 0;
+	return e->tables.in[session].nat_block;
 }
 
 void table_down(struct table_test *e, uint32_t session)

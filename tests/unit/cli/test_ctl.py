@@ -325,3 +325,46 @@ def test_a_reader_that_leaves_early_is_no_traceback(served: Managed) -> None:
         process.stdout.close()
         assert b"Traceback" not in process.stderr.read()
     assert process.returncode != 0
+
+
+CONF = Path(__file__).parents[3] / "conf/bng.toml"
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["--inner", "100.64.68.9"], ["100.64.68.9", "198.51.100.16", "5632", "6143"]),
+        (["--outer", "198.51.100.16", "2048"], ["100.64.68.2", "198.51.100.16", "2048", "2559"]),
+    ],
+)
+def test_deterministic_ports_come_from_the_configuration_alone(
+    ctl: Ctl, words: list[str], expected: list[str]
+) -> None:
+    run = ctl("nat", "deterministic", "--config", str(CONF), *words)
+    assert (run.status, run.err) == (0, "")
+    assert run.out.splitlines()[1].split() == ["computed", *expected]
+    (row,) = json.loads(ctl("nat", "deterministic", "--config", str(CONF), "--json", *words).out)
+    assert [str(value) for value in row.values()] == ["computed", *expected]
+
+
+def test_all_deterministic_ports_are_listed(ctl: Ctl) -> None:
+    run = ctl("nat", "deterministic", "--config", str(CONF))
+    assert len(run.out.splitlines()) == 1 + 256
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "text"),
+    [
+        (["--inner", "10.0.0.1"], 1, "nobody's in any deterministic pool"),
+        (["--outer", "198.51.100.16", "1023"], 1, "nobody's in any deterministic pool"),
+        (["--inner", "x"], 2, "Expected 4 octets in 'x'"),
+        (["--inner", "10.0.0.1", "--outer", "10.0.0.1", "1"], 2, "--inner or --outer, not both"),
+        (["--config", "/nonexistent"], 2, "/nonexistent: No such file or directory"),
+    ],
+)
+def test_deterministic_ports_of_nobody_and_wrong_questions_are_refused(
+    ctl: Ctl, words: list[str], status: int, text: str
+) -> None:
+    run = ctl("nat", "deterministic", "--config", str(CONF), *words)
+    assert (run.status, run.out) == (status, "")
+    assert text in run.err

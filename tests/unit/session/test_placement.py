@@ -128,8 +128,8 @@ def test_who_names_no_pool_gets_his_own_workers_addresses_first(box: MemoryBox) 
     for client in clients:
         name = client.user.decode()
         session = session_of(box, name)
-        assert session.nat_address is not None
-        assert box.manager.nat.entries[session.nat_address].owner == session.handle.worker
+        assert session.nat_place is not None
+        assert box.manager.nat.entries[session.nat_place.address].owner == session.handle.worker
 
 
 def test_a_session_that_ends_while_it_moves_is_closed_by_its_new_owner(box: MemoryBox) -> None:
