@@ -98,6 +98,7 @@ class Population:
         self.joined = self.left = self._dialling = 0
         self._leaving: deque[tuple[float, float, Subscriber]] = deque()
         self._incarnation = 0
+        self._silent: set[int] = set()
         for index in range(count + spare):
             subscriber = Subscriber(
                 index,
@@ -194,6 +195,12 @@ class Population:
             subscriber.phase is not Phase.IDLE for subscriber in self.dialer.subscribers()
         )
 
+    def silence(self, subscriber: Subscriber) -> None:
+        """Have one never send data again, whatever becomes of his session."""
+        self._silent.add(subscriber.index)
+        for flow in self._flows(subscriber):
+            self.area.stop(flow)
+
     # ---- what clients say ----
 
     def _flows(self, subscriber: Subscriber) -> range:
@@ -205,6 +212,8 @@ class Population:
         return up, sum((self.area.count(flow, DOWN) for flow in flows), Count())
 
     def _event(self, subscriber: Subscriber, name: str, detail: str) -> None:
+        if subscriber.index in self._silent:
+            return
         if name == "up":
             self._dialling -= 1
             self.joined += 1

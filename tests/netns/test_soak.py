@@ -1,4 +1,4 @@
-"""Subscribers join and leave near capacity on two workers: nothing lost, reordered or leaked.
+"""Two workers near capacity and at it, subscribers coming and going: nothing lost or leaked.
 
 A short run of ``packaging/bench soak``, and a shorter one of a build with sanitizers. The lab is
 drawn in tests/support/soak.py.
@@ -10,6 +10,9 @@ from pathlib import Path
 import pytest
 
 from tests.bench import soak
+from tests.support import soak as ports
+from tests.support.lab import load_users
+from tests.support.soak import DOWN, UNLIMITED, UP, SoakLab
 
 
 def _run(directory: Path, *words: str) -> soak.Result:
@@ -36,3 +39,33 @@ def test_the_same_with_sanitizers(tmp_path: Path) -> None:
     log = (tmp_path / "log" / "bng-dataplane.log").read_text()
     assert "Sanitizer" not in log
     assert "runtime error" not in log
+
+
+def test_two_workers_at_full_load_lose_and_reorder_nothing_of_any_flow(tmp_path: Path) -> None:
+    count = 64
+    with SoakLab(
+        f"t{os.getpid()}f",
+        tmp_path,
+        ports.program(),
+        flows=count * soak.FLOWS_EACH,
+        config=ports.config(tmp_path, count),
+        users=load_users(count),
+    ) as lab:
+        people = soak.Population(lab, count, 0)
+        people.fill(count)
+        workers = lab.ask("show counters")["workers"]
+        assert [worker["sessions"] for worker in workers] == [count // 2, count // 2]
+        lab.area.rate(UNLIMITED, UNLIMITED)
+        people.run(2, 0)
+        lab.area.rate(0, 0)
+        people.run(0.2, 0)
+        counters = lab.ask("show counters")
+        for direction, node in ((UP, "pppoe_input"), (DOWN, "nat44_out2in")):
+            total = lab.area.total(direction)
+            assert total.whole, total
+            handed_off = counters["edges"][f"{node} handoff"]
+            assert handed_off == pytest.approx(total.sent // 2, rel=0.05)
+            each = [lab.area.count(flow, direction).sent for flow in range(lab.area.n_flows)]
+            assert max(each) <= 1.5 * min(each), (min(each), max(each))
+        assert not lab.area.stray()
+        people.close()

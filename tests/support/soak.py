@@ -22,6 +22,7 @@ from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Any
 
+from bng.cli.client import call
 from bng.dataplane_launch import BINARY_VARIABLE
 from dataplane.binding import ffi, lib
 from tests.support.client.subscriber import Subscriber
@@ -78,7 +79,7 @@ class Offered:
 class Area:
     """The memory shared with the dataplane: flows, rates, hostile frames, counts."""
 
-    def __init__(self, path: Path, flows: int, frames: int = 4096) -> None:
+    def __init__(self, path: Path, flows: int, frames: int = 1 << 14) -> None:
         self.path = path
         self.n_flows = flows
         self._frames_at = _HEADER_BYTES + flows * _FLOW_BYTES
@@ -260,6 +261,10 @@ class SoakLab(Lab):
         super().down()
         self.area.close()
 
+    def ask(self, command: str) -> Any:
+        """Return what bngd answers, without a bngctl in between."""
+        return call(str(self.socket), command)
+
     @contextlib.contextmanager
     def arena(self) -> Iterator[Any]:
         """Yield a mapping of the dataplane's arena, to be read only."""
@@ -337,6 +342,7 @@ def usage(binding: Any) -> dict[str, int]:
         "nat_blocks_used": sum(int(address.used_blocks) for address in nat),
         "nat_blocks_free": sum(int(a.free_blocks) + int(a.resting_blocks) for a in nat),
         "nat_mappings": sum(sum(address.live) for address in nat),
+        "nat_protocol_flows": sum(int(address.protocol_flows) for address in nat),
         "nat_blocks_with_session": sum(
             blocks[i].session != 0 for i in range(header.section[lib.SECTION_NAT_BLOCK].count)
         ),
