@@ -5,7 +5,7 @@ import os
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 
 import structlog
@@ -128,7 +128,7 @@ class Box:
         self.executor.echo_interval_ms = config.ppp.lcp_echo_interval_s * 1000
         self.executor.echo_failures = config.ppp.lcp_echo_failures
         old, self.config = self.config, config
-        self._tell_settings(settings.gateways(old))
+        self._tell_settings(old)
         self.loop.settle()
         structlog.get_logger("box").info(
             "reloaded", changes=[str(c) for c in changes], users=len(loaded)
@@ -229,11 +229,29 @@ class Box:
                 record = route4_record(kind, address.packed, 32)
                 self.dataplane.command(self.dataplane.control_group, record)
 
-    def _tell_settings(self, gateways: set[IPv4Address]) -> None:
-        """Tell the dataplane what of the configuration it follows; it has *gateways*."""
-        self._tell_gateways(settings.gateways(self.config), gateways)
+    def _tell_settings(self, old: Config | None) -> None:
+        """Tell the dataplane what of the configuration it follows; it knows *old*."""
+        self._tell_gateways(
+            settings.gateways(self.config), set() if old is None else settings.gateways(old)
+        )
+        self.manager.one_to_one.addresses.configure(
+            settings.one_to_one(self.config), self.users.nat_addresses()
+        )
+        self._tell_one_to_one(_one_to_one(self.config), set() if old is None else _one_to_one(old))
         self._tell_access_rules()
         self._tell_nat()
+
+    def _tell_one_to_one(self, wanted: set[IPv4Network], present: set[IPv4Network]) -> None:
+        """Have public addresses that are no session's be unreachable."""
+        for kind, prefixes in (
+            (CommandType.UNREACHABLE4_ADD, wanted - present),
+            (CommandType.UNREACHABLE4_DEL, present - wanted),
+        ):
+            for prefix in sorted(prefixes):
+                record = route4_record(
+                    kind, prefix.network_address.packed, prefix.prefixlen, quiet=True
+                )
+                self.dataplane.command(self.dataplane.control_group, record)
 
     def _tell_nat(self) -> None:
         record = nat_set_record(0, _nat_set(self.config))
@@ -243,6 +261,11 @@ class Box:
         for port in self.config.access_ports:
             record = access_record(self.ports[port.name], settings.access_ranges(port), 0)
             self.dataplane.command(self.dataplane.control_group, record)
+
+
+def _one_to_one(config: Config) -> set[IPv4Network]:
+    """Return the prefixes of all one-to-one NAT pools."""
+    return {prefix for pool in settings.one_to_one(config).values() for prefix in pool}
 
 
 def _nat_set(config: Config) -> NatSet:
@@ -397,7 +420,7 @@ async def start(config_path: Path, config: Config, on_lost: Callable[[], None]) 
         draining=set(),
     )
     _forget_lost(box, ended, log)
-    box._tell_settings(set())
+    box._tell_settings(None)
     loop.start(fresh)
     return box
 

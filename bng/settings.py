@@ -53,6 +53,12 @@ def nat_pools(config: Config) -> tuple[NatPool, ...]:
     )
 
 
+def one_to_one(config: Config) -> dict[str, tuple[IPv4Network, ...]]:
+    """Return the addresses of each one-to-one NAT pool."""
+    pools = (pool for pool in config.nat.pool if pool.mode == "one-to-one")
+    return {pool.name: pool.addresses for pool in pools}
+
+
 def session(config: Config, ports: Mapping[str, int], acls: Mapping[str, int]) -> Settings:
     """Return the policy of the session core; *ports* are indexes by name, *acls* numbers."""
     return Settings(
@@ -68,6 +74,7 @@ def session(config: Config, ports: Mapping[str, int], acls: Mapping[str, int]) -
         nat_inside=_nat_inside(config),
         nat_profiles={name: p.translate for name, p in config.nat.profile.items()},
         nat_pool_of_profile={name: p.pool for name, p in config.nat.profile.items()},
+        nat_one_to_one=one_to_one(config),
         drain_per_s=config.session.drain_per_s,
         policer_overhead_bytes=config.session.policer_overhead_bytes,
         acls=acls,
@@ -78,7 +85,7 @@ def session(config: Config, ports: Mapping[str, int], acls: Mapping[str, int]) -
 def _nat_inside(config: Config) -> tuple[IPv4Network, ...]:
     """Return whose addresses are translated when no profile says."""
     computed = [prefix for pool in config.nat.pool for prefix in pool.inside]
-    return (*config.nat.inside, *computed) if config.nat.pool else ()
+    return (*config.nat.inside, *computed) if config.nat.shared_pools else ()
 
 
 def discovery(config: Config, ports: Mapping[str, int]) -> dict[int, DiscoveryConfig]:

@@ -33,6 +33,7 @@ UP = struct.Struct("=4sIHHHHH2xIHH12x")
 ECHO = struct.Struct("=IIII24x")
 POLICER = struct.Struct("=QQQQHB5x")
 SESSION_ACL = struct.Struct("=HH36x")
+SESSION_STATIC = struct.Struct("=4s4s32x")
 ACL_SET = struct.Struct("=III28x")
 ROUTE4 = struct.Struct("=4sI32x")
 ACCESS = struct.Struct("=II32x")
@@ -76,6 +77,9 @@ class CommandType(IntEnum):
     ACL_SET = 18
     NAT_SET = 19
     SESSION_MOVE = 20
+    SESSION_STATIC = 24
+    UNREACHABLE4_ADD = 25
+    UNREACHABLE4_DEL = 26
 
 
 class Ring(IntEnum):
@@ -329,6 +333,15 @@ def session_acl_record(
     return COMMAND.pack(kind, CMD_FLAG_QUIET, session, generation, 0, cookie, body)
 
 
+def static_record(
+    session: int, generation: int, cookie: int, address: bytes, inner: bytes
+) -> bytes:
+    """Pack CMD_SESSION_STATIC, quiet; *address* is the public one, zeros for none."""
+    body = SESSION_STATIC.pack(address, inner)
+    kind = CommandType.SESSION_STATIC
+    return COMMAND.pack(kind, CMD_FLAG_QUIET, session, generation, 0, cookie, body)
+
+
 def acl_record(index: int, offset: int, size: int) -> bytes:
     """Pack CMD_ACL_SET, quiet; *size* 0: there is no such ACL any more."""
     body = ACL_SET.pack(index, offset, size)
@@ -359,7 +372,7 @@ def route4_record(
     cookie: int = 0,
     quiet: bool = False,
 ) -> bytes:
-    """Pack ROUTE4_ADD, ROUTE4_DEL, GATEWAY4_ADD or GATEWAY4_DEL."""
+    """Pack ROUTE4_ADD, ROUTE4_DEL, GATEWAY4_ADD, GATEWAY4_DEL, UNREACHABLE4_ADD or _DEL."""
     flags = CMD_FLAG_QUIET if quiet else 0
     return COMMAND.pack(kind, flags, session, generation, 0, cookie, ROUTE4.pack(prefix, length))
 

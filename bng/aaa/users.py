@@ -58,6 +58,11 @@ class Users:
             decoy = next(u.password for u in self.by_name.values() if type(u.password) is kind)
         object.__setattr__(self, "decoy", decoy)
 
+    def nat_addresses(self) -> frozenset[IPv4Address]:
+        """Return the public addresses that users are given by name."""
+        found = (user.profile.nat_address for user in self.by_name.values())
+        return frozenset(address for address in found if address is not None)
+
     def __len__(self) -> int:
         return len(self.by_name)
 

@@ -40,7 +40,7 @@ SECTIONS = {
         "circuit_id",
         "remote_id",
     ),
-    "ipv4": ("address", "gateway", "routes", "nat_address", "nat_mappings", "nat_refused"),
+    "ipv4": ("address", "gateway", "routes", "nat", "nat_address", "nat_mappings", "nat_refused"),
     "ipv6": ("interface_id",),
     "link": ("peer_mru", "mtu_in", "mtu_out", "mss", "echo"),
     "features": ("acl_in", "acl_out", "policer_up", "policer_down"),

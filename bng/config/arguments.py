@@ -20,9 +20,9 @@ def dataplane_args(config: Config) -> list[str]:
         for rule in access_port.access:
             vlans = f"outer={rule.outer},inner={rule.inner}"
             args += ["--access", f"port={access_port.name},{vlans}"]
-    if not nat.pool:
+    if not nat.shared_pools:
         return args
-    for pool in nat.pool:
+    for pool in nat.shared_pools:
         mode = "" if pool.mode == "port-blocks" else f",{pool.mode}"
         for address in pool.hosts():
             args += ["--nat-address", f"{address}{mode}"]

@@ -10,6 +10,7 @@ from itertools import pairwise
 from bng.aaa.model import NO_NAT
 from bng.config.model import (
     MAX_NAT_ADDRESSES,
+    MAX_ONE_TO_ONE_ADDRESSES,
     MAX_POOL_ADDRESSES,
     MAX_PORTS,
     PPPOE_MRU,
@@ -232,12 +233,19 @@ def _nat(config: Config) -> Iterator[Problem]:
         for address in sorted(own):
             if address in part:
                 yield key, f"holds {address}, an address of this box"
-    count = sum(len(part) for part, _ in parts)
-    if count > MAX_NAT_ADDRESSES:
+    yield from _nat_counts(config)
+
+
+def _nat_counts(config: Config) -> Iterator[Problem]:
+    nat = config.nat
+    shared = sum(prefix.num_addresses for pool in nat.shared_pools for prefix in pool.addresses)
+    if shared > MAX_NAT_ADDRESSES:
         yield ("nat", "pool"), f"more than {MAX_NAT_ADDRESSES} public addresses"
+    if len(nat.addresses) - shared > MAX_ONE_TO_ONE_ADDRESSES:
+        yield ("nat", "pool"), f"more than {MAX_ONE_TO_ONE_ADDRESSES} addresses one-to-one"
     workers = len(config.dataplane.workers)
-    if parts and count < workers:
-        yield ("nat", "pool"), f"{count} public addresses for {workers} workers: one each at least"
+    if nat.shared_pools and shared < workers:
+        yield ("nat", "pool"), f"{shared} public addresses for {workers} workers: one each at least"
 
 
 def _nat_pools(config: Config) -> Iterator[Problem]:

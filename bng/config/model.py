@@ -45,6 +45,7 @@ MAX_PORTS = 32
 """Ports of the dataplane; each routed port takes two, for its TAP."""
 MAX_ACCESS_RULES = 64
 MAX_NAT_ADDRESSES = 1024
+MAX_ONE_TO_ONE_ADDRESSES = 1 << 16
 MAX_ACLS = 1000
 MAX_ACL_RULES = 4_095
 MAX_POOL_ADDRESSES = 1 << 22
@@ -262,6 +263,11 @@ class Nat(Table):
     log_mappings: bool = False
     log_buffer_mib: int = Field(default=4, ge=1, le=1_024)
     log: AbsolutePath | None = None
+
+    @property
+    def shared_pools(self) -> list[NatPool]:
+        """Pools whose addresses the dataplane divides by ports: all but one-to-one."""
+        return [pool for pool in self.pool if pool.mode != "one-to-one"]
 
     @property
     def addresses(self) -> list[IPv4Address]:

@@ -21,10 +21,12 @@ from dataplane.binding import (
     route4_record,
     session_acl_record,
     session_record,
+    static_record,
     up_record,
 )
 
 NO_TAG = VlanTag(0, 0)
+NO_ADDRESS = bytes(4)
 
 
 def tags_of(line: AccessLine) -> tuple[VlanTag, VlanTag]:
@@ -81,6 +83,7 @@ class Executor:
             actions.UpSession: self._up,
             actions.PoliceSession: self._police,
             actions.FilterSession: self._filter,
+            actions.TranslateSession: self._translate,
             actions.EchoSession: self._echo,
             actions.PauseSession: self._pause,
             actions.CloseSession: self._close,
@@ -159,6 +162,13 @@ class Executor:
         h = a.handle
         tag = cookie(CommandKind.FILTER, h)
         record = session_acl_record(h.index, h.generation, tag, a.acl_in, a.acl_out)
+        self.dataplane.command(h.worker, record)
+
+    def _translate(self, a: actions.TranslateSession) -> None:
+        h = a.handle
+        tag = cookie(CommandKind.TRANSLATE, h)
+        public = NO_ADDRESS if a.public is None else a.public.packed
+        record = static_record(h.index, h.generation, tag, public, a.ip4.packed)
         self.dataplane.command(h.worker, record)
 
     def _echo(self, a: actions.EchoSession) -> None:

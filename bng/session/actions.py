@@ -37,6 +37,7 @@ class CommandKind(IntEnum):
     POLICE = 6
     FILTER = 7
     MOVE = 8
+    TRANSLATE = 9
 
 
 def cookie(kind: CommandKind, handle: Handle) -> int:
@@ -125,6 +126,15 @@ class FilterSession:
 
 
 @dataclass(frozen=True, slots=True)
+class TranslateSession:
+    """Translate a session's address *ip4* to *public* and back (one-to-one NAT); None: no more."""
+
+    handle: Handle
+    ip4: IPv4Address
+    public: IPv4Address | None
+
+
+@dataclass(frozen=True, slots=True)
 class EchoSession:
     """Let the dataplane keep LCP Echo."""
 
@@ -206,6 +216,7 @@ Action = (
     | UpSession
     | PoliceSession
     | FilterSession
+    | TranslateSession
     | EchoSession
     | PauseSession
     | CloseSession

@@ -43,10 +43,15 @@ class Refreshed:
     """Sessions whose user there is no more: they stay until they end."""
 
 
+NAT = ("nat_profile", "nat_address")
+"""Of those, what a living session takes over that needs no ports for it."""
+
+
 def tell(manager: "SessionManager", session: Session) -> bool:
-    """Tell the dataplane rates and ACLs, unless it knows them; say whether it did not."""
+    """Tell the dataplane what is no part of UP, unless it knows; say whether it did not."""
     policed, filtered = _police(manager, session), _filter(manager, session)
-    return policed or filtered
+    translated = manager.one_to_one.tell(session)
+    return policed or filtered or translated
 
 
 def _filter(manager: "SessionManager", session: Session) -> bool:
@@ -78,14 +83,16 @@ def refresh(
     """Apply *profile*, that of the session's user now, and the settings; count it in *result*."""
     if session.state is State.ENDING or session.profile is None:
         return
+    follows = session.routes and manager.one_to_one.follow(session, profile or session.profile)
+    names = (*LIVE, *NAT) if follows else LIVE
     if profile is None:
         result.unknown_user += 1
     elif profile != session.profile:
+        old = session.profile
+        session.profile = replace(old, **{name: getattr(profile, name) for name in names})
         result.redial.update(
             name for name in REDIAL if getattr(session.profile, name) != getattr(profile, name)
         )
-        live = {name: getattr(profile, name) for name in LIVE}
-        session.profile = replace(session.profile, **live)
     if session.told is None or session.paused:  # the installation to come tells it all
         return
     changed = tell(manager, session)

@@ -26,14 +26,20 @@ def _granted(session: Session) -> tuple[SubscriberProfile, IPv4Address]:
 
 
 def routes(session: Session) -> tuple[IPv4Network, ...]:
-    """Return what leads to the session: its address and its framed routes."""
+    """Return what leads to the session: its addresses, inside and public, and framed routes."""
     profile, address = _granted(session)
-    return (IPv4Network(address), *(route.prefix for route in profile.routes))
+    own = () if session.nat_public is None else (IPv4Network(session.nat_public),)
+    return (IPv4Network(address), *(route.prefix for route in profile.routes), *own)
 
 
 def translated(settings: Settings, session: Session) -> bool:
-    """Say whether the session's packets are translated."""
-    return settings.translates(*_granted(session))
+    """Say whether the session needs ports of a public address."""
+    return settings.translates(*_granted(session)) and own_address_pool(settings, session) is None
+
+
+def own_address_pool(settings: Settings, session: Session) -> str | None:
+    """Return the one-to-one pool that the session is to have a public address of."""
+    return settings.own_address_pool(*_granted(session))
 
 
 def nat_pool(settings: Settings, session: Session) -> str | None:

@@ -25,7 +25,7 @@ def ended(session: Session, counters: Counters, nat: NatAddresses, now: float) -
     fields: dict[str, object] = {
         "user": session.user_name,
         "address": str(session.ipv4_address or ""),
-        "nat_address": nat.text(session.nat_place),
+        "nat_address": str(session.nat_public or nat.text(session.nat_place)),
         "mac": str(session.mac),
         "line": str(session.line),
         "cause": session.cause.word if session.cause else "",

@@ -34,6 +34,7 @@ from bng.session.drain import Drain
 from bng.session.grants import Grants
 from bng.session.model import Cause, Counters, Session, State
 from bng.session.nat import NatAddresses
+from bng.session.one_to_one import OneToOne
 from bng.session.placement import Placement
 from bng.session.settings import Settings
 from bng.session.table import SessionTable
@@ -69,6 +70,7 @@ class SessionManager:
         self.grants = Grants(self)
         self.drain = Drain(self)
         self.placement = Placement(self, nat)
+        self.one_to_one = OneToOne(self)
         self.ending: dict[str, Session] = {}  # by Acct-Session-Id
         self._prefix = prefix
         self._serial = 0
@@ -255,6 +257,8 @@ class SessionManager:
             session.method.installed(session, request_id, now)
             return
         session.install_request = request_id
+        if not self.one_to_one.give(session, now):
+            return
         record = install.record(session)
         if len(record) > install.MAX_RECORD_BYTES:
             self.counters["install_failed"] += 1
@@ -376,6 +380,7 @@ class SessionManager:
         if session.ipv4_address is not None:
             self.pools.release(session.ipv4_address, now)
         self.placement.leave(session)
+        self.one_to_one.leave(session)
         session.method.released(session, now)
         self.table.free(session.handle)
         self.grants.released(session, now)

@@ -85,6 +85,8 @@ class Session:
     nat_place: NatPlace | None = None
     nat_tried: int = 0
     moving_to: int | None = None  # worker that is to own it
+    nat_public: IPv4Address | None = None  # its own, of a one-to-one pool
+    nat_told: IPv4Address | None = None  # what of that the dataplane was told last
     install_request: int | None = None
     install_pending: int = 0  # completions to come before it is installed
     told: UpSession | None = None  # what the dataplane was told last

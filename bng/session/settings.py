@@ -31,6 +31,8 @@ class Settings:
     nat_profiles: Mapping[str, bool]
     nat_pool_of_profile: Mapping[str, str | None] = field(default_factory=dict)
     """The NAT pool that each profile says, None: any with port blocks."""
+    nat_one_to_one: Mapping[str, tuple[IPv4Network, ...]] = field(default_factory=dict)
+    """Public addresses of the pools of which each session has one of its own, by name."""
     drain_per_s: int = 50
     policer_overhead_bytes: int = 0
     acls: Mapping[str, int] = field(default_factory=dict)
@@ -46,8 +48,22 @@ class Settings:
         """Say whether packets from *address* are translated (NAT44)."""
         match profile.nat_profile:
             case None:
-                return any(address in prefix for prefix in self.nat_inside)
+                inside = any(address in prefix for prefix in self.nat_inside)
+                return inside or profile.nat_address is not None
             case str() as name if name == NO_NAT:
                 return False
             case name:
                 return self.nat_profiles.get(name, False)
+
+    def own_address_pool(self, profile: SubscriberProfile, address: IPv4Address) -> str | None:
+        """Return the one-to-one pool of which *profile* gets a public address for *address*."""
+        if not self.translates(profile, address):
+            return None
+        pinned = profile.nat_address
+        if pinned is None:
+            name = self.nat_pool_of_profile.get(profile.nat_profile or "")
+            return name if name in self.nat_one_to_one else None
+        for pool, prefixes in self.nat_one_to_one.items():
+            if any(pinned in prefix for prefix in prefixes):
+                return pool
+        return None

@@ -199,10 +199,12 @@ enum session_in_feature {
 	FEATURE_IN_POLICER = 5,
 	FEATURE_IN_MSS_CLAMP = 7,
 	FEATURE_IN_NAT44 = 9,
+	FEATURE_IN_NAT44_STATIC = 10,
 	ARC_EDGES = 16, /* a node's own edges start here when it stands on an arc */
 };
 
 enum session_out_feature {
+	FEATURE_OUT_NAT44_STATIC = 1, /* first: all that follow see the subscriber's own address */
 	FEATURE_OUT_ACL = 3,
 	FEATURE_OUT_POLICER = 5,
 	FEATURE_OUT_MSS_CLAMP = 7,
@@ -310,7 +312,7 @@ struct session_cold {
 	uint32_t nat_told_s;		   /* of EVENT_NAT_REFUSED, last, + 1 */
 	uint32_t nat_tokens, nat_stamp_ms; /* bucket of new mappings */
 	uint32_t nat_protocol_first;	   /* first entry in nat_protocol + 1 */
-	uint32_t reserved1;
+	be32 nat_public;		   /* one-to-one NAT: the session's address, 0: none */
 	uint64_t reserved[1];
 };
 
@@ -424,9 +426,12 @@ enum command_type {
 	CMD_SESSION_POLICER, /* one direction; arg: enum direction */
 	CMD_TRACE,	     /* to a worker: arg is the number of a trace, 0 ends it */
 	CMD_SESSION_ACL,
-	CMD_ACL_SET,	       /* to the control thread: an ACL has changed */
-	CMD_NAT_SET,	       /* to the control thread: what of NAT44 changes live */
-	CMD_SESSION_MOVE = 20, /* while NEGOTIATING; arg: the worker that owns it from now on */
+	CMD_ACL_SET,		 /* to the control thread: an ACL has changed */
+	CMD_NAT_SET,		 /* to the control thread: what of NAT44 changes live */
+	CMD_SESSION_MOVE = 20,	 /* while NEGOTIATING; arg: the worker that owns it from now on */
+	CMD_SESSION_STATIC = 24, /* one-to-one NAT */
+	CMD_UNREACHABLE4_ADD,	 /* to the control thread: what is nobody's but by longer routes */
+	CMD_UNREACHABLE4_DEL,
 };
 
 enum command_flags { CMD_FLAG_QUIET = 1 }; /* no completion record when it succeeds */
@@ -521,6 +526,7 @@ struct command {
 		struct access_set access;
 		struct trace_filter trace;
 		struct nat_set nat;
+		struct session_static nat_static;
 		uint8_t bytes[40];
 	} u;
 };

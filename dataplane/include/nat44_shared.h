@@ -150,6 +150,13 @@ struct nat_set {
 	uint8_t reserved[12];
 };
 
+/* CMD_SESSION_STATIC: one-to-one NAT. */
+struct session_static {
+	be32 address; /* public, 0: none from now on */
+	be32 inner;   /* the session's own, as in session_up */
+	uint8_t reserved[32];
+};
+
 enum nat_log_type {
 	NAT_LOG_BLOCK_ALLOCATED = 1,
 	NAT_LOG_BLOCK_RELEASED, /* and with it ends every mapping in the block */
@@ -182,6 +189,7 @@ _Static_assert(sizeof(struct nat_slot) == 16, "four to a cache line");
 _Static_assert(sizeof(struct nat_remote) == 32, "two to a cache line");
 _Static_assert(sizeof(struct nat_protocol) == 32, "two to a cache line");
 _Static_assert(sizeof(struct nat_set) == 40, "the body of a command");
+_Static_assert(sizeof(struct session_static) == 40, "the body of a command");
 _Static_assert(sizeof(struct nat_block) == 32, "two to a cache line");
 _Static_assert(sizeof(struct nat_log_record) == 40, "fixed");
 _Static_assert(sizeof(struct nat_config) == 128, "two cache lines");

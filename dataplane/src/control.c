@@ -96,6 +96,8 @@ static int apply(
 		return nat44_set(&dp->tables, &c->u.nat);
 	case CMD_GATEWAY4_ADD:
 	case CMD_GATEWAY4_DEL:
+	case CMD_UNREACHABLE4_ADD:
+	case CMD_UNREACHABLE4_DEL:
 		return mirror_command(dp->mirror, c);
 	case CMD_ACL_SET:
 		return acl_set(dp, c);

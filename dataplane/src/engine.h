@@ -72,6 +72,7 @@ struct engine {
 	struct resolved resolved[RESOLVED_SLOTS];
 	struct trace *trace;
 	uint64_t nat_log_sequence;
+	uint64_t nat_log_promised; /* records to come for which room is kept */
 	void *queue_memory;
 	pthread_t thread;
 };

@@ -198,6 +198,27 @@ static int gateway(struct mirror *m, const struct command *c)
 	return status;
 }
 
+/* Addresses of ours that are somebody's by longer routes only: who sends to the others is told. */
+static int unreachable(struct mirror *m, const struct command *c)
+{
+	uint32_t prefix = ntoh32(c->u.route4.prefix);
+	uint32_t length = c->u.route4.length;
+	if (length < 1 || length > 32 || (uint32_t)((uint64_t)prefix << length))
+		return -EINVAL;
+	struct rib_key key = {.prefix = prefix,
+		.length = (uint8_t)length,
+		.source = FIB_LOCAL,
+		.priority = PRIORITY_NAT_POOL};
+	uint32_t id = adjacency_get(m->adjacencies, ADJ_UNREACHABLE, ADJACENCY_NO_PORT, 0, 0, 0);
+	if (c->type == CMD_UNREACHABLE4_ADD)
+		return rib_add(m->rib, &key, id, false);
+	if (id != ADJACENCY_NONE) {
+		(void)rib_del(m->rib, &key, id);
+		adjacency_put(m->adjacencies, id);
+	}
+	return 0;
+}
+
 int mirror_command(struct mirror *m, const struct command *c)
 {
 	switch (c->type) {
@@ -208,6 +229,9 @@ int mirror_command(struct mirror *m, const struct command *c)
 	case CMD_GATEWAY4_ADD:
 	case CMD_GATEWAY4_DEL:
 		return gateway(m, c);
+	case CMD_UNREACHABLE4_ADD:
+	case CMD_UNREACHABLE4_DEL:
+		return unreachable(m, c);
 	default:
 		return -EINVAL;
 	}

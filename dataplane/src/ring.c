@@ -40,6 +40,13 @@ void *ring_reserve(struct ring *ring, uint8_t *bytes, uint32_t len)
 	return bytes + (start & (ring->size - 1)) + HEADER_LEN;
 }
 
+bool ring_has_room(const struct ring *ring, uint32_t len, uint64_t n)
+{
+	uint64_t used = ring->head - __atomic_load_n(&ring->tail, __ATOMIC_ACQUIRE);
+	/* one of them may have to go round the end, which costs less than one more */
+	return used <= ring->size && (n + 1) * record_size(len) <= ring->size - used;
+}
+
 void ring_publish(struct ring *ring, uint8_t *bytes, uint32_t len)
 {
 	uint64_t head = ring->head;

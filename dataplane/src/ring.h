@@ -9,6 +9,8 @@
 
 /* Room for a record of len bytes, or NULL (counted in ring->full). Publish before the next one. */
 void *ring_reserve(struct ring *ring, uint8_t *bytes, uint32_t len);
+/* Producer: whether `n` records of len bytes find room, wherever the ring's end falls. */
+bool ring_has_room(const struct ring *ring, uint32_t len, uint64_t n);
 void ring_publish(struct ring *ring, uint8_t *bytes, uint32_t len);
 /* The oldest record, *len set, or NULL. It stays until ring_consume(). A ring whose positions or
  * lengths are impossible reads as empty. */

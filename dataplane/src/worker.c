@@ -243,7 +243,14 @@ bool worker_event(struct worker *w, uint32_t type, uint32_t session, uint32_t ar
 	return push(w, RING_EVENT, &event, sizeof(event), NULL, 0);
 }
 
-bool worker_nat_log(struct worker *w, const struct nat_log_record *record)
+/* Whether `n` records find room beside those that are promised. */
+static bool nat_log_has_room(const struct worker *w, uint64_t n)
+{
+	const struct ring *ring = &w->t->ring[w->id * RINGS_PER_GROUP + RING_NAT_LOG];
+	return ring_has_room(ring, sizeof(struct nat_log_record), w->engine->nat_log_promised + n);
+}
+
+static bool nat_log(struct worker *w, const struct nat_log_record *record)
 {
 	struct nat_log_record stamped = *record;
 	struct timespec now;
@@ -255,6 +262,25 @@ bool worker_nat_log(struct worker *w, const struct nat_log_record *record)
 		return false;
 	w->engine->nat_log_sequence++;
 	return true;
+}
+
+bool worker_nat_log(struct worker *w, const struct nat_log_record *record)
+{
+	return (!w->engine->nat_log_promised || nat_log_has_room(w, 1)) && nat_log(w, record);
+}
+
+bool worker_nat_log_begin(struct worker *w, const struct nat_log_record *record)
+{
+	if (!nat_log_has_room(w, 2) || !nat_log(w, record))
+		return false;
+	w->engine->nat_log_promised++;
+	return true;
+}
+
+void worker_nat_log_end(struct worker *w, const struct nat_log_record *record)
+{
+	(void)nat_log(w, record); /* the room is there */
+	w->engine->nat_log_promised--;
 }
 
 void worker_resolve(struct worker *w, uint8_t port, be32 address)

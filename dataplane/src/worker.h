@@ -119,6 +119,11 @@ bool worker_punt(
 bool worker_event(struct worker *w, uint32_t type, uint32_t session, uint32_t arg);
 /* Stamps sequence and wall time itself, so that a refused record leaves no gap. */
 bool worker_nat_log(struct worker *w, const struct nat_log_record *record);
+/* Logs that something begins whose end will be logged, too: room for that is kept. False, and
+ * nothing is logged: there is none. */
+bool worker_nat_log_begin(struct worker *w, const struct nat_log_record *record);
+/* Logs the end of something that began so. */
+void worker_nat_log_end(struct worker *w, const struct nat_log_record *record);
 /* Asks the control thread to have the kernel resolve an on-link next hop; drops duplicates. */
 void worker_resolve(struct worker *w, uint8_t port, be32 address);
 

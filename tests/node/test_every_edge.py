@@ -2,11 +2,11 @@
 
 import pytest
 
-from . import edge_cases_access, edge_cases_control, edge_cases_ip4
+from . import edge_cases_access, edge_cases_control, edge_cases_ip4, edge_cases_nat
 from .edges import CASES
 from .harness import DEFAULT_ARGS, Dataplane, dataplane, ffi, lib
 
-MODULES = (edge_cases_access, edge_cases_control, edge_cases_ip4)  # they fill CASES
+MODULES = (edge_cases_access, edge_cases_control, edge_cases_ip4, edge_cases_nat)  # they fill CASES
 NODES = (
     "ethernet_input",
     "twin_output",
@@ -19,6 +19,8 @@ NODES = (
     "policer_out",
     "mss_clamp_in",
     "mss_clamp_out",
+    "nat44_static_in",
+    "nat44_static_out",
     "ip4_input",
     "ip4_lookup",
     "ip4_rewrite",

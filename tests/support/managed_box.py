@@ -25,6 +25,7 @@ class Managed:
     """A box, its files in *directory*, the server that answers for it."""
 
     directory: Path
+    config: dict[str, Any]
     memory: MemoryBox
     box: Box
     server: ManagementServer
@@ -37,7 +38,7 @@ class Managed:
 
     def write(self, **tables: Any) -> None:
         """Write bng.toml with *tables* in place of those of the box."""
-        _write(self.directory, tables)
+        _write(self.directory, {**self.config, **tables})
 
     def write_users(self, **users: Any) -> None:
         """Write users.toml with *users* in place of, or beside, those of the box; None: without."""
@@ -74,8 +75,10 @@ def _write(directory: Path, tables: dict[str, Any]) -> None:
     (directory / "users.toml").write_text(dump({"user": USERS}))
 
 
-async def _managed(memory: MemoryBox, directory: Path, runner: asyncio.Runner) -> Managed:
-    _write(directory, {})
+async def _managed(
+    memory: MemoryBox, directory: Path, runner: asyncio.Runner, tables: dict[str, Any]
+) -> Managed:
+    _write(directory, tables)
     config = load(directory / "bng.toml")
     box = Box(
         config_path=directory / "bng.toml",
@@ -94,14 +97,17 @@ async def _managed(memory: MemoryBox, directory: Path, runner: asyncio.Runner) -
         started_at=memory.now,
         draining=set(),
     )
-    return Managed(directory, memory, box, ManagementServer(box), runner)
+    return Managed(directory, tables, memory, box, ManagementServer(box), runner)
 
 
 @contextmanager
-def managed_box(directory: Path) -> Iterator[tuple[asyncio.Runner, Managed]]:
-    """Yield a box that listens nowhere, and the runner whose loop is its own."""
-    with memory_box() as memory, asyncio.Runner() as runner:
-        yield runner, runner.run(_managed(memory, directory, runner))
+def managed_box(directory: Path, **tables: Any) -> Iterator[tuple[asyncio.Runner, Managed]]:
+    """Yield a box that listens nowhere, and the runner whose loop is its own.
+
+    *tables* stand in bng.toml in place of those of `CONFIG`.
+    """
+    with memory_box(config=tables) as memory, asyncio.Runner() as runner:
+        yield runner, runner.run(_managed(memory, directory, runner, tables))
 
 
 @contextmanager

@@ -109,6 +109,9 @@ class MemoryBox:
             prefix="00000001",
             entropy=self.entropy,
         )
+        self.manager.one_to_one.addresses.configure(
+            self.manager.settings.nat_one_to_one, loaded.nat_addresses()
+        )
         header = self.dataplane.header
         self.access = PppoeAccess(
             core=self.manager,
@@ -134,6 +137,15 @@ class MemoryBox:
                 binding.CommandType.GATEWAY4_ADD, gateway.packed, 32, quiet=True
             )
             self.dataplane.command(self.dataplane.control_group, record)
+        for pool in settings.one_to_one(self.config).values():
+            for prefix in pool:
+                record = binding.route4_record(
+                    binding.CommandType.UNREACHABLE4_ADD,
+                    prefix.network_address.packed,
+                    prefix.prefixlen,
+                    quiet=True,
+                )
+                self.dataplane.command(self.dataplane.control_group, record)
         self.turn()
 
     def _users(self, table: Mapping[str, Any]) -> users.Users:
@@ -256,6 +268,7 @@ class MemoryBox:
             "pool_used": sum(row.used + row.held + row.sticky for row in stats),
             "addresses_in_no_pool": manager.pools.used_outside(),
             "nat_sessions": sum(e.sessions for e in manager.nat.entries.values()),
+            "public_addresses": len(manager.one_to_one.addresses.holders),
             "nat_blocks": sum(bool(dataplane.nat_block[i].session) for i in range(blocks)),
             "nat_mappings": sum(
                 int(dataplane.session_cold[i].nat_mappings) for i in range(dataplane.max_sessions)

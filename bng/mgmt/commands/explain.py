@@ -4,6 +4,7 @@ from ipaddress import AddressValueError, IPv4Address
 
 from bng.box import Box
 from bng.mgmt.commands.trace import route_text
+from bng.mgmt.nat import nat_address_of, nat_of
 from bng.mgmt.registry import Args, CommandError, command
 from bng.mgmt.select import MAX_PORT, PROTOCOLS, find_one, number, port_name, protocol, text
 from bng.mgmt.select import user_of as user
@@ -34,6 +35,7 @@ def explain(box: Box, args: Args) -> object:
     if leaf.kind == lib.LEAF_SESSION:
         answer["session"] = _session(box, leaf.index)
         answer["verdict"] = _to_session(box, leaf.index)
+        answer |= _own_address(box, leaf.index, address)
     elif leaf.kind == lib.LEAF_ADJACENCY:
         adjacency = sight.adjacency(box.dataplane, leaf.index)
         answer["adjacency"] = adjacency
@@ -55,7 +57,8 @@ def _sender(box: Box, session: Session) -> dict[str, object]:
         "source": str(session.ipv4_address),
         "features": sight.features(int(entry.features), sight.IN_FEATURES),
         "mtu": int(entry.mtu),
-        "nat_address": box.manager.nat.text(session.nat_place) or None,
+        "nat": nat_of(box, session),
+        "nat_address": nat_address_of(box, session),
         "worker": int(entry.owner),
     }
 
@@ -76,6 +79,15 @@ def _session(box: Box, index: int) -> dict[str, object]:
         "mtu": int(out.mtu),
         "worker": int(out.owner),
     }
+
+
+def _own_address(box: Box, index: int, address: IPv4Address) -> dict[str, object]:
+    """Return what NAT does to a packet to the public address of a session."""
+    public = box.dataplane.session_cold[index].nat_public
+    if public != int.from_bytes(address.packed, "little"):
+        return {}
+    inner = IPv4Address(int(box.dataplane.session_in[index].ip4).to_bytes(4, "little"))
+    return {"nat": {"mode": "one-to-one", "inner": str(inner)}}
 
 
 def _to_session(box: Box, index: int) -> str:

@@ -14,6 +14,7 @@
 #include "node/session_header.h"
 #include "table/acl.h"
 #include "table/nat44.h"
+#include "table/nat44_static.h"
 #include "table/policer.h"
 
 enum {
@@ -28,8 +29,10 @@ enum {
 		1 << FEATURE_IN_ANTISPOOF4 | 1 << FEATURE_IN_MSS_CLAMP | 1 << FEATURE_IN_NAT44,
 	FEATURES_OUT = 1 << FEATURE_OUT_MSS_CLAMP,
 	/* turned on and off by commands of their own, not by UP */
-	OWN_COMMAND_IN = 1 << FEATURE_IN_ACL | 1 << FEATURE_IN_POLICER,
-	OWN_COMMAND_OUT = 1 << FEATURE_OUT_ACL | 1 << FEATURE_OUT_POLICER,
+	OWN_COMMAND_IN =
+		1 << FEATURE_IN_ACL | 1 << FEATURE_IN_POLICER | 1 << FEATURE_IN_NAT44_STATIC,
+	OWN_COMMAND_OUT =
+		1 << FEATURE_OUT_ACL | 1 << FEATURE_OUT_POLICER | 1 << FEATURE_OUT_NAT44_STATIC,
 };
 
 static bool tag_is_sane(uint16_t tpid, uint16_t vid)
@@ -191,6 +194,8 @@ static int set_addresses(struct worker *w, uint32_t session, const struct sessio
 	struct session_in *in = &w->t->in[session];
 	const struct nat44_place place = place_of(up);
 	be32 old = in->ip4;
+	if (w->t->cold[session].nat_public && up->ip4 != old)
+		return -EINVAL;
 	uint32_t held = nat44_session_address(w->t, session);
 	if (held) {
 		if (old == up->ip4 && nat44_session_is_at(w->t, session, &place))
@@ -309,6 +314,7 @@ static int session_release(struct worker *w, const struct command *c)
 		false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED);
 	if (in->nat_block)
 		nat44_session_down(w, c->session);
+	nat44_static_clear(w, c->session);
 	in->ip4 = 0;
 	in->features = 0;
 	policer_clear(w, c->session);
@@ -343,6 +349,8 @@ int session_command(struct worker *w, const struct command *c)
 		return acl_command(w, c);
 	case CMD_SESSION_MOVE:
 		return session_move(w, c);
+	case CMD_SESSION_STATIC:
+		return nat44_static_command(w, c);
 	case CMD_SESSION_PAUSE:
 		return session_pause(w, c);
 	case CMD_SESSION_CLOSE:

@@ -31,6 +31,7 @@ enum {
 	NEGOTIATING_SESSION,
 	PAUSED_SESSION,
 	OTHER_SESSION, /* of the second worker, which receives nothing itself */
+	OWN_SESSION,   /* with a public address of its own */
 };
 /* A step of an input starts with two bytes: these flags, of which the first that is set counts, and
  * a length. */
@@ -154,6 +155,13 @@ static inline void bed_acl(uint32_t session)
 	bed_push(0, RING_COMMAND, &c, sizeof(c));
 }
 
+static inline void bed_own_address(uint32_t session, be32 inner, be32 address)
+{
+	struct command c = {.type = CMD_SESSION_STATIC, .session = session, .generation = 1};
+	c.u.nat_static = (struct session_static){.address = address, .inner = inner};
+	bed_push(0, RING_COMMAND, &c, sizeof(c));
+}
+
 static inline void bed_sessions(void)
 {
 	bed_session(0, NAT_SESSION, 0, 0);
@@ -161,10 +169,13 @@ static inline void bed_sessions(void)
 	bed_session(0, NEGOTIATING_SESSION, 0, 0);
 	bed_session(0, PAUSED_SESSION, 0, 0);
 	bed_session(1, OTHER_SESSION, 0, 0);
+	bed_session(0, OWN_SESSION, 0, 0);
 	bed_up(0, NAT_SESSION, hton32(0x64400001), 1);
 	bed_up(0, PUBLIC_SESSION, hton32(0xc6330002), 0);
 	bed_up(0, PAUSED_SESSION, hton32(0xc6340003), 0);
 	bed_up(1, OTHER_SESSION, hton32(0x64410001), 2);
+	bed_up(0, OWN_SESSION, hton32(0xc6350001), 0);
+	bed_own_address(OWN_SESSION, hton32(0xc6350001), hton32(0xc6357107));
 	bed_policers(0, PUBLIC_SESSION, POLICER_SRTCM);
 	bed_policers(1, OTHER_SESSION, POLICER_TRTCM);
 	bed_acl(PUBLIC_SESSION);
@@ -176,12 +187,14 @@ static inline void bed_sessions(void)
 	assert(in[NAT_SESSION].state == SESSION_LIVE && in[PUBLIC_SESSION].state == SESSION_LIVE);
 	assert(in[OTHER_SESSION].state == SESSION_LIVE && in[OTHER_SESSION].owner == 1);
 	assert(in[PAUSED_SESSION].state == SESSION_PAUSED);
+	assert(in[OWN_SESSION].features & 1 << FEATURE_IN_NAT44_STATIC);
 	assert(in[PUBLIC_SESSION].features & 1 << FEATURE_IN_ACL);
 	assert(*(const uint64_t *)bed_section(SECTION_ACL));
 }
 
-/* 100.64/16, 100.65/16, 198.51/16 and 198.52/16 are sessions', 203.0/16 and 203.1/16 the NAT pool,
- * 10.0/16 and so on one of each kind, 10.12/16 a group of them; all else is behind the neighbour.
+/* 100.64/16, 100.65/16, and 198.51/16 to 198.53/16 are sessions', 203.0/16 and 203.1/16 the NAT
+ * pool, 10.0/16 and so on one of each kind, 10.12/16 a group of them; all else is behind the
+ * neighbour.
  */
 static inline void bed_routes(void)
 {
@@ -216,6 +229,7 @@ static inline void bed_routes(void)
 	root[0x6441] = leaf_make(LEAF_SESSION, OTHER_SESSION);
 	root[0xc633] = leaf_make(LEAF_SESSION, PUBLIC_SESSION);
 	root[0xc634] = leaf_make(LEAF_SESSION, PAUSED_SESSION);
+	root[0xc635] = leaf_make(LEAF_SESSION, OWN_SESSION);
 }
 
 static inline void bed_empty_rings(void)

@@ -90,6 +90,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	release_all(in);
 	assert(!worker[0].sessions && !worker[1].sessions && used(in) == 0 && ids(in) == 0);
 	assert(address->free_blocks == free_blocks);
+	const struct session_cold *cold = bed_section(SECTION_SESSION_COLD);
+	for (uint32_t i = 0; i < SESSIONS; i++)
+		assert(!cold[i].nat_public);
 	for (uint32_t i = 0; i < 2 * SESSIONS; i++)
 		assert(policer[i].mode == POLICER_OFF && !policer[i].tc && !policer[i].te);
 	forget();

@@ -55,10 +55,11 @@ static void push_command(uint32_t group, const uint8_t *data, uint32_t len)
 	memcpy(&c, bytes, sizeof(c));
 	/* Sessions are another target's; here they stay as they are. */
 	bool of_session = (c.type >= CMD_SESSION_BIND && c.type <= CMD_SESSION_RELEASE) ||
-			  c.type == CMD_SESSION_POLICER;
+			  c.type == CMD_SESSION_POLICER || c.type == CMD_SESSION_STATIC;
 	if (group != CONTROL_GROUP && of_session)
 		return;
-	if (c.type == CMD_ROUTE4_ADD || c.type == CMD_GATEWAY4_ADD) {
+	if (c.type == CMD_ROUTE4_ADD || c.type == CMD_GATEWAY4_ADD ||
+		c.type == CMD_UNREACHABLE4_ADD) {
 		if (n_added == MAX_ROUTES)
 			return;
 		added[n_added++] = c;
@@ -177,6 +178,7 @@ static void take_back(void)
 
 _Static_assert(CMD_ROUTE4_DEL == CMD_ROUTE4_ADD + 1, "what take_back() counts on");
 _Static_assert(CMD_GATEWAY4_DEL == CMD_GATEWAY4_ADD + 1, "what take_back() counts on");
+_Static_assert(CMD_UNREACHABLE4_DEL == CMD_UNREACHABLE4_ADD + 1, "what take_back() counts on");
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {

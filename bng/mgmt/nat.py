@@ -1,0 +1,20 @@
+"""What NAT does for a session, in the words of bngctl."""
+
+from bng.box import Box
+from bng.session.model import Session
+
+
+def nat_of(box: Box, session: Session) -> str:
+    """Return how the session's packets are translated: ``none`` when they are not."""
+    if session.nat_public is not None:
+        return "one-to-one"
+    if session.nat_place is None:
+        return "none"
+    return "deterministic" if session.nat_place.count else "port-blocks"
+
+
+def nat_address_of(box: Box, session: Session) -> str | None:
+    """Return the session's public address, its own or the one it shares."""
+    if session.nat_public is not None:
+        return str(session.nat_public)
+    return box.manager.nat.text(session.nat_place) or None
