@@ -25,6 +25,7 @@ from bng.io.journal import Journal
 from bng.io.leftovers import end_leftovers
 from bng.io.loop import CoreLoop
 from bng.io.natlog import NatLog
+from bng.io.natlog_file import NatLogSettings
 from bng.io.punt import Dispatcher
 from bng.io.tracer import Tracer
 from bng.pool.ipv4 import Ipv4Pools
@@ -197,6 +198,7 @@ class Box:
         self.loop.stop()
         self.dataplane.flush()
         await self.flush()
+        await asyncio.to_thread(self.nat_log.close)
         self.dataplane.close()
         await self.journal.close()
 
@@ -278,6 +280,17 @@ def _nat_set(config: Config) -> NatSet:
         quarantine_s=config.nat.port_quarantine_s,
         quarantine_percent=config.nat.port_quarantine_percent,
         log_mappings=config.nat.log_mappings,
+    )
+
+
+def _nat_log_settings(config: Config) -> NatLogSettings:
+    log = config.nat.log
+    return NatLogSettings(
+        path=config.nat_log_path,
+        rotate_bytes=log.rotate_mb << 20,
+        rotate_s=log.rotate_hours * 3600,
+        keep=log.keep,
+        compress=log.compress,
     )
 
 
@@ -411,7 +424,7 @@ async def start(config_path: Path, config: Config, on_lost: Callable[[], None]) 
         access=access,
         executor=executor,
         journal=journal,
-        nat_log=NatLog(dataplane, config.nat_log_path),
+        nat_log=await asyncio.to_thread(NatLog, dataplane, _nat_log_settings(config)),
         acls=acls,
         dispatcher=dispatcher,
         loop=loop,

@@ -394,7 +394,7 @@ class Dataplane:
 
     def __init__(self, binding: Any, event_fd: int = -1, connection: Any = None) -> None:
         """Use :meth:`attach`; a test may pass a binding of its own."""
-        self._binding = binding
+        self._binding = self.handle = binding
         self.event_fd = event_fd
         self._connection = connection
         self.header = ffi.cast("struct arena_header *", lib.binding_base(binding))
@@ -616,27 +616,6 @@ class Dataplane:
         """Take a batch of any ring's records, oldest first."""
         return [bytes(self._view[at : at + length]) for at, length in self._pop(group, ring)]
 
-    def peek_nat_log(self, worker: int) -> tuple[list[NatLogRecord], int]:
-        """Return NAT log records that wait, and the position to consume them by once safe.
-
-        May run in a thread of its own: nobody else reads this ring.
-        """
-        buffer = ffi.new("uint8_t[]", POP_BUFFER_BYTES)
-        position = ffi.new("uint64_t *")
-        used = lib.binding_peek(
-            self._binding, worker, Ring.NAT_LOG, buffer, POP_BUFFER_BYTES, position
-        )
-        view = memoryview(ffi.buffer(buffer))
-        records = [
-            NatLogRecord(*NAT_LOG.unpack_from(view, at))
-            for at in range(RECORD_HEAD.size, used, RECORD_HEAD.size + NAT_LOG.size)
-        ]
-        return records, int(position[0])
-
-    def consume_nat_log(self, worker: int, position: int) -> None:
-        """Let the dataplane reuse the room of records that are safe now."""
-        lib.binding_consume(self._binding, worker, Ring.NAT_LOG, position)
-
     def discard_stale_punts(self, now_ns: int) -> tuple[list[Punt], int]:
         """At attach: return the punts young enough to answer, and how many were too old."""
         oldest = now_ns - int(PUNT_MAX_AGE_S * 1e9)
@@ -661,10 +640,6 @@ class Dataplane:
         """Say whether every command queued for a ring group has been carried out."""
         pending = lib.binding_pending(self._binding, group, Ring.COMMAND)
         return not self._commands[group] and not pending
-
-    def read_acl(self, offset: int, size: int) -> bytes:
-        """Return an ACL as it stands there, counters and all."""
-        return bytes(ffi.buffer(self._acl_memory + offset, size))
 
     def write_acl(self, offset: int, compiled: bytes) -> None:
         """Write a compiled ACL where no worker reads. Raises: ValueError when it is too long."""
@@ -699,6 +674,21 @@ class Dataplane:
                 data = bytes(ffi.buffer(slot.data, slot.length))
                 if zlib.crc32(data) == slot.crc32:
                     return int(slot.generation), data
+        return None
+
+    def remembered_control(self, session: int, generation: int) -> bytes | None:
+        """Return the data that bngd wrote of a session, even of one that has ended since.
+
+        None when the entry has been used for another one in the meantime.
+        """
+        if session >= self.max_sessions:
+            return None
+        record = self._section("struct control_record *", lib.SECTION_CONTROL)[session]
+        for slot in sorted(record.slot, key=lambda slot: int(slot.sequence), reverse=True):
+            if slot.generation == generation and 0 < slot.length <= lib.CONTROL_RECORD_LEN:
+                data = bytes(ffi.buffer(slot.data, slot.length))
+                if zlib.crc32(data) == slot.crc32:
+                    return data
         return None
 
     # ---- what show prints ----
@@ -753,6 +743,10 @@ class Dataplane:
     def nat_free_blocks(self, index: int) -> int:
         """Return how many port blocks a NAT address has left."""
         return int(self.nat_address[index].free_blocks)
+
+    def boot(self) -> int:
+        """Return what names this run of the dataplane: when it began, ns since 1970."""
+        return int(self.header.boot_wall_ns)
 
     def epochs(self) -> tuple[int, ...]:
         """Return how many vector boundaries each worker has passed."""

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from bng.cli import acls, nat, render, sessions, sight
+from bng.cli import nat, render, sessions, sight
 from bng.cli.client import EXIT_USAGE, CtlError
 from bng.cli.common import DEFAULT_SOCKET, Json, Options, ask
 
@@ -18,11 +18,10 @@ app = typer.Typer(
     help="Look into a running bngd and tell it what to do.",
     epilog="Exit status: 1 bngd refused, 2 wrong usage, 3 bngd is not reachable.",
 )
-show = typer.Typer(**PLAIN, help="Sessions, pools, ports, counters, NAT, ACLs, runtime, errors.")
+show = typer.Typer(**PLAIN, help="Sessions, pools, ports, counters, NAT, runtime, errors, version.")
 clear = typer.Typer(**PLAIN, help="Forget what bngd holds against clients.")
 app.add_typer(show, name="show")
 app.add_typer(clear, name="clear")
-acls.register(show)
 sight.register(app, show)
 nat.register(app, PLAIN)
 
@@ -150,7 +149,11 @@ def show_nat(context: typer.Context, json: Json = False) -> None:
     if json:
         render.as_json(data, sys.stdout)
         return
-    render.section("nat44", {k: v for k, v in data.items() if k != "addresses"}, sys.stdout)
+    apart = ("addresses", "log")
+    render.section("nat44", {k: v for k, v in data.items() if k not in apart}, sys.stdout)
+    log = {k: v for k, v in data["log"].items() if k != "exporters"}
+    sys.stdout.write("\n")
+    render.section("log", log, sys.stdout)
     columns = (
         *("address", "pool", "worker", "sessions", "blocks_used", "blocks_free"),
         *("tcp", "udp", "icmp", "gre_esp"),

@@ -238,6 +238,16 @@ class NatPool(Table):
         return (address for prefix in self.addresses for address in prefix)
 
 
+class NatLog(Table):
+    """``[nat.log]``: the file that says who had which public ports (`bng.natlog.lines`)."""
+
+    path: AbsolutePath | None = None
+    rotate_mb: int = Field(default=64, ge=0, le=65_536)
+    rotate_hours: int = Field(default=24, ge=0, le=8_784)
+    keep: int = Field(default=90, ge=1, le=100_000)
+    compress: bool = True
+
+
 class Nat(Table):
     """``[nat]``: NAT44 with port blocks (RFC 4787, 5382, 5508, 6888); off without a pool."""
 
@@ -262,7 +272,7 @@ class Nat(Table):
     port_quarantine_percent: int = Field(default=50, ge=0, le=100)
     log_mappings: bool = False
     log_buffer_mib: int = Field(default=4, ge=1, le=1_024)
-    log: AbsolutePath | None = None
+    log: NatLog = NatLog()
 
     @property
     def shared_pools(self) -> list[NatPool]:
@@ -358,7 +368,7 @@ class Config(Table):
     @property
     def nat_log_path(self) -> Path:
         """The file that says who had which public ports."""
-        return self.nat.log or self.system.state_dir / "nat.log"
+        return self.nat.log.path or self.system.state_dir / "nat.log"
 
     @property
     def default_pool(self) -> str:

@@ -47,6 +47,22 @@ uint32_t binding_pop(struct binding *b, uint32_t group, uint32_t kind, uint8_t *
 uint32_t binding_peek(struct binding *b, uint32_t group, uint32_t kind, uint8_t *out, uint32_t size,
 	uint64_t *position);
 void binding_consume(struct binding *b, uint32_t group, uint32_t kind, uint64_t position);
+/* A place in a worker's NAT log; its records stay until binding_consume(). */
+struct nat_log_batch {
+	uint64_t position; /* in the ring, where to read on */
+	uint64_t next;	   /* sequence that comes next; what is before it is passed over */
+	uint64_t lost;	   /* sequences that were missing so far */
+	uint32_t text;	   /* bytes of text */
+	uint32_t other;	   /* 1: the last record has no text, for it is not a mapping's */
+};
+
+enum { NAT_LOG_LINE = 160 }; /* more than the longest line has */
+
+/* Reads at most `most` records from *batch on, and writes those of mappings as lines to text, which
+ * has room for `most` times NAT_LOG_LINE bytes; stops after a record of another kind. Returns how
+ * many records there are. */
+uint32_t binding_nat_log(struct binding *b, uint32_t worker, struct nat_log_batch *batch,
+	struct nat_log_record *records, uint32_t most, char *text);
 /* Bytes waiting in a ring. */
 uint64_t binding_pending(struct binding *b, uint32_t group, uint32_t kind);
 /* Says that bngd is about to wait on its eventfd; 0: it may, else records came in meanwhile. */

@@ -23,6 +23,7 @@ import pytest
 from tests.netns.conftest import MakeLab, running_lab
 from tests.support.client.load import LoadClient
 from tests.support.lab import SERVER, Lab, load_users
+from tests.support.natlog import records
 from tests.support.traffic import EchoServer
 
 _USERS = 50_000
@@ -135,9 +136,7 @@ def test_a_full_disk_stops_no_subscriber_and_loses_no_record(tmp_path: Path) -> 
                 assert time.monotonic() < end, counters["nat_log"]
                 time.sleep(0.2)
         lab.stop("bngd")
-        lines = [json.loads(line) for line in (state / "nat.log").read_text().splitlines()]
-        assert [line["sequence"] for line in lines] == list(range(120))
-        assert Counter(line["event"] for line in lines) == {
-            "block-allocated": 60,
-            "block-released": 60,
-        }
+        logged = records(state / "nat.log")
+        assert [record.sequence for record in logged] == list(range(120))
+        assert Counter(record.event for record in logged) == {"+block": 60, "-block": 60}
+        assert all(record.user for record in logged)

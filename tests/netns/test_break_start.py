@@ -175,7 +175,7 @@ def test_a_wrong_place_for_state_or_sockets_names_it(make_lab: MakeLab) -> None:
     refused(
         start(lab, "bngd", changed(lab, ("journal",), {"path": str(sick)})), "journal", str(sick)
     )
-    config = changed(lab, ("nat", "log"), "/proc/nat.log")
+    config = changed(lab, ("nat", "log"), {"path": "/proc/nat.log"})
     refused(start(lab, "bngd", config), "NAT log /proc/nat.log")
     socket = lab.directory / "run" / "bngd.sock"
     socket.mkdir()

@@ -15,6 +15,7 @@ from bng.config import load
 from bng.io.journal import Journal
 from bng.io.loop import CoreLoop
 from bng.io.natlog import NatLog
+from bng.io.natlog_file import NatLogSettings
 from bng.mgmt.server import ManagementServer
 from tests.support.memory_box import CONFIG, USERS, MemoryBox, memory_box
 from tests.support.toml import dump
@@ -90,7 +91,7 @@ async def _managed(
         executor=memory.executor,
         journal=Journal(None),
         acls=memory.acls,
-        nat_log=NatLog(memory.dataplane, directory / "nat.log"),
+        nat_log=NatLog(memory.dataplane, NatLogSettings(path=directory / "nat.log")),
         dispatcher=memory.dispatcher,
         loop=CoreLoop(memory.dispatcher, lambda: None),
         users=users.load(config.aaa.users, config.known_to_users()),

@@ -20,6 +20,7 @@ PROTOCOLS = ("bng.pppoe", "bng.ppp", "bng.ipv6", "bng.pool")
 FILES = ("bng.tomlfile", "bng.tomltypes")
 CORE = ("bng.aaa", "bng.session", "bng.access")
 CONFIG = ("bng.config", "bng.settings")
+NATLOG = ("bng.natlog",)
 OUTSIDE = ("dataplane", "radius")
 
 LAYERS: dict[str, tuple[str, ...]] = {
@@ -33,9 +34,10 @@ LAYERS: dict[str, tuple[str, ...]] = {
     "bng.aaa.users": (*CORE, *PROTOCOLS, *VALUES, *FILES),
     "bng.config": ("bng.aaa", "bng.pool", "bng.errors", *FILES),
     "bng.settings": ("bng.config", *CORE, *PROTOCOLS, *VALUES),
-    "bng.io": (*CONFIG, *CORE, *PROTOCOLS, *VALUES, *OUTSIDE),
+    "bng.natlog": (),
+    "bng.io": (*NATLOG, *CONFIG, *CORE, *PROTOCOLS, *VALUES, *OUTSIDE),
     "bng.box": ("bng.io", *CONFIG, *CORE, *PROTOCOLS, *VALUES, *OUTSIDE),
-    "bng.mgmt": ("bng.box", "bng.io", *CONFIG, *CORE, *PROTOCOLS, *VALUES, *OUTSIDE),
+    "bng.mgmt": ("bng.box", "bng.io", *NATLOG, *CONFIG, *CORE, *PROTOCOLS, *VALUES, *OUTSIDE),
     "bng.daemon": ("bng.box", "bng.io", "bng.mgmt", *CONFIG, *CORE, *VALUES, *OUTSIDE),
     "bng.dataplane_launch": (*CONFIG, "bng.errors", "dataplane"),
     "bng.cli": (),

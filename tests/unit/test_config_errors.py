@@ -369,6 +369,7 @@ CASES = [
         "= 512\nremotes_per_worker = 1000 #!",
         "nat.remotes_per_worker: must be a power of two",
     ),
+    ("= 512", '= 512\nlog = "/var/log/nat.log" #!', "nat.log: must be a table"),
     ("= 512", "= 512\nlog_buffer_mib = 3 #!", "nat.log_buffer_mib: must be a power of two"),
     (
         "= 512",

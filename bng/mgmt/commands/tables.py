@@ -59,6 +59,7 @@ def show_nat(box: Box, args: Args) -> object:
     return {
         "block_size": int(config.block_size) if config else 0,
         "blocks_per_subscriber": int(config.blocks_per_session) if config else 0,
+        "log": box.nat_log.stats(),
         "addresses": rows,
     }
 
@@ -93,7 +94,11 @@ def show_counters(box: Box, args: Args) -> object:
         "rings": _rings(box),
         "workers": [_worker(box, index) for index in range(dataplane.n_workers)],
         "dataplane": {"inject_dropped": dataplane.inject_dropped},
-        "nat_log": {"written": box.nat_log.written, "errors": box.nat_log.errors},
+        "nat_log": {
+            "written": box.nat_log.written,
+            "errors": box.nat_log.errors,
+            "lost": box.nat_log.lost,
+        },
         "journal": {"waiting": len(box.journal), "errors": box.journal.errors},
     }
 

@@ -10,6 +10,7 @@ from scapy.layers.inet import IP, UDP
 
 from bng.session.model import Cause, Session
 from dataplane.binding import NatLogType, Ring, lib
+from dataplane.natlog import NatLogReader
 from tests.node import lab
 from tests.node.harness import ACC, WAN
 from tests.support.managed_box import Managed, managed_box
@@ -87,7 +88,10 @@ def delivered(box: Managed, address: str) -> list[str]:
 
 
 def log(box: Managed) -> list[tuple[int, bytes]]:
-    records, _ = box.memory.dataplane.peek_nat_log(0)
+    reader = NatLogReader(box.memory.dataplane, 0, 0)
+    records = []
+    while (batch := reader.read()).n:
+        records += [batch.other] if batch.other else []
     return [(r.type, r.outer) for r in records if r.type >= NatLogType.STATIC_ADDED]
 
 
