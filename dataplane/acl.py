@@ -2,7 +2,8 @@
 
 For each field the values are cut where a rule begins or ends to fit; between two cuts the same
 rules fit, which is a bitmap. Equal bitmaps are one class. So the size is bounded by the number of
-rules: at most twice as many ranges as rules in each field, and as many bitmaps as differ.
+rules: at most twice as many ranges as rules in each field, and as many bitmaps as differ. The
+counters of the rules, which the workers write, follow behind.
 """
 
 import struct
@@ -11,10 +12,12 @@ from itertools import accumulate
 from typing import NamedTuple
 
 WORD_BITS = 64
-HEAD = struct.Struct("=III")
+HEAD = struct.Struct("=IIII4x")
 FIELD = struct.Struct("=IIIII")
 FIELDS = 5
 HEAD_BYTES = HEAD.size + FIELDS * FIELD.size
+COUNTER = struct.Struct("=QQ")
+ALIGN_BYTES = 64
 NO_PORT = 0x10000
 """The port of a packet that has none."""
 
@@ -43,7 +46,10 @@ class Rule(NamedTuple):
 
 
 def compile_acl(rules: Sequence[Rule], default: int) -> bytes:
-    """Return *rules*, of which the first that fits counts, and then *default*, compiled."""
+    """Return *rules*, of which the first that fits counts, and then *default*, compiled.
+
+    What comes back ends where the counters begin: see `with_counters`.
+    """
     every = [*rules, Rule(default)]
     n_words = (len(every) + WORD_BITS - 1) // WORD_BITS
     body = bytearray()
@@ -52,8 +58,40 @@ def compile_acl(rules: Sequence[Rule], default: int) -> bytes:
         for field in range(FIELDS)
     ]
     actions = HEAD_BYTES + len(body)
-    head = HEAD.pack(len(every), n_words, actions)
-    return head + b"".join(heads) + body + bytes(rule.action for rule in every)
+    body += bytes(rule.action for rule in every)
+    body += bytes(-(HEAD_BYTES + len(body)) % ALIGN_BYTES)
+    head = HEAD.pack(len(every), n_words, actions, HEAD_BYTES + len(body))
+    return head + b"".join(heads) + body
+
+
+class RuleCount(NamedTuple):
+    """What a rule decided of, from the subscriber and to him, IP bytes."""
+
+    in_packets: int
+    in_bytes: int
+    out_packets: int
+    out_bytes: int
+
+
+def with_counters(compiled: bytes, workers: int) -> bytes:
+    """Return a compiled ACL with the counters of its rules, all 0."""
+    return compiled + bytes(workers * _counters_bytes(HEAD.unpack_from(compiled)[0]))
+
+
+def read_counters(acl: bytes) -> list[RuleCount]:
+    """Return what each rule of an ACL with counters has counted, summed over the workers."""
+    n_rules, _, _, at = HEAD.unpack_from(acl)
+    sums = [(0, 0)] * (2 * n_rules)
+    for start in range(at, len(acl), _counters_bytes(n_rules)):
+        own = COUNTER.iter_unpack(acl[start : start + 2 * n_rules * COUNTER.size])
+        sums = [(p + packets, b + size) for (p, b), (packets, size) in zip(sums, own, strict=True)]
+    pairs = zip(sums[:n_rules], sums[n_rules:], strict=True)
+    return [RuleCount(*into, *out) for into, out in pairs]
+
+
+def _counters_bytes(n_rules: int) -> int:
+    """Return how much the counters of one worker take."""
+    return -(-2 * n_rules * COUNTER.size // ALIGN_BYTES) * ALIGN_BYTES
 
 
 def _field(ranges: Sequence[Range], last: int, n_words: int, body: bytearray) -> bytes:

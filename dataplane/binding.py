@@ -641,6 +641,10 @@ class Dataplane:
         pending = lib.binding_pending(self._binding, group, Ring.COMMAND)
         return not self._commands[group] and not pending
 
+    def read_acl(self, offset: int, size: int) -> bytes:
+        """Return an ACL as it stands there, counters and all."""
+        return bytes(ffi.buffer(self._acl_memory + offset, size))
+
     def write_acl(self, offset: int, compiled: bytes) -> None:
         """Write a compiled ACL where no worker reads. Raises: ValueError when it is too long."""
         if offset + len(compiled) > self.acl_memory_bytes:

@@ -6,11 +6,12 @@ address, a prefix or FIRST-LAST; ports a number or FIRST-LAST, with ``tcp`` and 
 """
 
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Address, IPv4Network, summarize_address_range
 from typing import Literal, get_args
 
 Action = Literal["permit", "deny", "reject"]
 PROTOCOLS = {"icmp": 1, "tcp": 6, "udp": 17, "gre": 47, "esp": 50}
+NAMES: dict[int | None, str] = {None: "ip", **{number: name for name, number in PROTOCOLS.items()}}
 WITH_PORTS = (PROTOCOLS["tcp"], PROTOCOLS["udp"])
 MAX_PORT = 0xFFFF
 FORM = "ACTION PROTOCOL SOURCE [port PORTS] DESTINATION [port PORTS]"
@@ -26,6 +27,29 @@ class AclRule:
     source_port: tuple[int, int] | None = None
     destination: tuple[IPv4Address, IPv4Address] | None = None
     destination_port: tuple[int, int] | None = None
+
+    def __str__(self) -> str:
+        """Return the rule as `parse_rule` takes it."""
+        protocol = NAMES.get(self.protocol, str(self.protocol))
+        source = _written(self.source, self.source_port)
+        return (
+            f"{self.action} {protocol} {source} {_written(self.destination, self.destination_port)}"
+        )
+
+
+def _written(
+    addresses: tuple[IPv4Address, IPv4Address] | None, ports: tuple[int, int] | None
+) -> str:
+    """Return one end of a rule; a range of addresses that is a prefix as one."""
+    if addresses is None:
+        text = "any"
+    else:
+        networks = list(summarize_address_range(*addresses))
+        text = str(networks[0]) if len(networks) == 1 else f"{addresses[0]}-{addresses[1]}"
+        text = text.removesuffix("/32")
+    if ports is None:
+        return text
+    return f"{text} port {ports[0]}" + (f"-{ports[1]}" if ports[0] != ports[1] else "")
 
 
 def parse_rule(text: str) -> AclRule:

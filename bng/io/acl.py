@@ -1,7 +1,8 @@
 """ACLs in the arena: compiled there by bngd, put into place by the dataplane, changed while used.
 
 A changed ACL is written beside the old one, whose memory is free again once the dataplane has moved
-every worker on. All ACLs of a configuration find room, or none is changed.
+every worker on. All ACLs of a configuration find room, or none is changed. What the rules decided
+is counted where they stand: a changed ACL counts from 0, the others go on.
 """
 
 from collections.abc import Mapping
@@ -9,10 +10,18 @@ from dataclasses import dataclass
 
 from bng.aaa.acl import AclRule
 from bng.config import Config
-from dataplane.acl import ANY_ADDRESS, ANY_PORT, ANY_PROTOCOL, Rule, compile_acl
+from dataplane.acl import (
+    ALIGN_BYTES,
+    ANY_ADDRESS,
+    ANY_PORT,
+    ANY_PROTOCOL,
+    Rule,
+    RuleCount,
+    compile_acl,
+    read_counters,
+    with_counters,
+)
 from dataplane.binding import AclAction, Dataplane, acl_record
-
-ALIGN_BYTES = 64
 
 
 def compiled_acls(config: Config) -> dict[str, bytes]:
@@ -50,7 +59,7 @@ class AclError(Exception):
 class _Placed:
     index: int
     offset: int
-    compiled: bytes
+    compiled: bytes  # as it is written, all counters 0
 
     @property
     def room(self) -> tuple[int, int]:
@@ -86,13 +95,20 @@ class AclTable:
         """Return by name how many bytes of the arena each takes."""
         return {name: placed.room[1] for name, placed in self._placed.items()}
 
-    def plan(self, wanted: Mapping[str, bytes], keep: set[str]) -> AclPlan:
-        """Find room for the compiled ACLs *wanted*; of the others those in *keep* stay.
+    def counts(self, name: str) -> list[RuleCount]:
+        """Return what the rules of an ACL counted since it was written, its default the last."""
+        placed = self._placed[name]
+        return read_counters(self._dataplane.read_acl(placed.offset, len(placed.compiled)))
+
+    def plan(self, compiled: Mapping[str, bytes], keep: set[str]) -> AclPlan:
+        """Find room for the *compiled* ACLs; of the others those in *keep* stay.
 
         Raises: AclError when there is not enough. Nothing is changed before `apply`.
         """
         if self.settled():
             self._leaving.clear()
+        workers = self._dataplane.n_workers
+        wanted = {name: with_counters(code, workers) for name, code in compiled.items()}
         staying = {
             name: placed
             for name, placed in self._placed.items()

@@ -56,7 +56,8 @@ struct session_policer {
  * A compiled ACL: for each field the values are cut into ranges, in each of which the same rules
  * fit; what rules these are is a bitmap, of which there is one for each class of ranges. The first
  * rule that all five bitmaps have is the packet's. Written by bngd into memory that no worker
- * reads, checked and put into place by the control thread. Offsets count from the head.
+ * reads, checked and put into place by the control thread. Offsets count from the head. Behind all
+ * that stand the rules' counters, written by the workers: see acl_counter().
  */
 enum acl_limits {
 	MAX_ACLS = 1024,
@@ -89,9 +90,17 @@ struct acl_field {
 
 struct acl_head {
 	uint32_t n_rules;
-	uint32_t n_words; /* of a bitmap */
-	uint32_t actions; /* offset of uint8_t [n_rules]: enum acl_action */
+	uint32_t n_words;  /* of a bitmap */
+	uint32_t actions;  /* offset of uint8_t [n_rules]: enum acl_action */
+	uint32_t counters; /* offset of struct acl_counter [worker][enum direction][n_rules] */
+	uint32_t reserved; /* what is a worker's begins at a multiple of ACL_ALIGN */
 	struct acl_field field[ACL_FIELDS];
+};
+
+/* What a rule decided of, IP bytes. */
+struct acl_counter {
+	uint64_t packets;
+	uint64_t bytes;
 };
 
 /* ACL index + 1; 0: none. */
@@ -113,7 +122,8 @@ struct acl_set {
 
 _Static_assert(sizeof(struct policer) == 64, "one cache line");
 _Static_assert(sizeof(struct session_policer) == 40, "the body of a command");
-_Static_assert(sizeof(struct acl_head) == 112, "packed by bngd");
+_Static_assert(sizeof(struct acl_head) == 120, "packed by bngd");
+_Static_assert(sizeof(struct acl_counter) == 16, "four in a cache line");
 _Static_assert(sizeof(struct session_acl) == 40, "the body of a command");
 _Static_assert(sizeof(struct acl_set) == 40, "the body of a command");
 

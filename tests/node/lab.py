@@ -12,7 +12,7 @@ from scapy.packet import Packet
 from scapy.utils import checksum
 
 from dataplane import binding
-from dataplane.acl import Rule, compile_acl
+from dataplane.acl import Rule, compile_acl, with_counters
 from dataplane.binding import AclAction, Direction, PolicerMode
 
 from .harness import (
@@ -228,7 +228,7 @@ def filter_by(
     dp: Dataplane, generation: int, rules: list[Rule], default: AclAction = AclAction.PERMIT
 ) -> None:
     """Filter session 0 by these rules, both ways."""
-    assert set_acl(dp, 0, compile_acl(rules, default)) == 0
+    assert set_acl(dp, 0, with_counters(compile_acl(rules, default), 1)) == 0
     body = binding.SESSION_ACL.pack(1, 1)
     assert dp.command(command(binding.CommandType.SESSION_ACL, 0, generation, body)) == 0
 

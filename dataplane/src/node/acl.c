@@ -11,14 +11,13 @@
 
 enum { EDGE_DENIED = ARC_EDGES, EDGE_ICMP4_ERROR };
 
-static inline uint16_t check_in(const struct tables *t, struct pkt *p)
+static inline uint16_t check_in(const struct worker *w, struct pkt *p)
 {
-	struct session_in *in = &t->in[p->session];
-	enum acl_action action =
-		acl_lookup(t, in->acl, (const struct ip4_hdr *)pkt_data(p), p->len);
+	struct session_in *in = &w->t->in[p->session];
+	enum acl_action action = acl_lookup(w, in->acl, DIRECTION_IN, p);
 	if (likely(action == ACL_PERMIT))
 		return arc_next_in(in, p);
-	drop_in(t, p->session, IN_DROP_ACL);
+	drop_in(w->t, p->session, IN_DROP_ACL);
 	if (action != ACL_REJECT)
 		return EDGE_DENIED;
 	p->cause = ICMP4_UNREACHABLE;
@@ -26,25 +25,25 @@ static inline uint16_t check_in(const struct tables *t, struct pkt *p)
 	return EDGE_ICMP4_ERROR;
 }
 
-static inline uint16_t check_out(const struct tables *t, struct pkt *p)
+static inline uint16_t check_out(const struct worker *w, struct pkt *p)
 {
-	uint16_t acl = t->out[p->session].acl;
-	if (likely(acl_lookup(t, acl, (const struct ip4_hdr *)pkt_data(p), p->len) == ACL_PERMIT))
+	uint16_t acl = w->t->out[p->session].acl;
+	if (likely(acl_lookup(w, acl, DIRECTION_OUT, p) == ACL_PERMIT))
 		return arc_next(p);
-	drop_out(t, p->session, OUT_DROP_ACL);
+	drop_out(w->t, p->session, OUT_DROP_ACL);
 	return EDGE_DENIED;
 }
 
 static void process_in(struct worker *w, struct pkt **pkts, uint16_t n, uint16_t *next)
 {
 	for (uint16_t i = 0; i < n; i++)
-		next[i] = check_in(w->t, pkts[i]);
+		next[i] = check_in(w, pkts[i]);
 }
 
 static void process_out(struct worker *w, struct pkt **pkts, uint16_t n, uint16_t *next)
 {
 	for (uint16_t i = 0; i < n; i++)
-		next[i] = check_out(w->t, pkts[i]);
+		next[i] = check_out(w, pkts[i]);
 }
 
 NODE(acl_in) = {

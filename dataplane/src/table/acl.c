@@ -3,11 +3,19 @@
 
 #include <errno.h>
 
-/* An array inside of the ACL, aligned for its items. */
+/* An array between the head and `size`, aligned for its items. */
 static bool is_inside(uint64_t offset, uint64_t n, uint64_t item, uint64_t size)
 {
-	return offset % item == 0 && offset >= sizeof(struct acl_head) && offset <= size &&
+	uint64_t align = item < sizeof(uint64_t) ? item : sizeof(uint64_t);
+	return offset % align == 0 && offset >= sizeof(struct acl_head) && offset <= size &&
 	       n <= (size - offset) / item;
+}
+
+/* Behind everything else: what a worker counts changes nothing that another looks up. */
+static bool counters_are_sane(const struct tables *t, const struct acl_head *h, uint64_t size)
+{
+	return h->counters % ACL_ALIGN == 0 &&
+	       is_inside(h->counters, t->n_workers, acl_counter_stride(h->n_rules), size);
 }
 
 static bool field_is_sane(const struct acl_head *h, const struct acl_field *f, uint64_t size)
@@ -34,10 +42,11 @@ bool acl_is_sane(const struct tables *t, uint64_t place)
 		return false;
 	const struct acl_head *h = (const struct acl_head *)(t->acl_memory + offset);
 	if (!h->n_rules || h->n_rules > ACL_MAX_RULES || h->n_words != (h->n_rules + 63) / 64 ||
-		!is_inside(h->actions, h->n_rules, 1, size))
+		!counters_are_sane(t, h, size) ||
+		!is_inside(h->actions, h->n_rules, 1, h->counters))
 		return false;
 	for (int i = 0; i < ACL_FIELDS; i++)
-		if (!field_is_sane(h, &h->field[i], size))
+		if (!field_is_sane(h, &h->field[i], h->counters))
 			return false;
 	return true;
 }

@@ -41,8 +41,22 @@ static inline const uint64_t *acl_bitmap(const struct acl_head *h, int field, ui
 	return (const uint64_t *)(base + f->bitmaps) + (size_t) class * (1 + h->n_words);
 }
 
-/* Of the first rule that fits. */
-static inline enum acl_action acl_action(const struct acl_head *h, const struct acl_key *key)
+/* Bytes of a worker's counters. */
+static inline uint32_t acl_counter_stride(uint32_t n_rules)
+{
+	uint32_t both = 2 * n_rules * (uint32_t)sizeof(struct acl_counter);
+	return (both + ACL_ALIGN - 1) & ~(uint32_t)(ACL_ALIGN - 1);
+}
+
+static inline struct acl_counter *acl_counter(
+	struct acl_head *h, uint8_t worker, enum direction direction, uint32_t rule)
+{
+	uint8_t *own = (uint8_t *)h + h->counters + worker * acl_counter_stride(h->n_rules);
+	return (struct acl_counter *)(void *)own + direction * h->n_rules + rule;
+}
+
+/* The first rule that fits. The last one always does, in what bngd compiles; else: n_rules. */
+static inline uint32_t acl_rule(const struct acl_head *h, const struct acl_key *key)
 {
 	const uint64_t *bitmap[ACL_FIELDS];
 	uint64_t words = UINT64_MAX;
@@ -61,9 +75,9 @@ static inline enum acl_action acl_action(const struct acl_head *h, const struct 
 			continue;
 		uint32_t rule = word * 64 + (uint32_t)__builtin_ctzll(rules);
 		if (rule < h->n_rules)
-			return (enum acl_action)((const uint8_t *)h + h->actions)[rule];
+			return rule;
 	}
-	return ACL_DENY;
+	return h->n_rules;
 }
 
 /* Ports are those of TCP and UDP, which share their place. */
@@ -82,16 +96,23 @@ static inline struct acl_key acl_key(const struct ip4_hdr *ip, uint16_t len)
 	return key;
 }
 
-/* What ACL `index_1` (index + 1) has to say of a packet; one that is not there denies. */
+/* What ACL `index_1` (index + 1) has to say of a packet, counted; one that is not there denies. */
 static inline enum acl_action acl_lookup(
-	const struct tables *t, uint16_t index_1, const struct ip4_hdr *ip, uint16_t len)
+	const struct worker *w, uint16_t index_1, enum direction direction, struct pkt *p)
 {
+	const struct tables *t = w->t;
 	uint64_t place = __atomic_load_n(&t->acl[(index_1 - 1) & (MAX_ACLS - 1)], __ATOMIC_ACQUIRE);
 	if (!place)
 		return ACL_DENY;
-	struct acl_key key = acl_key(ip, len);
-	return acl_action(
-		(const struct acl_head *)(t->acl_memory + (place >> ACL_PLACE_SHIFT)), &key);
+	struct acl_head *h = (struct acl_head *)(t->acl_memory + (place >> ACL_PLACE_SHIFT));
+	struct acl_key key = acl_key((const struct ip4_hdr *)pkt_data(p), p->len);
+	uint32_t rule = acl_rule(h, &key);
+	if (rule >= h->n_rules)
+		return ACL_DENY;
+	struct acl_counter *counter = acl_counter(h, w->id, direction, rule);
+	counter->packets++;
+	counter->bytes += p->len;
+	return (enum acl_action)((const uint8_t *)h + h->actions)[rule];
 }
 
 #endif

@@ -25,6 +25,7 @@ struct acl {
 	uint32_t zero[1], networks[RANGES], ports[RANGES];
 	uint16_t first[1], class[RANGES];
 	uint8_t actions[RULES];
+	_Alignas(ACL_ALIGN) struct acl_counter counters[2 * RULES + 2]; /* whole lines */
 };
 
 _Static_assert(offsetof(struct acl, every) % 8 == 0, "aligned");
@@ -43,7 +44,10 @@ static void fill(struct acl *a)
 		RANGES, 0, offsetof(struct acl, class), RULES, offsetof(struct acl, rule)};
 
 	memset(a, 0, sizeof(*a));
-	a->head = (struct acl_head){RULES, WORDS, offsetof(struct acl, actions), {{0}}};
+	a->head = (struct acl_head){.n_rules = RULES,
+		.n_words = WORDS,
+		.actions = offsetof(struct acl, actions),
+		.counters = offsetof(struct acl, counters)};
 	for (int field = 0; field < ACL_FIELDS; field++)
 		memcpy(&a->head.field[field], any, sizeof(any));
 	part[1] = offsetof(struct acl, networks);

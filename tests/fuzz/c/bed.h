@@ -129,10 +129,11 @@ static inline void bed_acl(uint32_t session)
 		uint32_t bounds[1], ports[3], protocols[3];
 		uint16_t class[1], port_class[3], protocol_class[3];
 		uint8_t actions[3];
+		_Alignas(ACL_ALIGN) struct acl_counter counters[2][8]; /* whole lines */
 	} acl = {
 #define AT(member) offsetof(__typeof__(acl), member)
 #define ANY {1, AT(bounds), AT(class), 1, AT(all)}
-		.head = {3, 1, AT(actions),
+		.head = {3, 1, AT(actions), AT(counters), 0,
 			{ANY, ANY, ANY, {3, AT(ports), AT(port_class), 2, AT(but_ports)},
 				{3, AT(protocols), AT(protocol_class), 2, AT(but_gre)}}},
 #undef ANY

@@ -37,6 +37,20 @@ def test_a_rule_says_what_it_fits(text: str, rule: AclRule) -> None:
 
 
 @pytest.mark.parametrize(
+    "text",
+    [
+        "permit ip any any",
+        "reject gre any 10.0.0.0/8",
+        "deny 99 192.0.2.1 192.0.2.3-192.0.2.4",
+        "deny tcp 192.0.2.1 port 1024-65535 0.0.0.0/0 port 25",
+    ],
+)
+def test_a_rule_is_written_as_it_is_read(text: str) -> None:
+    assert str(parse_rule(text)) == text
+    assert parse_rule(str(parse_rule(text))) == parse_rule(text)
+
+
+@pytest.mark.parametrize(
     ("text", "message"),
     [
         ("", "a rule is: ACTION PROTOCOL SOURCE [port PORTS] DESTINATION [port PORTS]"),
