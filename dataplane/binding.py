@@ -425,6 +425,7 @@ class Dataplane:
         self.nat_block = self._section("struct nat_block *", lib.SECTION_NAT_BLOCK)
         self.nat_slot = self._section("struct nat_slot *", lib.SECTION_NAT_SLOT)
         self.adjacencies = self._section("struct adjacency *", lib.SECTION_ADJACENCY)
+        self.mirror = self._section("struct mirror_shared *", lib.SECTION_MIRROR)
         self.node_names = self._section("struct node_name *", lib.SECTION_NODE)
         self.node_runtime = self._section("struct node_runtime *", lib.SECTION_NODE_RUNTIME)
         self.fib4_root = self._words(lib.SECTION_FIB4_ROOT)

@@ -17,6 +17,7 @@ HEADERS = (
     "include/types.h",
     "include/session_features.h",
     "include/nat44_shared.h",
+    "include/mirror_shared.h",
     "include/dataplane.h",
     "src/embedded.h",
     "src/binding.h",

@@ -245,7 +245,7 @@ def adjacency(dataplane: Dataplane, index: int) -> dict[str, object]:
     if entry.kind == lib.ADJ_NEIGHBOUR:
         row["mac"] = bytes(entry.rewrite[0:6]).hex(":")
         row["mtu"] = int(entry.mtu)
-    if entry.kind == lib.ADJ_GROUP:
+    if entry.kind in {lib.ADJ_GROUP, lib.ADJ_NEXTHOP}:
         row["members"] = sorted({int(member) for member in entry.member})
     return row
 

@@ -14,6 +14,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "mirror_shared.h"
 #include "nat44_shared.h"
 #include "session_features.h"
 #include "types.h"
@@ -57,6 +58,7 @@ enum arena_section_id {
 	SECTION_FIB4_ROOT,    /* uint32_t leaf [65536] */
 	SECTION_FIB4_PAGE,    /* uint32_t leaf [page][256] */
 	SECTION_ADJACENCY,    /* struct adjacency [adjacency] */
+	SECTION_MIRROR,	      /* struct mirror_shared, one */
 	SECTION_NAT_CONFIG,   /* struct nat_config, one */
 	SECTION_NAT_ADDRESS,  /* struct nat_address [address] */
 	SECTION_NAT_BLOCK,    /* struct nat_block [address * blocks per address + block] */
@@ -353,6 +355,7 @@ enum adjacency_kind {
 	ADJ_UNREACHABLE, /* ICMP 3/1 */
 	ADJ_PROHIBIT,	 /* ICMP 3/13 */
 	ADJ_GROUP,	 /* several next hops: the flow says which */
+	ADJ_NEXTHOP,	 /* a nexthop object of one next hop: in every slot */
 };
 
 enum { GROUP_SLOTS = 16 };
@@ -368,7 +371,7 @@ struct adjacency {
 	be32 address;	/* neighbour's or our own */
 	union {
 		uint8_t rewrite[22];
-		uint16_t member[GROUP_SLOTS]; /* ADJ_GROUP: adjacencies; a flow's hash is a slot */
+		uint16_t member[GROUP_SLOTS]; /* adjacencies; ADJ_GROUP: a flow's hash is a slot */
 		uint8_t reserved[32];
 	};
 	uint64_t used; /* coarse ms of last use, so that next hops in use are kept resolved */

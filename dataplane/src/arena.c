@@ -37,6 +37,7 @@ static const char *const section_names[N_SECTIONS] = {
 	[SECTION_FIB4_ROOT] = "fib4-root",
 	[SECTION_FIB4_PAGE] = "fib4-page",
 	[SECTION_ADJACENCY] = "adjacency",
+	[SECTION_MIRROR] = "mirror",
 	[SECTION_NAT_CONFIG] = "nat-config",
 	[SECTION_NAT_ADDRESS] = "nat-address",
 	[SECTION_NAT_BLOCK] = "nat-block",
@@ -140,6 +141,7 @@ void arena_plan(const struct options *o, uint32_t n_nodes, struct arena_header *
 	section(h, SECTION_FIB4_ROOT, sizeof(uint32_t), 65536);
 	section(h, SECTION_FIB4_PAGE, 256 * sizeof(uint32_t), h->max_fib4_pages);
 	section(h, SECTION_ADJACENCY, sizeof(struct adjacency), h->max_adjacencies);
+	section(h, SECTION_MIRROR, sizeof(struct mirror_shared), 1);
 	section(h, SECTION_NAT_CONFIG, sizeof(struct nat_config), 1);
 	section(h, SECTION_NAT_ADDRESS, sizeof(struct nat_address), h->n_nat_addresses);
 	section(h, SECTION_NAT_BLOCK, sizeof(struct nat_block),
@@ -322,6 +324,7 @@ void arena_tables(const struct arena *arena, struct tables *t)
 		.fib4_root = AT(SECTION_FIB4_ROOT),
 		.fib4_page = AT(SECTION_FIB4_PAGE),
 		.adjacency = AT(SECTION_ADJACENCY),
+		.mirror = AT(SECTION_MIRROR),
 		.nat = AT(SECTION_NAT_CONFIG),
 		.nat_address = AT(SECTION_NAT_ADDRESS),
 		.nat_block = AT(SECTION_NAT_BLOCK),

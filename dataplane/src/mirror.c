@@ -10,72 +10,35 @@
 #include <string.h>
 #include <time.h>
 
-#include <linux/rtnetlink.h>
-
 #include "hdr/byteorder.h"
 
 enum {
 	USED_LATELY_MS = 10000, /* a next hop that carried traffic is kept resolved */
 	TICKS_OF_A_SECOND = 10,
 	EPOCHS_TO_PASS = 2, /* the first vector may have been under way */
+	/* Neighbours that packets make the kernel ask for; it gives one up after 3 s, and by
+	 * default makes room from 512 on, refuses from 1024 on. */
+	RESOLVES_PER_S = 50,
+	RESOLVE_BURST = 100,
+	DUMP_TRIES = 8, /* at start */
 };
 
-void mirror_refused(struct mirror *m, int status)
+void mirror_no_memory(struct mirror *m)
 {
-	m->refused++;
-	m->refused_status = status;
+	m->shared->no_memory++;
 }
 
 /* ---- life ---- */
-
-static uint64_t clock_ms(void)
-{
-	struct timespec now;
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
-}
-
-static int counted_message(const struct nlmsghdr *nlh, void *mirror)
-{
-	struct mirror *m = mirror;
-	m->dumped++;
-	return mirror_kernel_message(nlh, m);
-}
-
-/* Dumps into a new generation and sweeps. Returns 0 or -errno: nothing was swept. */
-static int dump_all(struct mirror *m)
-{
-	static const struct {
-		uint16_t type;
-		uint8_t family;
-	} dumps[] = {{RTM_GETLINK, AF_UNSPEC}, {RTM_GETADDR, AF_INET}, {RTM_GETROUTE, AF_INET},
-		{RTM_GETNEIGH, AF_INET}};
-	uint64_t begin_ms = clock_ms();
-	m->resync = false;
-	m->dumped = 0;
-	rib_begin(m->rib);
-	for (size_t i = 0; i < sizeof(dumps) / sizeof(*dumps); i++) {
-		int status = netlink_dump(
-			&m->netlink, dumps[i].type, dumps[i].family, counted_message, m);
-		if (status)
-			return status;
-		if (dumps[i].type == RTM_GETLINK)
-			m->resync = false; /* links that came up: the dumps that follow see all */
-	}
-	rib_sweep(m->rib);
-	fprintf(stderr, "event=mirror-dump messages=%u ms=%" PRIu64 "\n", m->dumped,
-		clock_ms() - begin_ms);
-	return 0;
-}
 
 static int open_kernel(struct mirror *m)
 {
 	int status = netlink_open(&m->netlink);
 	if (status)
 		return status;
-	status = dump_all(m);
-	m->resync |= status == -EINTR; /* too much changes just now */
-	return status == -EINTR ? 0 : status;
+	m->resync = true;
+	while (!m->shared->dumps && m->dump_failures < DUMP_TRIES)
+		mirror_work(m);
+	return m->shared->dumps ? 0 : -EIO;
 }
 
 static int install_nat_pool(struct mirror *m)
@@ -88,7 +51,7 @@ static int install_nat_pool(struct mirror *m)
 			.length = 32,
 			.source = FIB_LOCAL,
 			.priority = PRIORITY_NAT_POOL};
-		int status = rib_add(m->rib, &key, id, false);
+		int status = rib_add_own(m->rib, &key, id);
 		if (status)
 			return status;
 	}
@@ -101,12 +64,15 @@ struct mirror *mirror_create(const struct tables *t, bool with_kernel)
 	if (!m)
 		return NULL;
 	m->t = t;
+	m->shared = t->mirror;
+	m->resolves_left = RESOLVE_BURST;
+	mirror_nexthops_init(&m->nexthops);
 	m->n_ports = t->n_ports;
 	m->with_kernel = with_kernel;
 	m->fib = fib4_create(t->fib4_root, t->fib4_page, t->arena->max_fib4_pages);
 	m->adjacencies = adjacency_create(t->adjacency, t->arena->max_adjacencies);
 	if (m->fib && m->adjacencies)
-		m->rib = rib_create(m->fib, m->adjacencies, t->adjacency);
+		m->rib = rib_create(m->fib, m->adjacencies);
 	int status = m->rib ? install_nat_pool(m) : -ENOMEM;
 	if (!status && with_kernel)
 		status = open_kernel(m);
@@ -122,6 +88,7 @@ void mirror_destroy(struct mirror *m)
 	if (!m)
 		return;
 	netlink_close(&m->netlink);
+	mirror_nexthops_free(&m->nexthops);
 	rib_destroy(m->rib);
 	adjacency_destroy(m->adjacencies);
 	fib4_destroy(m->fib);
@@ -130,22 +97,28 @@ void mirror_destroy(struct mirror *m)
 
 /* ---- the kernel ---- */
 
-int mirror_fd(const struct mirror *m)
+int mirror_fd(const struct mirror *m, unsigned i)
 {
-	return m->with_kernel ? mnl_socket_get_fd(m->netlink.events) : -1;
+	if (!m->with_kernel)
+		return -1;
+	return mnl_socket_get_fd(i ? m->netlink.routes : m->netlink.events);
 }
 
-void mirror_receive(struct mirror *m)
+static void resolve(struct mirror *m, uint8_t port, be32 address)
 {
-	if (m->with_kernel && netlink_receive(&m->netlink, mirror_kernel_message, m))
-		m->resync = true;
+	if (m->with_kernel && port < m->n_ports && m->t->port[port].twin < m->n_ports)
+		netlink_resolve(&m->netlink, m->t->port[m->t->port[port].twin].ifindex, address);
 }
 
 void mirror_resolve(struct mirror *m, uint8_t port, be32 address)
 {
-	if (!m->with_kernel || port >= m->n_ports || m->t->port[port].twin >= m->n_ports)
+	if (!m->resolves_left) {
+		m->shared->resolves_cut++;
 		return;
-	netlink_resolve(&m->netlink, m->t->port[m->t->port[port].twin].ifindex, address);
+	}
+	m->resolves_left--;
+	m->shared->resolves++;
+	resolve(m, port, address);
 }
 
 /* ---- commands ---- */
@@ -186,12 +159,14 @@ static int gateway(struct mirror *m, const struct command *c)
 	uint32_t id = adjacency_get(m->adjacencies, ADJ_GATEWAY, ADJACENCY_NO_PORT, address, 0, 0);
 	int status = 0;
 	if (c->type == CMD_GATEWAY4_ADD) {
-		status = rib_add(m->rib, &key, id, false);
+		if (id != ADJACENCY_NONE && !m->t->adjacency[id].index)
+			m->t->adjacency[id].index = ++m->addresses;
+		status = rib_add_own(m->rib, &key, id);
 	} else if (id != ADJACENCY_NONE) {
 		(void)rib_del(m->rib, &key, id);
 		adjacency_put(m->adjacencies, id);
 	}
-	be32 first = rib_first(m->rib, ADJ_GATEWAY, ADJACENCY_NO_PORT);
+	be32 first = adjacency_first(m->adjacencies, ADJ_GATEWAY, ADJACENCY_NO_PORT);
 	for (uint32_t i = 0; i < m->n_ports; i++)
 		if (m->t->port[i].role == PORT_ACCESS)
 			__atomic_store_n(&m->t->port[i].ip4, first, __ATOMIC_RELAXED);
@@ -211,7 +186,7 @@ static int unreachable(struct mirror *m, const struct command *c)
 		.priority = PRIORITY_NAT_POOL};
 	uint32_t id = adjacency_get(m->adjacencies, ADJ_UNREACHABLE, ADJACENCY_NO_PORT, 0, 0, 0);
 	if (c->type == CMD_UNREACHABLE4_ADD)
-		return rib_add(m->rib, &key, id, false);
+		return rib_add_own(m->rib, &key, id);
 	if (id != ADJACENCY_NONE) {
 		(void)rib_del(m->rib, &key, id);
 		adjacency_put(m->adjacencies, id);
@@ -257,30 +232,63 @@ static void keep_resolved(struct mirror *m, uint64_t now_ms, bool gateways)
 {
 	for (uint32_t i = 0; i < adjacency_high(m->adjacencies); i++) {
 		struct adjacency *a = &m->t->adjacency[i];
+		if (!adjacency_is_used(m->adjacencies, i))
+			continue;
 		uint64_t used = __atomic_load_n(&a->used, __ATOMIC_RELAXED);
 		if (a->kind == ADJ_GLEAN && a->address && gateways) {
-			mirror_resolve(m, a->port, a->address);
+			resolve(m, a->port, a->address);
 		} else if (a->kind == ADJ_NEIGHBOUR && a->flags & ADJACENCY_STALE && used &&
 			   now_ms - used < USED_LATELY_MS) {
 			a->flags = 0; /* the kernel will say what came of it */
-			mirror_resolve(m, a->port, a->address);
+			resolve(m, a->port, a->address);
 		}
 	}
+}
+
+static void share(struct mirror *m)
+{
+	struct mirror_shared *s = m->shared;
+	s->routes = fib4_routes(m->fib);
+	s->pages = m->t->arena->max_fib4_pages;
+	s->pages_free = fib4_pages_free(m->fib);
+	s->waiting = rib_waiting(m->rib);
+	s->nexthops = m->nexthops.n;
+	s->adjacencies = adjacency_in_use(m->adjacencies);
+	s->fib_writes = fib4_writes(m->fib);
+	s->repoints = adjacency_repoints(m->adjacencies);
+}
+
+/* What changed since it was last told; `now` may be less, after a dump. */
+static void tell(const char *event, uint64_t *told, uint64_t now)
+{
+	if (now != *told && now)
+		fprintf(stderr, "event=%s count=%" PRIu64 "\n", event, now);
+	*told = now;
+}
+
+static void each_second(struct mirror *m)
+{
+	const struct mirror_shared *s = m->shared;
+	tell("routes-no-memory", &m->told_no_memory, s->no_memory);
+	if (!m->dump.running)
+		tell("routes-unsupported", &m->told_unsupported, s->unsupported);
+	tell("routes-waiting-for-room", &m->told_waiting, s->waiting);
+	if (s->waiting && s->pages_free && !m->scan)
+		mirror_scan(m);
 }
 
 void mirror_tick(struct mirror *m, uint64_t now_ms)
 {
 	bool second = ++m->ticks % TICKS_OF_A_SECOND == 0;
 	reclaim(m);
+	share(m);
+	m->resolves_left += RESOLVES_PER_S / TICKS_OF_A_SECOND;
+	if (m->resolves_left > RESOLVE_BURST)
+		m->resolves_left = RESOLVE_BURST;
+	if (second)
+		each_second(m);
 	if (!m->with_kernel)
 		return;
-	if (m->resync && dump_all(m))
-		m->resync = true;
 	keep_resolved(m, now_ms, m->ask_now || second);
 	m->ask_now = false;
-	if (m->refused && second) {
-		fprintf(stderr, "event=routes-refused count=%u error=\"%s\"\n", m->refused,
-			strerror(-m->refused_status));
-		m->refused = 0;
-	}
 }

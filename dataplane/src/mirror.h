@@ -6,6 +6,7 @@
 #ifndef BNG_MIRROR_H
 #define BNG_MIRROR_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "dataplane.h"
@@ -20,11 +21,16 @@ struct mirror;
  * no netlink (embedded mode: with_kernel false) only commands feed the FIB. */
 struct mirror *mirror_create(const struct tables *t, bool with_kernel);
 void mirror_destroy(struct mirror *m);
-int mirror_fd(const struct mirror *m); /* readable: call mirror_receive; -1 without kernel */
+/* Two descriptors, i 0 and 1; readable: call mirror_receive. -1 without kernel. */
+int mirror_fd(const struct mirror *m, unsigned i);
 void mirror_receive(struct mirror *m);
+/* There is work to do at once: a dump, a sweep. mirror_work() does a slice of it, 2 ms. */
+bool mirror_busy(const struct mirror *m);
+void mirror_work(struct mirror *m);
 /* CMD_ROUTE4_*, CMD_GATEWAY4_*. Returns 0 or -errno for the completion. */
 int mirror_command(struct mirror *m, const struct command *c);
-/* A worker met a glean adjacency: have the kernel resolve it (RTM_NEWNEIGH, NTF_USE). */
+/* A worker met a glean adjacency: have the kernel resolve it (RTM_NEWNEIGH, NTF_USE), as far as the
+ * rate for that goes. */
 void mirror_resolve(struct mirror *m, uint8_t port, be32 address);
 /* Every 100 ms: keeps next hops in use resolved, reclaims FIB pages once every worker has passed a
  * vector boundary. */

@@ -1,4 +1,7 @@
-/* What the mirror's two halves share: mirror.c (commands, timers), mirror_kernel.c (messages). */
+/*
+ * What the mirror's parts share: mirror.c (life, commands, time), mirror_dump.c (dumps, sweeps),
+ * mirror_kernel.c (links, addresses, neighbours), mirror_route.c, mirror_nexthop.c.
+ */
 #ifndef BNG_MIRROR_STATE_H
 #define BNG_MIRROR_STATE_H
 
@@ -10,28 +13,134 @@
 
 enum { PRIORITY_GATEWAY = 1u << 30, PRIORITY_NAT_POOL }; /* after the kernel's own addresses */
 
+/* A place that packets go to. */
+struct target {
+	enum adjacency_kind kind;
+	uint8_t port;
+	be32 address;
+};
+
+/* Where a route leads: one place, or several that share its flows. */
+struct targets {
+	struct target hop[GROUP_SLOTS];
+	uint32_t weight[GROUP_SLOTS];
+	uint32_t n;
+};
+
+enum { NEXTHOP_BUCKETS = 1024 };
+
+struct nexthop;
+
+/* Nexthop objects by their number. */
+struct nexthops {
+	struct nexthop *entry; /* [size] */
+	uint32_t size;
+	uint32_t high; /* all ever used are below */
+	uint32_t free;
+	uint32_t n;
+	uint32_t bucket[NEXTHOP_BUCKETS];
+};
+
+/* The order in which the kernel is asked for what it has. */
+enum dump_stage {
+	DUMP_LINKS,
+	DUMP_ADDRESSES,
+	DUMP_NEXTHOPS,
+	DUMP_NEIGHBOURS,
+	DUMP_ROUTES,
+	N_DUMPS
+};
+
+/* A dump goes on for many turns of the control thread. */
+struct dump {
+	bool running;
+	bool asked;    /* the kernel, for this stage */
+	bool sweeping; /* all is shown: what was not goes */
+	enum dump_stage stage;
+	uint32_t tries;
+	uint32_t messages; /* so far */
+	uint64_t begin_ns;
+	uint64_t spent_ns; /* in slices */
+	uint64_t not_before_ns;
+};
+
 struct mirror {
 	const struct tables *t;
+	struct mirror_shared *shared;
 	uint32_t n_ports;
 	struct fib4 *fib;
 	struct adjacencies *adjacencies;
 	struct rib *rib;
+	struct nexthops nexthops;
 	bool with_kernel;
 	struct netlink netlink;
+	struct dump dump;
+	uint32_t dump_failures;
+	bool resync;		/* dump all, sweep */
+	bool unread;		/* events may be waiting */
+	bool scan;		/* ask mirror_goes() of all routes, from scan_at on */
+	uint32_t scan_at;	/* ... in the RIB */
 	uint32_t loopback;	/* ifindex */
 	bool usable[MAX_PORTS]; /* routed ports: the TAP twin is up and has a carrier */
-	bool resync;		/* at the next tick: dump all, sweep */
-	bool ask_now;		/* ... and resolve gateways that are not */
-	uint32_t dumped;	/* messages of the dump */
+	bool ask_now;		/* at the next tick: resolve gateways that are not */
 	uint32_t ticks;
+	uint32_t addresses;	     /* ever seen: the oldest is first */
+	uint32_t resolves_left;	     /* for packets */
 	uint64_t epoch[MAX_WORKERS]; /* at the last reclaim */
-	uint32_t refused;	     /* installs that failed, not yet told */
-	int refused_status;
+	uint64_t told_no_memory;     /* on stderr */
+	uint64_t told_unsupported;
+	uint64_t told_waiting;
 };
+
+/* ---- mirror.c ---- */
+
+/* Something was left out for want of memory or adjacencies. */
+void mirror_no_memory(struct mirror *m);
+
+/* ---- mirror_dump.c ---- */
+
+/* Routes are gone, with a link or a nexthop object, or wait for room: look at all of them. */
+void mirror_scan(struct mirror *m);
+/* Reads what is waiting of links, addresses, nexthop objects and neighbours. */
+void mirror_catch_up(struct mirror *m);
+
+/* ---- mirror_kernel.c ---- */
 
 /* One message: a part of a dump, or an event. Any bytes are safe. */
 int mirror_kernel_message(const struct nlmsghdr *nlh, void *mirror);
-/* An install failed; told on stderr once a second, however many they are. */
-void mirror_refused(struct mirror *m, int status);
+/* Attributes of a message by type, those above `max` left out. Fills table[max + 1]. */
+void mirror_attributes(
+	const struct nlmsghdr *nlh, uint32_t header, const struct nlattr **table, uint16_t max);
+/* The attribute's number, 0 when it is missing or too short. */
+uint32_t mirror_u32(const struct nlattr *attr);
+/* The routed port whose TAP twin this device is, or ADJACENCY_NO_PORT. */
+uint8_t mirror_routed(const struct mirror *m, uint32_t ifindex);
+
+/* ---- mirror_route.c ---- */
+
+void mirror_route_message(struct mirror *m, const struct nlmsghdr *nlh);
+/* The adjacency of a place, with a reference; ADJACENCY_NONE: no room. */
+uint32_t mirror_adjacency(struct mirror *m, const struct target *to);
+/* Sixteen slots for up to sixteen places, by weight, each with a reference. Slots of `old`, unless
+ * NULL, stay as they are where they can. False: no room. */
+bool mirror_slots(struct mirror *m, const struct targets *to, const uint16_t old[GROUP_SLOTS],
+	uint16_t slot[GROUP_SLOTS]);
+
+/* ---- mirror_nexthop.c ---- */
+
+void mirror_nexthops_init(struct nexthops *n);
+void mirror_nexthops_free(struct nexthops *n);
+void mirror_nexthop_message(struct mirror *m, const struct nlmsghdr *nlh);
+bool mirror_nexthop_known(struct mirror *m, uint32_t number);
+/* The adjacency of an object, no reference added. ADJACENCY_NONE: there is none, or it leads
+ * elsewhere. */
+uint32_t mirror_nexthop_adjacency(struct mirror *m, uint32_t number);
+/* It leads over our ports, or would, were it not IPv6 or encapsulated. */
+bool mirror_nexthop_unsupported(struct mirror *m, uint32_t number);
+/* The kernel forgets the objects of a link that goes down, without a word. */
+void mirror_nexthops_port_lost(struct mirror *m, uint8_t port);
+/* As those of the RIB: a dump begins, it has shown all. */
+void mirror_nexthops_begin(struct mirror *m);
+void mirror_nexthops_sweep(struct mirror *m);
 
 #endif

@@ -8,9 +8,18 @@
 
 #include <linux/if_link.h>
 #include <linux/neighbour.h>
+#include <linux/nexthop.h>
 #include <linux/rtnetlink.h>
 
-enum { EVENT_BUFFER = 8 << 20, MESSAGE_SIZE = 32768, REQUEST_SIZE = 256, DUMP_TRIES = 8 };
+#include "engine.h"
+
+enum {
+	EVENT_BUFFER = 8 << 20,
+	MESSAGE_SIZE = 32768,
+
+	EVENTS_MAX = 1024, /* read at once: 2 ms */
+	REQUEST_SIZE = 256,
+};
 
 static struct mnl_socket *open_socket(int flags)
 {
@@ -22,14 +31,12 @@ static struct mnl_socket *open_socket(int flags)
 	return nl;
 }
 
-static int subscribe(struct mnl_socket *nl)
+static int subscribe(struct mnl_socket *nl, const int *groups, size_t n)
 {
-	static const int groups[] = {RTNLGRP_LINK, RTNLGRP_NEIGH, RTNLGRP_IPV4_IFADDR,
-		RTNLGRP_IPV4_ROUTE, RTNLGRP_NEXTHOP};
 	int buffer = EVENT_BUFFER;
 	(void)setsockopt(
 		mnl_socket_get_fd(nl), SOL_SOCKET, SO_RCVBUFFORCE, &buffer, sizeof(buffer));
-	for (size_t i = 0; i < sizeof(groups) / sizeof(*groups); i++) {
+	for (size_t i = 0; i < n; i++) {
 		int group = groups[i];
 		if (mnl_socket_setsockopt(nl, NETLINK_ADD_MEMBERSHIP, &group, sizeof(group)) < 0)
 			return -errno;
@@ -39,10 +46,18 @@ static int subscribe(struct mnl_socket *nl)
 
 int netlink_open(struct netlink *n)
 {
+	static const int groups[] = {
+		RTNLGRP_LINK, RTNLGRP_NEIGH, RTNLGRP_IPV4_IFADDR, RTNLGRP_NEXTHOP};
+	static const int route_groups[] = {RTNLGRP_IPV4_ROUTE};
 	*n = (struct netlink){.events = open_socket(SOCK_NONBLOCK),
+		.routes = open_socket(SOCK_NONBLOCK),
 		.dumps = open_socket(0),
 		.orders = open_socket(SOCK_NONBLOCK)};
-	int status = n->events && n->dumps && n->orders ? subscribe(n->events) : -errno;
+	int status = n->events && n->routes && n->dumps && n->orders ? 0 : -errno;
+	if (!status)
+		status = subscribe(n->events, groups, sizeof(groups) / sizeof(*groups));
+	if (!status)
+		status = subscribe(n->routes, route_groups, 1);
 	if (status)
 		netlink_close(n);
 	return status;
@@ -50,7 +65,7 @@ int netlink_open(struct netlink *n)
 
 void netlink_close(struct netlink *n)
 {
-	struct mnl_socket *all[] = {n->events, n->dumps, n->orders};
+	struct mnl_socket *all[] = {n->events, n->routes, n->dumps, n->orders};
 	for (size_t i = 0; i < sizeof(all) / sizeof(*all); i++)
 		if (all[i])
 			mnl_socket_close(all[i]);
@@ -58,7 +73,7 @@ void netlink_close(struct netlink *n)
 }
 
 /* One buffer of a dump; what is left of an older one is passed over. True: this was the end. */
-static bool dump_part(const struct netlink *n, const char *answer, int len, mnl_cb_t callback,
+static bool dump_part(struct netlink *n, const char *answer, int len, mnl_cb_t callback,
 	void *context, int *status)
 {
 	const struct nlmsghdr *nlh = (const void *)answer;
@@ -66,7 +81,7 @@ static bool dump_part(const struct netlink *n, const char *answer, int len, mnl_
 		if (nlh->nlmsg_seq != n->sequence)
 			continue;
 		if (nlh->nlmsg_flags & NLM_F_DUMP_INTR)
-			*status = -EINTR;
+			n->interrupted = true;
 		if (nlh->nlmsg_type == NLMSG_DONE)
 			return true;
 		if (nlh->nlmsg_type == NLMSG_ERROR) {
@@ -78,43 +93,47 @@ static bool dump_part(const struct netlink *n, const char *answer, int len, mnl_
 	return false;
 }
 
-static int dump_once(
-	struct netlink *n, uint16_t type, uint8_t family, mnl_cb_t callback, void *context)
+int netlink_dump(struct netlink *n, uint16_t type, uint8_t family)
 {
-	char request[REQUEST_SIZE], answer[MESSAGE_SIZE];
+	char request[REQUEST_SIZE];
 	struct nlmsghdr *nlh = mnl_nlmsg_put_header(request);
 	nlh->nlmsg_type = type;
 	nlh->nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP;
 	nlh->nlmsg_seq = ++n->sequence;
-	struct rtgenmsg *gen = mnl_nlmsg_put_extra_header(nlh, sizeof(*gen));
-	gen->rtgen_family = family;
-	if (mnl_socket_sendto(n->dumps, nlh, nlh->nlmsg_len) < 0)
-		return -errno;
-	for (int status = 0;;) {
-		ssize_t len = mnl_socket_recvfrom(n->dumps, answer, sizeof(answer));
-		if (len < 0)
-			return -errno;
-		if (dump_part(n, answer, (int)len, callback, context, &status))
-			return status;
-	}
+	n->interrupted = false;
+	if (type == RTM_GETNEXTHOP) /* strict about its header */
+		mnl_nlmsg_put_extra_header(nlh, sizeof(struct nhmsg));
+	else
+		mnl_nlmsg_put_extra_header(nlh, sizeof(struct rtgenmsg));
+	((struct rtgenmsg *)mnl_nlmsg_get_payload(nlh))->rtgen_family = family;
+	uint64_t begin = monotonic_ns();
+	ssize_t sent = mnl_socket_sendto(n->dumps, nlh, nlh->nlmsg_len);
+	n->dump_ns += monotonic_ns() - begin;
+	return sent < 0 ? -errno : 0;
 }
 
-int netlink_dump(struct netlink *n, uint16_t type, uint8_t family, mnl_cb_t callback, void *context)
+int netlink_dump_read(struct netlink *n, mnl_cb_t callback, void *context)
 {
-	int status = -EINTR;
-	for (int i = 0; i < DUMP_TRIES && status == -EINTR; i++)
-		status = dump_once(n, type, family, callback, context);
-	return status;
+	static char answer[MESSAGE_SIZE]; /* one thread */
+	int status = 0;
+	uint64_t begin = monotonic_ns();
+	ssize_t len = mnl_socket_recvfrom(n->dumps, answer, sizeof(answer));
+	n->dump_ns += monotonic_ns() - begin;
+	if (len < 0)
+		return errno == EINTR ? -EAGAIN : -errno;
+	if (!dump_part(n, answer, (int)len, callback, context, &status))
+		return -EAGAIN;
+	return status ? status : n->interrupted ? -EINTR : 0;
 }
 
-int netlink_receive(struct netlink *n, mnl_cb_t callback, void *context)
+int netlink_receive(struct mnl_socket *from, mnl_cb_t callback, void *context)
 {
 	char bytes[MESSAGE_SIZE];
-	int status = 0;
-	for (;;) {
-		ssize_t n_bytes = mnl_socket_recvfrom(n->events, bytes, sizeof(bytes));
+	int status = -EAGAIN;
+	for (int i = 0; i < EVENTS_MAX; i++) {
+		ssize_t n_bytes = mnl_socket_recvfrom(from, bytes, sizeof(bytes));
 		if (n_bytes < 0 && errno != ENOBUFS && errno != ENOSPC && errno != EINTR)
-			return status; /* EAGAIN: that was all */
+			return status == -EAGAIN ? 0 : status;
 		if (n_bytes < 0 && errno != EINTR)
 			status = -ENOBUFS;
 		int len = n_bytes < 0 ? 0 : (int)n_bytes;
@@ -122,6 +141,7 @@ int netlink_receive(struct netlink *n, mnl_cb_t callback, void *context)
 		for (; mnl_nlmsg_ok(nlh, len); nlh = mnl_nlmsg_next(nlh, &len))
 			(void)callback(nlh, context);
 	}
+	return status;
 }
 
 /* Its answer is not read: what comes of it is seen as an event. */

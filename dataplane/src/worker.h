@@ -40,6 +40,7 @@ struct tables {
 	uint32_t *fib4_root;
 	uint32_t *fib4_page; /* [page * 256] */
 	struct adjacency *adjacency;
+	struct mirror_shared *mirror;
 	struct nat_config *nat;
 	struct nat_address *nat_address;
 	struct nat_block *nat_block;

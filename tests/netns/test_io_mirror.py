@@ -8,6 +8,7 @@
 
 import os
 import signal
+import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -114,6 +115,7 @@ def test_routes_that_lead_nowhere_keep_their_kind(lab: RouterLab, kind: str) -> 
     lab.waits_for("10.78.0.1", Leaf(kind, NO_PORT, "0.0.0.0", 16))
 
 
+OBJECT = Leaf("nexthop", NO_PORT, "0.0.0.0", 16)
 GROUP = Leaf("group", NO_PORT, "0.0.0.0", 16)
 
 
@@ -167,9 +169,10 @@ def test_nexthop_objects_and_their_groups_lead_where_they_say(lab: RouterLab) ->
     lab.ip("bng", "route add 10.79.0.0/16 nhid 10")
     lab.ip("bng", "route add 10.80.0.0/16 nhid 1")
     lab.waits_for("10.79.0.1", GROUP)
-    lab.waits_for("10.80.0.1", Leaf("neighbour", WAN0, HOST_A, 16))
+    lab.waits_for("10.80.0.1", OBJECT)
+    assert set(lab.slots("10.80.0.1")) == {HOST_A}
     lab.ip("bng", f"nexthop replace id 1 via {HOST_B} dev bng-wan1")
-    lab.waits_for("10.80.0.1", Leaf("neighbour", WAN1, HOST_B, 16))
+    until(lambda: set(lab.slots("10.80.0.1")) == {HOST_B}, "the object leads elsewhere")
     lab.waits_for("10.79.0.1", GROUP)
     until(lambda: set(lab.slots("10.79.0.1")) == {HOST_B}, "the group follows")
     lab.ip("bng", "nexthop del id 1")
@@ -274,3 +277,126 @@ def test_a_stale_neighbour_without_traffic_is_left_alone(lab: RouterLab) -> None
     lab.waits_for("10.77.1.1", Leaf("neighbour", WAN0, HOST_A, 16))
     done = lab.run("bng", "ip", "neigh", "show", HOST_B, "dev", "bng-wan1")
     assert done.stdout.split()[-1] == "STALE"
+
+
+# ---- nexthop objects ----
+
+OBJECT24 = Leaf("nexthop", NO_PORT, "0.0.0.0", 24)
+MANY = [f"11.{i >> 8}.{i & 255}.0/24" for i in range(10_000)]
+
+
+def batch(lab: RouterLab, tmp_path: Path, lines: list[str]) -> None:
+    file = tmp_path / "batch"
+    file.write_text("\n".join(lines) + "\n")
+    lab.run("bng", "ip", "-batch", str(file))
+
+
+def counts(lab: RouterLab) -> tuple[int, int]:
+    """Writes to the FIB, and to groups and objects."""
+    return int(lab.arena.mirror.fib_writes), int(lab.arena.mirror.repoints)
+
+
+@pytest.mark.parametrize("compat", [0, 1])
+def test_a_replaced_object_is_one_write_whatever_hangs_on_it(
+    lab: RouterLab, tmp_path: Path, compat: int
+) -> None:
+    lab.run("bng", "sh", "-c", f"echo {compat} >/proc/sys/net/ipv4/nexthop_compat_mode")
+    lab.meet()
+    lab.ip("b", "addr add 11.39.15.2/32 dev lo")
+    lab.ip("bng", f"nexthop add id 1 via {HOST_A} dev bng-wan0")
+    batch(lab, tmp_path, [f"route add {prefix} nhid 1" for prefix in MANY])
+    lab.waits_for("11.39.15.1", OBJECT24)
+    lab.waits_for("11.0.0.1", OBJECT24)
+    until(lambda: int(lab.arena.mirror.routes) > len(MANY), "all are there")
+    time.sleep(0.3)  # counters are shared every 100 ms
+    writes, repoints = counts(lab)
+    dumps = int(lab.arena.mirror.dumps)
+    lab.ip("bng", f"nexthop replace id 1 via {HOST_B} dev bng-wan1")
+    until(lambda: set(lab.slots("11.0.0.1")) == {HOST_B}, "the object leads to b")
+    until(lambda: set(lab.slots("11.39.15.1")) == {HOST_B}, "for all of its routes")
+    time.sleep(1)  # for the route messages of compat mode
+    assert counts(lab) == (writes, repoints + 1)
+    assert int(lab.arena.mirror.dumps) == dumps
+    assert lab.ping("a", "11.39.15.2")  # an address that b has and a has not
+
+
+def test_a_link_that_goes_down_takes_its_objects_from_their_groups_at_once(
+    lab: RouterLab, tmp_path: Path
+) -> None:
+    lab.meet()
+    lab.ip("bng", f"nexthop add id 1 via {HOST_A} dev bng-wan0")
+    lab.ip("bng", f"nexthop add id 2 via {HOST_B} dev bng-wan1")
+    lab.ip("bng", "nexthop add id 10 group 1/2")
+    batch(lab, tmp_path, [f"route add {prefix} nhid 10" for prefix in MANY])
+    batch(lab, tmp_path, [f"route add 12{prefix[2:]} nhid 1" for prefix in MANY])
+    lab.waits_for("11.39.15.1", Leaf("group", NO_PORT, "0.0.0.0", 24))
+    lab.waits_for("12.39.15.1", OBJECT24)
+    lab.ip("a", "link set e down")
+    until(lambda: set(lab.slots("11.0.0.1")) == {HOST_B}, "the group is without a")
+    lab.waits_for("12.39.15.1", None)
+    lab.waits_for("12.0.0.1", None)
+    lab.ip("a", "link set e up")
+    until(lambda: is_up(lab, WAN0), "port up")
+    lab.ip("bng", f"nexthop add id 1 via {HOST_A} dev bng-wan0")
+    lab.ip("bng", "nexthop replace id 10 group 1/2")
+    until(lambda: set(lab.slots("11.0.0.1")) == {HOST_A, HOST_B}, "the group is whole again")
+    assert Counter(lab.slots("11.0.0.1")) == {HOST_A: 8, HOST_B: 8}
+
+
+def test_flows_of_a_next_hop_that_stays_keep_their_slots(lab: RouterLab) -> None:
+    for number in range(1, 5):
+        lab.ip("bng", f"nexthop add id {number} via 10.9.0.{100 + number} dev bng-wan0")
+    lab.ip("bng", "nexthop add id 10 group 1/2/3/4")
+    lab.ip("bng", "route add 10.79.0.0/16 nhid 10")
+    lab.waits_for("10.79.0.1", GROUP)
+    before = lab.slots("10.79.0.1")
+    lab.ip("bng", "nexthop del id 3")
+    until(lambda: "10.9.0.103" not in lab.slots("10.79.0.1"), "the group is without it")
+    pairs = zip(before, lab.slots("10.79.0.1"), strict=True)
+    assert all(new == old for old, new in pairs if old != "10.9.0.103")
+
+
+def test_a_blackhole_object_and_one_that_leads_elsewhere(lab: RouterLab) -> None:
+    lab.ip("bng", "link add other type veth peer name other1")
+    lab.ip("bng", "link set other up")
+    lab.ip("bng", "link set other1 up")
+    lab.ip("bng", "addr add 10.50.0.1/24 dev other")
+    lab.ip("bng", "nexthop add id 1 blackhole")
+    lab.ip("bng", "nexthop add id 2 via 10.50.0.9 dev other")
+    lab.ip("bng", "route add 10.79.0.0/16 nhid 1")
+    lab.ip("bng", "route add 10.80.0.0/16 nhid 2")
+    lab.waits_for("10.79.0.1", OBJECT)
+    assert lab.kinds_of_slots("10.79.0.1") == {"blackhole"}
+    assert lab.leaf("10.80.0.1") is None
+    lab.ip("bng", f"nexthop replace id 2 via {HOST_B} dev bng-wan1")
+    lab.waits_for("10.80.0.1", OBJECT)
+    lab.ip("bng", "nexthop replace id 2 via 10.50.0.9 dev other")
+    lab.waits_for("10.80.0.1", None)
+
+
+def test_a_dump_leaves_the_routes_of_objects_where_they_are(lab: RouterLab) -> None:
+    lab.ip("bng", f"nexthop add id 1 via {HOST_A} dev bng-wan0")
+    lab.ip("bng", "route add 10.80.0.0/16 nhid 1")
+    lab.waits_for("10.80.0.1", OBJECT)
+    lab.ip("bng", "addr add 10.9.0.3/32 dev bng-wan0")
+    dumps = int(lab.arena.mirror.dumps)
+    lab.ip("bng", "addr del 10.9.0.3/32 dev bng-wan0")  # asks for a dump
+    until(lambda: int(lab.arena.mirror.dumps) > dumps, "dumped")
+    assert lab.leaf("10.80.0.1") == OBJECT
+    assert set(lab.slots("10.80.0.1")) == {HOST_A}
+
+
+def test_what_ipv4_packets_cannot_take_is_counted_and_left_out(lab: RouterLab) -> None:
+    def unsupported() -> int:
+        return int(lab.arena.mirror.unsupported)
+
+    lab.run("bng", "sh", "-c", "echo 0 >/proc/sys/net/ipv6/conf/bng-wan0/disable_ipv6")
+    lab.ip("bng", "addr add 2001:db8::1/64 dev bng-wan0 nodad")
+    lab.ip("bng", "route add 10.81.0.0/16 via inet6 2001:db8::2 dev bng-wan0")
+    until(lambda: unsupported() == 1, "counted")
+    lab.ip("bng", "nexthop add id 6 via 2001:db8::2 dev bng-wan0")
+    lab.ip("bng", "route add 10.82.0.0/16 nhid 6")
+    until(lambda: unsupported() == 2, "counted")
+    assert lab.leaf("10.81.0.1") is None
+    assert lab.leaf("10.82.0.1") is None
+    until(lambda: "event=routes-unsupported count=2" in lab.log.read_text(), "told")

@@ -29,7 +29,8 @@ def library(tmp_path_factory: pytest.TempPathFactory) -> ctypes.CDLL:
         [
             *("cc", "-O1", "-g", "-shared", "-fPIC", "-Wall", "-Werror", "-o", out),
             *("-I", dataplane / "include", "-I", dataplane / "src"),
-            *(dataplane / "src/table/fib4.c", ROOT / "tests/support/c/fib4_shim.c"),
+            *(dataplane / "src/table" / name for name in ("fib4.c", "fib4_list.c")),
+            ROOT / "tests/support/c/fib4_shim.c",
         ],
         check=True,
     )
@@ -158,7 +159,7 @@ def test_the_trie_answers_as_the_longest_prefix_of_a_dictionary(
                 fib.check(address)
         for address in seen:
             fib.check(address)
-        assert library.fib4_routes(fib.fib) == len(fib.model)
+        assert library.fib4_routes(fib.fib) == sum(map(len, fib.model.values()))
         for (prefix, length), offers in list(fib.model.items()):
             for source in list(offers):
                 fib.delete(prefix, length, source)
@@ -232,5 +233,18 @@ def test_twenty_thousand_session_routes_go_in_and_come_out(library: ctypes.CDLL)
         for i in range(20_000):
             assert library.fib4_del(fib.fib, 0x64400000 + i, 32, 0) == 0
         assert not any(fib.root)
+    finally:
+        fib.close()
+
+
+def test_reserved_pages_are_for_sessions(library: ctypes.CDLL) -> None:
+    fib = Fib(library, max_pages=3)
+    try:
+        library.fib4_reserve(fib.fib, 2)
+        assert fib.add(0x0A000000, 24, 4, LEAF_ADJACENCY, 1) == 0
+        assert fib.add(0x0B000000, 24, 4, LEAF_ADJACENCY, 1) == -errno.ENOMEM
+        assert fib.add(0x0A000100, 24, 4, LEAF_ADJACENCY, 1) == 0, "that needs no page"
+        assert fib.add(0x0B000001, 32, 0, LEAF_SESSION, 1) == 0
+        fib.check(0x0B000001)
     finally:
         fib.close()

@@ -51,6 +51,7 @@ KINDS = {
     7: "unreachable",
     8: "prohibit",
     9: "group",
+    10: "nexthop",
 }
 
 
@@ -228,6 +229,11 @@ class RouterLab:
         members = [table[i] for i in self._adjacency(self._raw_leaf(address)).member]
         assert all(member.kind in (1, 2) for member in members), "a member is no next hop"
         return [str(IPv4Address(int(m.address).to_bytes(4, "little"))) for m in members]
+
+    def kinds_of_slots(self, address: str) -> set[str]:
+        """Return the kinds of what is in the slots of the group that *address* leads to."""
+        members = self._adjacency(self._raw_leaf(address)).member
+        return {KINDS[self.arena.adjacencies[i].kind] for i in members}
 
     def rewrite(self, address: str) -> str:
         """Return the destination MAC of what leaves for *address*."""

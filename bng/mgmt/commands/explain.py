@@ -119,6 +119,8 @@ def _verdict(adjacency: dict[str, object]) -> str:
         )
     if kind == "group":
         return f"by its flow to one of the adjacencies {adjacency['members']}"
+    if kind == "nexthop":
+        return f"to the next hop of its nexthop object, adjacency {adjacency['members']}"
     return VERDICTS.get(kind, f"dropped: the adjacency is {kind}")
 
 

@@ -69,10 +69,10 @@ static uint32_t flow_slot(const struct pkt *p, const struct ip4_hdr *ip)
 }
 
 /* The leaf becomes that of the member: the nodes that follow know of no groups. */
-static uint16_t member(struct worker *w, struct pkt *p, const struct adjacency *group)
+static uint16_t member(
+	struct worker *w, struct pkt *p, const struct adjacency *group, uint32_t slot)
 {
-	const struct ip4_hdr *ip = (const struct ip4_hdr *)pkt_data(p);
-	uint16_t id = __atomic_load_n(&group->member[flow_slot(p, ip)], __ATOMIC_ACQUIRE);
+	uint16_t id = __atomic_load_n(&group->member[slot], __ATOMIC_ACQUIRE);
 	p->leaf = leaf_make(LEAF_ADJACENCY, id) | leaf_length(p->leaf) << 22;
 	const struct adjacency *adjacency = &w->t->adjacency[id];
 	uint8_t kind = __atomic_load_n(&adjacency->kind, __ATOMIC_ACQUIRE);
@@ -98,8 +98,10 @@ static inline uint16_t lookup(struct worker *w, struct pkt *p)
 		return EDGE_IP4_REWRITE;
 	if (likely(kind == ADJ_NAT_POOL))
 		return EDGE_NAT44_OUT2IN;
+	if (kind == ADJ_NEXTHOP)
+		return member(w, p, adjacency, 0);
 	if (kind == ADJ_GROUP)
-		return member(w, p, adjacency);
+		return member(w, p, adjacency, flow_slot(p, ip));
 	return no_neighbour(w, p, adjacency, kind);
 }
 

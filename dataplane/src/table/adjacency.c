@@ -22,6 +22,7 @@ struct adjacencies {
 	uint32_t high;
 	uint32_t in_use;
 	uint32_t free, fresh, rested; /* heads; as the page lists of fib4 */
+	uint64_t repoints;
 };
 
 struct adjacencies *adjacency_create(struct adjacency *table, uint32_t max)
@@ -79,9 +80,14 @@ static uint32_t find(const struct adjacencies *a, unsigned kind, uint8_t port, b
 	return ADJACENCY_NONE;
 }
 
+static bool has_members(const struct adjacency *adj)
+{
+	return adj->kind == ADJ_GROUP || adj->kind == ADJ_NEXTHOP;
+}
+
 static uint32_t *own_bucket(const struct adjacencies *a, const struct adjacency *adj)
 {
-	uint32_t key = adj->kind == ADJ_GROUP ? adj->index : adj->address;
+	uint32_t key = has_members(adj) ? adj->index : adj->address;
 	return bucket_of(a, adj->kind, adj->port, key);
 }
 
@@ -123,7 +129,7 @@ static void publish(struct adjacency *adj, enum adjacency_kind kind)
 uint32_t adjacency_get(struct adjacencies *a, enum adjacency_kind kind, uint8_t port, be32 address,
 	uint32_t index, uint16_t mtu)
 {
-	assert(kind != ADJ_FREE && kind != ADJ_NEIGHBOUR);
+	assert(kind != ADJ_FREE && kind != ADJ_NEIGHBOUR && kind != ADJ_GROUP);
 	uint32_t id = find(a, kind, port, address);
 	if (id == ADJACENCY_NONE) {
 		id = allocate(a);
@@ -143,14 +149,14 @@ uint32_t adjacency_get(struct adjacencies *a, enum adjacency_kind kind, uint8_t 
 	return id;
 }
 
-/* True: that was the last one, the entry is free. What it names keeps its references. */
+/* True: that was the last one. The entry stands until no worker can be on its way to it; what it
+ * names keeps its references. */
 static bool put_one(struct adjacencies *a, uint32_t id)
 {
 	assert(id < a->high && a->owned[id].references);
 	if (--a->owned[id].references)
 		return false;
 	link_out(a, id);
-	publish(&a->table[id], ADJ_FREE);
 	a->owned[id].next = a->fresh;
 	a->fresh = id;
 	a->in_use--;
@@ -165,9 +171,13 @@ static void put_members(struct adjacencies *a, const uint16_t member[GROUP_SLOTS
 
 void adjacency_put(struct adjacencies *a, uint32_t id)
 {
-	bool is_group = a->table[id].kind == ADJ_GROUP;
-	if (put_one(a, id) && is_group)
+	if (put_one(a, id) && has_members(&a->table[id]))
 		put_members(a, a->table[id].member);
+}
+
+void adjacency_hold(struct adjacencies *a, uint32_t id)
+{
+	a->owned[id].references++;
 }
 
 /* ---- groups ---- */
@@ -186,22 +196,18 @@ static uint32_t find_group(
 	uint32_t id = *bucket_of(a, ADJ_GROUP, ADJACENCY_NO_PORT, hash);
 	for (; id != ADJACENCY_NONE; id = a->owned[id].next) {
 		const struct adjacency *adj = &a->table[id];
-		if (adj->kind == ADJ_GROUP && !memcmp(adj->member, member, sizeof(adj->member)))
+		if (adj->kind == ADJ_GROUP && !(adj->flags & ADJACENCY_OBJECT) &&
+			!memcmp(adj->member, member, sizeof(adj->member)))
 			return id;
 	}
 	return ADJACENCY_NONE;
 }
 
-uint32_t adjacency_get_group(struct adjacencies *a, const uint16_t member[GROUP_SLOTS])
+/* An entry with these members, whose references it takes over. */
+static uint32_t make_group(struct adjacencies *a, enum adjacency_kind kind, uint8_t flags,
+	uint32_t index, const uint16_t member[GROUP_SLOTS])
 {
-	uint32_t hash = hash_members(member);
-	uint32_t id = find_group(a, member, hash);
-	if (id != ADJACENCY_NONE) {
-		a->owned[id].references++;
-		put_members(a, member); /* the group has its own */
-		return id;
-	}
-	id = allocate(a);
+	uint32_t id = allocate(a);
 	if (id == ADJACENCY_NONE) {
 		put_members(a, member);
 		return id;
@@ -209,16 +215,46 @@ uint32_t adjacency_get_group(struct adjacencies *a, const uint16_t member[GROUP_
 	struct adjacency *adj = &a->table[id];
 	memset(adj, 0, sizeof(*adj));
 	adj->port = ADJACENCY_NO_PORT;
-	adj->index = hash;
+	adj->flags = flags;
+	adj->index = index;
 	memcpy(adj->member, member, sizeof(adj->member));
-	publish(adj, ADJ_GROUP);
+	publish(adj, kind);
 	link_in(a, id);
 	a->in_use++;
 	a->owned[id].references = 1;
 	return id;
 }
 
-bool adjacency_group_leave(struct adjacencies *a, uint32_t id, uint8_t port)
+uint32_t adjacency_get_group(struct adjacencies *a, const uint16_t member[GROUP_SLOTS])
+{
+	uint32_t hash = hash_members(member);
+	uint32_t id = find_group(a, member, hash);
+	if (id == ADJACENCY_NONE)
+		return make_group(a, ADJ_GROUP, 0, hash, member);
+	a->owned[id].references++;
+	put_members(a, member); /* the group has its own */
+	return id;
+}
+
+uint32_t adjacency_make_object(struct adjacencies *a, enum adjacency_kind kind, uint32_t number,
+	const uint16_t member[GROUP_SLOTS])
+{
+	return make_group(a, kind, ADJACENCY_OBJECT, number, member);
+}
+
+void adjacency_repoint(struct adjacencies *a, uint32_t id, const uint16_t member[GROUP_SLOTS])
+{
+	struct adjacency *object = &a->table[id];
+	for (int i = 0; i < GROUP_SLOTS; i++) {
+		uint16_t old = object->member[i];
+		__atomic_store_n(&object->member[i], member[i], __ATOMIC_RELEASE);
+		(void)put_one(a, old);
+	}
+	a->repoints++;
+}
+
+/* The group's members on this port are replaced by others, in place, when there are any. */
+static void group_leave(struct adjacencies *a, uint32_t id, uint8_t port)
 {
 	struct adjacency *group = &a->table[id];
 	uint16_t left[GROUP_SLOTS];
@@ -227,7 +263,7 @@ bool adjacency_group_leave(struct adjacencies *a, uint32_t id, uint8_t port)
 		if (a->table[group->member[i]].port != port)
 			left[n++] = group->member[i];
 	if (n == 0 || n == GROUP_SLOTS)
-		return n > 0;
+		return;
 	link_out(a, id);
 	for (uint32_t i = 0; i < GROUP_SLOTS; i++) {
 		uint16_t old = group->member[i];
@@ -240,7 +276,27 @@ bool adjacency_group_leave(struct adjacencies *a, uint32_t id, uint8_t port)
 	}
 	group->index = hash_members(group->member);
 	link_in(a, id);
-	return true;
+	a->repoints++;
+}
+
+void adjacency_port_lost(struct adjacencies *a, uint8_t port)
+{
+	for (uint32_t id = 0; id < a->high; id++)
+		if (a->owned[id].references && a->table[id].kind == ADJ_GROUP &&
+			!(a->table[id].flags & ADJACENCY_OBJECT))
+			group_leave(a, id, port);
+}
+
+be32 adjacency_first(const struct adjacencies *a, enum adjacency_kind kind, uint8_t port)
+{
+	const struct adjacency *first = NULL;
+	for (uint32_t id = 0; id < a->high; id++) {
+		const struct adjacency *adj = &a->table[id];
+		if (a->owned[id].references && adj->kind == kind && adj->port == port &&
+			(!first || adj->index < first->index))
+			first = adj;
+	}
+	return first ? first->address : 0;
 }
 
 void adjacency_resolve(
@@ -268,6 +324,7 @@ void adjacency_reclaim(struct adjacencies *a)
 	while (a->rested != ADJACENCY_NONE) {
 		uint32_t id = a->rested;
 		a->rested = a->owned[id].next;
+		publish(&a->table[id], ADJ_FREE);
 		a->owned[id].next = a->free;
 		a->free = id;
 	}
@@ -278,6 +335,16 @@ void adjacency_reclaim(struct adjacencies *a)
 uint32_t adjacency_in_use(const struct adjacencies *a)
 {
 	return a->in_use;
+}
+
+bool adjacency_is_used(const struct adjacencies *a, uint32_t id)
+{
+	return id < a->high && a->owned[id].references;
+}
+
+uint64_t adjacency_repoints(const struct adjacencies *a)
+{
+	return a->repoints;
 }
 
 uint32_t adjacency_high(const struct adjacencies *a)

@@ -11,7 +11,11 @@
 #include "dataplane.h"
 
 enum { ADJACENCY_NONE = 0xffffffff, ADJACENCY_NO_PORT = 0xff };
-enum adjacency_flags { ADJACENCY_STALE = 1 }; /* neighbour to be confirmed while it is in use */
+enum adjacency_flags {
+	ADJACENCY_STALE = 1,  /* neighbour to be confirmed while it is in use */
+	ADJACENCY_OBJECT = 2, /* a nexthop object's own: shared by its routes alone */
+	ADJACENCY_LOST = 4,   /* ... and the object is gone, or leads nowhere */
+};
 
 struct adjacencies; /* the writer's state */
 
@@ -28,10 +32,21 @@ uint32_t adjacency_get(struct adjacencies *a, enum adjacency_kind kind, uint8_t 
 /* The ADJ_GROUP of these next hops, in this order; takes a reference on each slot's over, also when
  * the table is full: ADJACENCY_NONE. */
 uint32_t adjacency_get_group(struct adjacencies *a, const uint16_t member[GROUP_SLOTS]);
-/* Those of the group that leave by this port are replaced by others, in place: one store for each
- * slot, whatever hangs on the group. False: there are no others. */
-bool adjacency_group_leave(struct adjacencies *a, uint32_t id, uint8_t port);
-/* Gives the reference back; the last one frees it. */
+/*
+ * A nexthop object's own entry: ADJ_NEXTHOP, whose slots are all one, or ADJ_GROUP. Takes a
+ * reference on each slot's over. It is given new members in place: one store for each slot,
+ * whatever hangs on it, and a worker finds the old one or the new.
+ */
+uint32_t adjacency_make_object(struct adjacencies *a, enum adjacency_kind kind, uint32_t number,
+	const uint16_t member[GROUP_SLOTS]);
+void adjacency_repoint(struct adjacencies *a, uint32_t id, const uint16_t member[GROUP_SLOTS]);
+/* Groups that are no objects': members that leave by this port are replaced by others, if there
+ * are, in place. */
+void adjacency_port_lost(struct adjacencies *a, uint8_t port);
+/* One reference more on an entry in use. */
+void adjacency_hold(struct adjacencies *a, uint32_t id);
+/* Gives the reference back. After the last one the entry can not be found any more, and is free
+ * once adjacency_reclaim() came twice. */
 void adjacency_put(struct adjacencies *a, uint32_t id);
 /* A next hop becomes ADJ_NEIGHBOUR in place, or changes its MAC: one store for readers. */
 void adjacency_resolve(
@@ -40,9 +55,13 @@ void adjacency_resolve(
 void adjacency_unresolve(struct adjacencies *a, uint32_t id);
 /* The one for a next hop, or ADJACENCY_NONE. */
 uint32_t adjacency_find(const struct adjacencies *a, uint8_t port, be32 address);
+/* Address of the one with the least index; 0: none. */
+be32 adjacency_first(const struct adjacencies *a, enum adjacency_kind kind, uint8_t port);
 /* As fib4_reclaim(): freed entries may be used again. */
 void adjacency_reclaim(struct adjacencies *a);
+bool adjacency_is_used(const struct adjacencies *a, uint32_t id);
 uint32_t adjacency_in_use(const struct adjacencies *a);
-uint32_t adjacency_high(const struct adjacencies *a); /* all ever used are below */
+uint64_t adjacency_repoints(const struct adjacencies *a); /* changes of groups in place */
+uint32_t adjacency_high(const struct adjacencies *a);	  /* all ever used are below */
 
 #endif

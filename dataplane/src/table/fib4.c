@@ -1,9 +1,8 @@
 /*
- * The writer of the IPv4 FIB. Its own list of prefixes is one open-addressed hash of (prefix,
- * length) with a leaf per source, so that no route costs an allocation; the trie holds the best
- * leaf of the longest prefix in every slot, pushed down. A leaf carries its prefix length, so
- * "every slot under this prefix whose leaf is not longer than it" is all that adding and deleting
- * must repaint; the covering route comes from the hash, one probe per length in use.
+ * The writer of the IPv4 FIB: the trie holds the best leaf of the longest prefix in every slot,
+ * pushed down. A leaf carries its prefix length, so "every slot under this prefix whose leaf is not
+ * longer than it" is all that adding and deleting must repaint; which route covers another comes
+ * from the list, one probe per length in use.
  *
  * Does not know what a leaf means, nor who reads.
  */
@@ -11,16 +10,10 @@
 
 #include <errno.h>
 #include <stdlib.h>
-#include <string.h>
 
-enum { PAGE_SLOTS = 256, ROOT_SLOTS = 65536, HASH_MIN = 4096 };
+#include "fib4_list.h"
 
-/* What every source offers for one prefix; a leaf of 0 is no offer, all zero is a free slot. */
-struct route {
-	uint32_t prefix;
-	uint32_t length;
-	uint32_t leaf[FIB_SOURCES];
-};
+enum { PAGE_SLOTS = 256, ROOT_SLOTS = 65536 };
 
 /* Pages by number, linked through `next`. */
 struct page_list {
@@ -36,98 +29,10 @@ struct fib4 {
 	struct page_list free;	 /* free to use */
 	struct page_list fresh;	 /* unlinked since the last fib4_reclaim() */
 	struct page_list rested; /* unlinked before it */
-	struct route *route;	 /* hash table, linear probing */
-	uint32_t mask;
-	uint32_t n_routes;
-	uint32_t n_length[33]; /* prefixes of each length */
+	struct fib4_list list;
+	uint32_t reserved; /* pages for sessions alone */
+	uint64_t writes;
 };
-
-static uint32_t prefix_mask(uint32_t length)
-{
-	return length ? ~0u << (32 - length) : 0;
-}
-
-/* ---- the prefix list ---- */
-
-static uint32_t hash_of(uint32_t prefix, uint32_t length)
-{
-	uint64_t x = ((uint64_t)prefix << 8 | length) * 0x9e3779b97f4a7c15ull;
-	return (uint32_t)(x >> 32);
-}
-
-static bool route_is_free(const struct route *r)
-{
-	for (int i = 0; i < FIB_SOURCES; i++)
-		if (r->leaf[i])
-			return false;
-	return true;
-}
-
-/* The prefix's slot, or the free slot where it would go. */
-static struct route *route_slot(const struct fib4 *fib, uint32_t prefix, uint32_t length)
-{
-	uint32_t i = hash_of(prefix, length) & fib->mask;
-	for (;; i = (i + 1) & fib->mask) {
-		struct route *r = &fib->route[i];
-		if (route_is_free(r) || (r->prefix == prefix && r->length == length))
-			return r;
-	}
-}
-
-/* Room for one more at a load of 3/4. */
-static int routes_grow(struct fib4 *fib)
-{
-	if ((uint64_t)(fib->n_routes + 1) * 4 <= (uint64_t)(fib->mask + 1) * 3)
-		return 0;
-	struct route *old = fib->route;
-	uint32_t size = fib->mask + 1;
-	struct route *grown = calloc((size_t)size * 2, sizeof(*grown));
-	if (!grown)
-		return -ENOMEM;
-	fib->route = grown;
-	fib->mask = size * 2 - 1;
-	for (uint32_t i = 0; i < size; i++)
-		if (!route_is_free(&old[i]))
-			*route_slot(fib, old[i].prefix, old[i].length) = old[i];
-	free(old);
-	return 0;
-}
-
-/* Empties the slot; those that probed past it move up. */
-static void route_remove(struct fib4 *fib, struct route *r)
-{
-	uint32_t hole = (uint32_t)(r - fib->route);
-	for (uint32_t i = (hole + 1) & fib->mask; !route_is_free(&fib->route[i]);
-		i = (i + 1) & fib->mask) {
-		uint32_t home = hash_of(fib->route[i].prefix, fib->route[i].length) & fib->mask;
-		if (((i - home) & fib->mask) < ((i - hole) & fib->mask))
-			continue;
-		fib->route[hole] = fib->route[i];
-		hole = i;
-	}
-	memset(&fib->route[hole], 0, sizeof(fib->route[hole]));
-}
-
-static uint32_t best_leaf(const struct route *r)
-{
-	for (int i = 0; i < FIB_SOURCES; i++)
-		if (r->leaf[i])
-			return r->leaf[i];
-	return 0;
-}
-
-/* Best leaf of the longest prefix that covers this one. */
-static uint32_t covering_leaf(const struct fib4 *fib, uint32_t prefix, uint32_t length)
-{
-	while (length-- > 0) {
-		if (!fib->n_length[length])
-			continue;
-		uint32_t leaf = best_leaf(route_slot(fib, prefix & prefix_mask(length), length));
-		if (leaf)
-			return leaf;
-	}
-	return 0;
-}
 
 /* ---- pages ---- */
 
@@ -249,6 +154,7 @@ static uint32_t page24_of(struct fib4 *fib, uint32_t page16, uint32_t prefix)
 /* Puts leaf wherever this prefix is the longest one; unlinks pages that nothing needs any more. */
 static void paint(struct fib4 *fib, uint32_t prefix, uint32_t length, uint32_t leaf)
 {
+	fib->writes++;
 	if (length <= 16) {
 		paint_root(fib, prefix >> 16, 1u << (16 - length), length, leaf);
 		return;
@@ -280,11 +186,9 @@ struct fib4 *fib4_create(uint32_t *root, uint32_t *pages, uint32_t max_pages)
 		return NULL;
 	fib->root = root;
 	fib->pages = pages;
-	fib->mask = HASH_MIN - 1;
-	fib->route = calloc(HASH_MIN, sizeof(*fib->route));
 	fib->next = calloc((size_t)max_pages + 1, sizeof(*fib->next));
 	fib->used = calloc((size_t)max_pages + 1, sizeof(*fib->used));
-	if (!fib->route || !fib->next || !fib->used) {
+	if (fib4_list_init(&fib->list) || !fib->next || !fib->used) {
 		fib4_destroy(fib);
 		return NULL;
 	}
@@ -299,10 +203,15 @@ void fib4_destroy(struct fib4 *fib)
 {
 	if (!fib)
 		return;
-	free(fib->route);
+	fib4_list_free(&fib->list);
 	free(fib->next);
 	free(fib->used);
 	free(fib);
+}
+
+void fib4_reserve(struct fib4 *fib, uint32_t pages)
+{
+	fib->reserved = pages;
 }
 
 int fib4_add(struct fib4 *fib, uint32_t prefix, uint8_t length, enum fib_source source,
@@ -311,38 +220,33 @@ int fib4_add(struct fib4 *fib, uint32_t prefix, uint8_t length, enum fib_source 
 	if (length > 32 || source >= FIB_SOURCES || kind == LEAF_NONE || leaf_index(index) != index)
 		return -EINVAL;
 	prefix &= prefix_mask(length);
-	if (pages_needed(fib, prefix, length) > fib->free.n || routes_grow(fib))
+	uint32_t pages = pages_needed(fib, prefix, length);
+	uint32_t kept = pages && source != FIB_SESSION ? fib->reserved : 0;
+	if (pages + kept > fib->free.n || fib4_list_grow(&fib->list))
 		return -ENOMEM;
-	struct route *r = route_slot(fib, prefix, length);
-	if (route_is_free(r)) {
-		r->prefix = prefix;
-		r->length = length;
-		fib->n_routes++;
-		fib->n_length[length]++;
-	}
-	uint32_t before = best_leaf(r);
-	r->leaf[source] = leaf_make(kind, index) | (uint32_t)length << 22;
-	if (best_leaf(r) != before)
-		paint(fib, prefix, length, best_leaf(r));
+	struct fib4_offers found = fib4_list_look(&fib->list, prefix, length, source);
+	uint32_t leaf = leaf_make(kind, index) | (uint32_t)length << 22;
+	fib4_list_put(&fib->list, &found, prefix, leaf, source);
+	if (source <= found.source && leaf != found.best)
+		paint(fib, prefix, length, leaf);
 	return 0;
 }
 
 int fib4_del(struct fib4 *fib, uint32_t prefix, uint8_t length, enum fib_source source)
 {
-	if (!fib4_find(fib, prefix, length, source))
+	if (length > 32 || source >= FIB_SOURCES)
 		return -ENOENT;
 	prefix &= prefix_mask(length);
-	struct route *r = route_slot(fib, prefix, length);
-	uint32_t before = best_leaf(r);
-	r->leaf[source] = 0;
-	uint32_t after = best_leaf(r);
-	if (!after) {
-		route_remove(fib, r);
-		fib->n_routes--;
-		fib->n_length[length]--;
-		after = covering_leaf(fib, prefix, length);
-	}
-	if (after != before)
+	struct fib4_offers found = fib4_list_look(&fib->list, prefix, length, source);
+	if (!found.leaf)
+		return -ENOENT;
+	fib4_list_remove(&fib->list, &found);
+	if (source != found.source)
+		return 0;
+	uint32_t after = fib4_list_look(&fib->list, prefix, length, source).best;
+	if (!after)
+		after = fib4_list_covering(&fib->list, prefix, length);
+	if (after != found.best)
 		paint(fib, prefix, length, after);
 	return 0;
 }
@@ -351,7 +255,7 @@ uint32_t fib4_find(const struct fib4 *fib, uint32_t prefix, uint8_t length, enum
 {
 	if (length > 32 || source >= FIB_SOURCES)
 		return 0;
-	return route_slot(fib, prefix & prefix_mask(length), length)->leaf[source];
+	return fib4_list_look(&fib->list, prefix & prefix_mask(length), length, source).leaf;
 }
 
 void fib4_reclaim(struct fib4 *fib)
@@ -364,10 +268,15 @@ void fib4_reclaim(struct fib4 *fib)
 
 uint32_t fib4_routes(const struct fib4 *fib)
 {
-	return fib->n_routes;
+	return fib->list.n_routes;
 }
 
 uint32_t fib4_pages_free(const struct fib4 *fib)
 {
 	return fib->free.n;
+}
+
+uint64_t fib4_writes(const struct fib4 *fib)
+{
+	return fib->writes;
 }

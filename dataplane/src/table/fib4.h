@@ -1,6 +1,6 @@
 /*
  * IPv4 FIB: a 16-8-8 trie of 32-bit leaves in the arena, one writer (the control thread), readers
- * without locks. The writer's own prefix list, with what each source offers, is in its memory.
+ * without locks. The writer's own list, of what each source offers, is in its memory.
  */
 #ifndef BNG_FIB4_H
 #define BNG_FIB4_H
@@ -52,6 +52,8 @@ struct fib4; /* the writer's state */
 
 struct fib4 *fib4_create(uint32_t *root, uint32_t *pages, uint32_t max_pages);
 void fib4_destroy(struct fib4 *fib);
+/* Keeps that many pages for the routes of sessions: others are refused when no more are free. */
+void fib4_reserve(struct fib4 *fib, uint32_t pages);
 /* prefix in host order, host bits ignored. One route per (prefix, source); adding again replaces.
  * Returns 0, -ENOMEM (pages or memory), -EINVAL. */
 int fib4_add(struct fib4 *fib, uint32_t prefix, uint8_t length, enum fib_source source,
@@ -63,7 +65,8 @@ uint32_t fib4_find(const struct fib4 *fib, uint32_t prefix, uint8_t length, enum
 /* Call each time every worker has passed a vector boundary since the last call: pages unlinked
  * before that last call can be used again. */
 void fib4_reclaim(struct fib4 *fib);
-uint32_t fib4_routes(const struct fib4 *fib); /* prefixes */
+uint32_t fib4_routes(const struct fib4 *fib); /* of all sources */
 uint32_t fib4_pages_free(const struct fib4 *fib);
+uint64_t fib4_writes(const struct fib4 *fib); /* changes to the trie, since the start */
 
 #endif

@@ -1,42 +1,51 @@
 /* The list of offered routes: a slab of entries in chained hash buckets; see rib.h. */
 #include "rib.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
 enum { FIRST_SIZE = 1024 };
-#define NO_ENTRY 0xffffffffu
+#define NO_ENTRY ((uint32_t)RIB_MAX)
+#define ADJACENCY_MASK 0x3fffffu /* all that a leaf has */
 
+/* Entries of one key stand in their chain in the order in which they are preferred. */
 struct entry {
 	uint32_t prefix;
-	uint8_t length;
-	uint8_t source; /* FIB_SOURCES: a free entry */
-	bool kernel;
 	uint32_t priority;
-	uint32_t adjacency;
-	uint32_t generation;
-	uint32_t serial; /* order of arrival */
-	uint32_t next;
+	uint32_t adjacency : 22;
+	uint32_t length : 6;
+	uint32_t source : 3; /* FIB_SOURCES: a free entry */
+	uint32_t kernel : 1;
+	uint32_t next : 24;
+	uint32_t seen : 1;
+	uint32_t waiting : 1; /* the FIB had no room for it */
+	uint32_t reserved : 6;
 };
+_Static_assert(sizeof(struct entry) == 16, "a million of them");
 
 struct rib {
 	struct fib4 *fib;
 	struct adjacencies *adjacencies;
-	struct adjacency *table;
 	struct entry *entry; /* [size] */
 	uint32_t *bucket;    /* [size], a power of two */
 	uint32_t size;
 	uint32_t high; /* all ever used are below */
 	uint32_t free;
-	uint32_t generation;
-	uint32_t serial;
+	uint32_t routes;
+	uint32_t waiting;
 };
 
-static uint32_t *bucket_of(const struct rib *r, uint32_t prefix, uint8_t length, uint8_t source)
+static uint32_t *bucket_of(const struct rib *r, uint32_t prefix, uint32_t length, uint32_t source)
 {
-	uint64_t key = (uint64_t)prefix << 16 | (uint64_t)length << 8 | source;
+	uint64_t key = (uint64_t)prefix << 16 | length << 8 | source;
 	return &r->bucket[(key * 0x9e3779b97f4a7c15ull >> 32) & (r->size - 1)];
+}
+
+static uint32_t *key_bucket(const struct rib *r, const struct rib_key *key)
+{
+	return bucket_of(r, key->prefix, key->length, key->source);
 }
 
 static uint32_t *entry_bucket(const struct rib *r, const struct entry *e)
@@ -49,41 +58,80 @@ static bool same_prefix(const struct entry *e, const struct rib_key *key)
 	return e->prefix == key->prefix && e->length == key->length && e->source == key->source;
 }
 
+static void set_next(struct entry *e, uint32_t next)
+{
+	e->next = next & 0xffffff;
+}
+
 /* ---- the slab ---- */
 
+static void link_first(struct rib *r, uint32_t i)
+{
+	uint32_t *bucket = entry_bucket(r, &r->entry[i]);
+	set_next(&r->entry[i], *bucket);
+	*bucket = i;
+}
+
+static void link_last(struct rib *r, uint32_t i)
+{
+	uint32_t *bucket = entry_bucket(r, &r->entry[i]);
+	uint32_t at = *bucket;
+	set_next(&r->entry[i], NO_ENTRY);
+	if (at == NO_ENTRY) {
+		*bucket = i;
+		return;
+	}
+	while (r->entry[at].next != NO_ENTRY)
+		at = r->entry[at].next;
+	set_next(&r->entry[at], i);
+}
+
+static void unlink_entry(struct rib *r, uint32_t i)
+{
+	uint32_t *bucket = entry_bucket(r, &r->entry[i]);
+	uint32_t at = *bucket;
+	if (at == i) {
+		*bucket = r->entry[i].next;
+		return;
+	}
+	while (r->entry[at].next != i)
+		at = r->entry[at].next;
+	set_next(&r->entry[at], r->entry[i].next);
+}
+
+/* Each chain in its old order. */
 static int resize(struct rib *r, uint32_t size)
 {
+	uint32_t *old = r->bucket;
 	uint32_t *bucket = malloc(size * sizeof(*bucket));
 	struct entry *entry = realloc(r->entry, size * sizeof(*entry));
+	uint32_t old_size = r->size;
 	if (entry)
 		r->entry = entry;
 	if (!entry || !bucket) {
 		free(bucket);
 		return -ENOMEM;
 	}
-	free(r->bucket);
 	r->bucket = bucket;
 	r->size = size;
-	memset(bucket, 0xff, size * sizeof(*bucket));
-	for (uint32_t i = 0; i < r->high; i++) {
-		struct entry *e = &r->entry[i];
-		if (e->source == FIB_SOURCES)
-			continue;
-		uint32_t *at = entry_bucket(r, e);
-		e->next = *at;
-		*at = i;
-	}
+	for (uint32_t i = 0; i < size; i++)
+		bucket[i] = NO_ENTRY;
+	for (uint32_t i = 0; i < old_size; i++)
+		for (uint32_t at = old[i], next; at != NO_ENTRY; at = next) {
+			next = r->entry[at].next;
+			link_last(r, at);
+		}
+	free(old);
 	return 0;
 }
 
-struct rib *rib_create(struct fib4 *fib, struct adjacencies *adjacencies, struct adjacency *table)
+struct rib *rib_create(struct fib4 *fib, struct adjacencies *adjacencies)
 {
 	struct rib *r = calloc(1, sizeof(*r));
 	if (!r)
 		return NULL;
 	r->fib = fib;
 	r->adjacencies = adjacencies;
-	r->table = table;
 	r->free = NO_ENTRY;
 	if (resize(r, FIRST_SIZE)) {
 		rib_destroy(r);
@@ -108,36 +156,43 @@ static uint32_t allocate(struct rib *r)
 		r->free = r->entry[i].next;
 		return i;
 	}
-	if (r->high == r->size && resize(r, r->size * 2))
+	if (r->high == RIB_MAX || (r->high == r->size && resize(r, r->size * 2)))
 		return NO_ENTRY;
 	return r->high++;
 }
 
 /* ---- routes ---- */
 
+static void set_waiting(struct rib *r, struct entry *e, bool waiting)
+{
+	r->waiting = r->waiting + waiting - e->waiting;
+	e->waiting = waiting;
+}
+
 /* Puts the best of what is offered for the prefix into the FIB. */
 static int publish(struct rib *r, const struct rib_key *key)
 {
-	const struct entry *best = NULL;
-	uint32_t i = *bucket_of(r, key->prefix, key->length, (uint8_t)key->source);
-	for (; i != NO_ENTRY; i = r->entry[i].next) {
-		const struct entry *e = &r->entry[i];
-		if (!same_prefix(e, key))
-			continue;
-		if (!best || e->priority < best->priority ||
-			(e->priority == best->priority && e->serial < best->serial))
+	struct entry *best = NULL;
+	for (uint32_t i = *key_bucket(r, key); i != NO_ENTRY; i = r->entry[i].next) {
+		struct entry *e = &r->entry[i];
+		if (same_prefix(e, key) && (!best || e->priority < best->priority))
 			best = e;
 	}
-	if (best)
-		return fib4_add(r->fib, key->prefix, key->length, key->source, LEAF_ADJACENCY,
-			best->adjacency);
-	(void)fib4_del(r->fib, key->prefix, key->length, key->source); /* may have had no room */
-	return 0;
+	if (!best) {
+		(void)fib4_del(r->fib, key->prefix, key->length, key->source); /* or it waited */
+		return 0;
+	}
+	int status = fib4_add(
+		r->fib, key->prefix, key->length, key->source, LEAF_ADJACENCY, best->adjacency);
+	set_waiting(r, best, status && best->kernel);
+	return status;
 }
 
-static uint32_t find(const struct rib *r, const struct rib_key *key, uint32_t adjacency)
+/* The first of this key, with this adjacency unless ADJACENCY_NONE, from entry i of its chain on.
+ */
+static uint32_t find_from(
+	const struct rib *r, uint32_t i, const struct rib_key *key, uint32_t adjacency)
 {
-	uint32_t i = *bucket_of(r, key->prefix, key->length, (uint8_t)key->source);
 	for (; i != NO_ENTRY; i = r->entry[i].next) {
 		const struct entry *e = &r->entry[i];
 		if (same_prefix(e, key) && e->priority == key->priority &&
@@ -147,55 +202,105 @@ static uint32_t find(const struct rib *r, const struct rib_key *key, uint32_t ad
 	return i;
 }
 
+static uint32_t find(const struct rib *r, const struct rib_key *key, uint32_t adjacency)
+{
+	return find_from(r, *key_bucket(r, key), key, adjacency);
+}
+
 /* The FIB lets go of the adjacency before its reference is given back. */
 static void remove_entry(struct rib *r, uint32_t i)
 {
 	struct entry *e = &r->entry[i];
 	struct rib_key key = {.prefix = e->prefix, .length = e->length, .source = e->source};
-	uint32_t *link = entry_bucket(r, e);
-	while (*link != i)
-		link = &r->entry[*link].next;
-	*link = e->next;
+	uint32_t adjacency = e->adjacency;
+	unlink_entry(r, i);
+	set_waiting(r, e, false);
 	e->source = FIB_SOURCES;
-	e->next = r->free;
+	set_next(e, r->free);
 	r->free = i;
+	r->routes--;
 	(void)publish(r, &key);
 	if (key.source == FIB_NEIGHBOUR)
-		adjacency_unresolve(r->adjacencies, e->adjacency);
-	adjacency_put(r->adjacencies, e->adjacency);
+		adjacency_unresolve(r->adjacencies, adjacency);
+	adjacency_put(r->adjacencies, adjacency);
 }
 
-int rib_add(struct rib *r, const struct rib_key *key, uint32_t adjacency, bool kernel)
+static uint32_t make_entry(
+	struct rib *r, const struct rib_key *key, uint32_t adjacency, enum rib_order order)
+{
+	uint32_t i = allocate(r);
+	if (i == NO_ENTRY)
+		return i;
+	assert(leaf_index(adjacency) == adjacency);
+	r->entry[i] = (struct entry){.prefix = key->prefix,
+		.priority = key->priority,
+		.adjacency = adjacency & ADJACENCY_MASK,
+		.length = key->length & 63u,
+		.source = (uint32_t)key->source & 7,
+		.seen = 1};
+	r->routes++;
+	if (order == RIB_FIRST)
+		link_first(r, i);
+	else
+		link_last(r, i);
+	return i;
+}
+
+int rib_add_own(struct rib *r, const struct rib_key *key, uint32_t adjacency)
+{
+	if (adjacency == ADJACENCY_NONE)
+		return -ENOMEM;
+	uint32_t i = find(r, key, adjacency);
+	if (i == NO_ENTRY)
+		i = make_entry(r, key, adjacency, RIB_LAST);
+	else
+		adjacency_put(r->adjacencies, adjacency);
+	if (i == NO_ENTRY) {
+		adjacency_put(r->adjacencies, adjacency);
+		return -ENOMEM;
+	}
+	int status = publish(r, key);
+	if (status)
+		remove_entry(r, i);
+	return status;
+}
+
+int rib_add(struct rib *r, const struct rib_key *key, uint32_t adjacency, enum rib_order order)
 {
 	if (adjacency == ADJACENCY_NONE)
 		return -ENOMEM;
 	uint32_t i = find(r, key, adjacency);
 	if (i != NO_ENTRY) {
-		r->entry[i].generation = r->generation;
+		r->entry[i].seen = 1;
 		adjacency_put(r->adjacencies, adjacency);
-		return publish(r, key);
+		return 0; /* it is in the FIB, or waits */
 	}
-	i = allocate(r);
+	i = make_entry(r, key, adjacency, order);
 	if (i == NO_ENTRY) {
 		adjacency_put(r->adjacencies, adjacency);
 		return -ENOMEM;
 	}
-	struct entry *e = &r->entry[i];
-	*e = (struct entry){.prefix = key->prefix,
-		.length = key->length,
-		.source = (uint8_t)key->source,
-		.kernel = kernel,
-		.priority = key->priority,
-		.adjacency = adjacency,
-		.generation = r->generation,
-		.serial = r->serial++};
-	uint32_t *bucket = entry_bucket(r, e);
-	e->next = *bucket;
-	*bucket = i;
-	int status = publish(r, key);
-	if (status)
-		remove_entry(r, i);
-	return status;
+	r->entry[i].kernel = 1;
+	(void)publish(r, key);
+	return 0;
+}
+
+int rib_replace(struct rib *r, const struct rib_key *key, uint32_t adjacency)
+{
+	uint32_t i = find(r, key, ADJACENCY_NONE);
+	if (i == NO_ENTRY || adjacency == ADJACENCY_NONE)
+		return rib_add(r, key, adjacency, RIB_FIRST);
+	uint32_t old = r->entry[i].adjacency;
+	r->entry[i].seen = 1;
+	if (old != adjacency) {
+		uint32_t other = find_from(r, r->entry[i].next, key, adjacency);
+		if (other != NO_ENTRY) /* told twice: it was known before the other one went */
+			remove_entry(r, other);
+		r->entry[i].adjacency = adjacency & ADJACENCY_MASK;
+		(void)publish(r, key);
+	}
+	adjacency_put(r->adjacencies, old);
+	return 0;
 }
 
 bool rib_del(struct rib *r, const struct rib_key *key, uint32_t adjacency)
@@ -207,55 +312,54 @@ bool rib_del(struct rib *r, const struct rib_key *key, uint32_t adjacency)
 	return true;
 }
 
-void rib_del_all(struct rib *r, const struct rib_key *key)
+void rib_del_first(struct rib *r, const struct rib_key *key)
 {
-	while (rib_del(r, key, ADJACENCY_NONE))
-		;
+	(void)rib_del(r, key, ADJACENCY_NONE);
 }
 
-/* Nothing is left of what this entry leads to without the port. */
-static bool hangs_on(const struct rib *r, const struct entry *e, uint8_t port)
+bool rib_del_only(struct rib *r, const struct rib_key *key)
 {
-	if (r->table[e->adjacency].kind == ADJ_GROUP)
-		return !adjacency_group_leave(r->adjacencies, e->adjacency, port);
-	return r->table[e->adjacency].port == port;
+	uint32_t i = find(r, key, ADJACENCY_NONE);
+	if (i == NO_ENTRY)
+		return true;
+	if (find_from(r, r->entry[i].next, key, ADJACENCY_NONE) != NO_ENTRY)
+		return false;
+	remove_entry(r, i);
+	return true;
 }
 
-void rib_del_port(struct rib *r, uint8_t port)
-{
-	for (uint32_t i = 0; i < r->high; i++) {
-		const struct entry *e = &r->entry[i];
-		if (e->source != FIB_SOURCES && e->kernel && e->source != FIB_LOCAL &&
-			hangs_on(r, e, port))
-			remove_entry(r, i);
-	}
-}
+/* ---- all of them ---- */
 
 void rib_begin(struct rib *r)
 {
-	r->generation++;
+	for (uint32_t i = 0; i < r->high; i++)
+		r->entry[i].seen = 0;
 }
 
-void rib_sweep(struct rib *r)
+bool rib_visit(struct rib *r, uint32_t *at, uint32_t n, rib_verdict *goes, void *context)
 {
-	for (uint32_t i = 0; i < r->high; i++) {
-		const struct entry *e = &r->entry[i];
-		if (e->source != FIB_SOURCES && e->kernel && e->generation != r->generation)
-			remove_entry(r, i);
-	}
-}
-
-be32 rib_first(const struct rib *r, enum adjacency_kind kind, uint8_t port)
-{
-	const struct entry *best = NULL;
-	for (uint32_t i = 0; i < r->high; i++) {
-		const struct entry *e = &r->entry[i];
-		if (e->source != FIB_LOCAL || r->table[e->adjacency].kind != kind ||
-			r->table[e->adjacency].port != port)
+	for (; n > 0 && *at < r->high; n--, ++*at) {
+		struct entry *e = &r->entry[*at];
+		if (e->source == FIB_SOURCES || !e->kernel)
 			continue;
-		if (!best || e->priority < best->priority ||
-			(e->priority == best->priority && e->serial < best->serial))
-			best = e;
+		if (goes(context, e->adjacency, e->seen)) {
+			remove_entry(r, *at);
+		} else if (e->waiting) {
+			struct rib_key key = {
+				.prefix = e->prefix, .length = e->length, .source = e->source};
+			set_waiting(r, e, false);
+			(void)publish(r, &key);
+		}
 	}
-	return best ? r->table[best->adjacency].address : 0;
+	return *at >= r->high;
+}
+
+uint32_t rib_routes(const struct rib *r)
+{
+	return r->routes;
+}
+
+uint32_t rib_waiting(const struct rib *r)
+{
+	return r->waiting;
 }

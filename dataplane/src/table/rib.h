@@ -1,7 +1,10 @@
 /*
  * All routes that anyone offers, above the FIB: for each (prefix, length, source) any number of
- * them, of which the one with the lowest priority, then the oldest, is in the FIB. Holds a
- * reference on the adjacency of each. Control thread only.
+ * them, of which the one with the lowest priority, then the first in order, is in the FIB. Holds a
+ * reference on the adjacency of each. 16 bytes a route and 4 of hash. Control thread only.
+ *
+ * A route of the kernel for which the FIB has no room waits, and is counted; rib_visit() tries it
+ * again.
  */
 #ifndef BNG_RIB_H
 #define BNG_RIB_H
@@ -12,6 +15,8 @@
 #include "adjacency.h"
 #include "fib4.h"
 
+enum { RIB_MAX = 0xffffff }; /* routes */
+
 struct rib_key {
 	uint32_t prefix; /* host order, no host bits */
 	uint8_t length;
@@ -19,24 +24,37 @@ struct rib_key {
 	uint32_t priority; /* the kernel's metric: less is better */
 };
 
+/* Where a route stands among those with the same key. */
+enum rib_order { RIB_LAST, RIB_FIRST };
+
 struct rib;
 
-struct rib *rib_create(struct fib4 *fib, struct adjacencies *adjacencies, struct adjacency *table);
+struct rib *rib_create(struct fib4 *fib, struct adjacencies *adjacencies);
 void rib_destroy(struct rib *r);
-/* Takes one reference on the adjacency over, also when it fails or knows the route already. Routes
- * of the kernel carry the generation in which they were last seen. Returns 0 or -ENOMEM. */
-int rib_add(struct rib *r, const struct rib_key *key, uint32_t adjacency, bool kernel);
+/* A route of our own. Takes one reference on the adjacency over, also when it fails or knows the
+ * route already. Returns 0, or -ENOMEM: there is no room for it. */
+int rib_add_own(struct rib *r, const struct rib_key *key, uint32_t adjacency);
+/* A route of the kernel, now seen. The same as to references; -ENOMEM: no memory, no adjacency. */
+int rib_add(struct rib *r, const struct rib_key *key, uint32_t adjacency, enum rib_order order);
+/* The first route of this key leads to this adjacency from now on; a new one when there is none. In
+ * one step: no packet finds neither. As rib_add(). */
+int rib_replace(struct rib *r, const struct rib_key *key, uint32_t adjacency);
 /* False: no such route. A neighbour's adjacency becomes unresolved. */
 bool rib_del(struct rib *r, const struct rib_key *key, uint32_t adjacency);
-/* All of this key, whatever their adjacency. */
-void rib_del_all(struct rib *r, const struct rib_key *key);
-/* What hangs on a link: all of the kernel's but our own addresses. Groups lose their members on it.
- */
-void rib_del_port(struct rib *r, uint8_t port);
-/* Starts a generation; after a dump of everything, rib_sweep() removes what it did not show. */
+/* The first of this key, whatever its adjacency. */
+void rib_del_first(struct rib *r, const struct rib_key *key);
+/* The only one of this key, or none. False: there are several, and they stay. */
+bool rib_del_only(struct rib *r, const struct rib_key *key);
+/* Starts a generation: no route of the kernel is seen. */
 void rib_begin(struct rib *r);
-void rib_sweep(struct rib *r);
-/* Address of the oldest route of that kind and port with the lowest priority; 0: none. */
-be32 rib_first(const struct rib *r, enum adjacency_kind kind, uint8_t port);
+
+/* True: this route of the kernel has to go. */
+typedef bool rib_verdict(void *context, uint32_t adjacency, bool seen);
+/* Asks for each of the next n entries from *at on, and gives those that wait another try. True:
+ * that was the last. */
+bool rib_visit(struct rib *r, uint32_t *at, uint32_t n, rib_verdict *goes, void *context);
+
+uint32_t rib_routes(const struct rib *r);
+uint32_t rib_waiting(const struct rib *r); /* for room in the FIB */
 
 #endif

@@ -1,7 +1,7 @@
 /*
  * rtnetlink messages of any content, through a mirror with one routed port, its TAP twin and no
- * sockets. Input: messages with their length fields put right. At the end the links go down and a
- * sweep follows: only the box's own state may be left.
+ * sockets. Input: messages with their length fields put right. At the end all routes and nexthop
+ * objects go: only the box's own state may be left.
  */
 #include <assert.h>
 #include <stdlib.h>
@@ -22,11 +22,13 @@ static struct port_shared ports[2] = {
 	{.role = PORT_TAP_TWIN, .twin = 0, .mtu = 1500, .ifindex = TAP_IFINDEX}};
 static uint32_t root[65536], pages[MAX_PAGES * 256];
 static struct adjacency adjacencies[MAX_ADJACENCIES];
+static struct mirror_shared shared;
 static struct tables tables = {.arena = &arena,
 	.port = ports,
 	.fib4_root = root,
 	.fib4_page = pages,
 	.adjacency = adjacencies,
+	.mirror = &shared,
 	.n_ports = 2};
 
 /* The first bytes are a struct nlmsghdr whose type is folded into what the mirror handles. */
@@ -34,7 +36,8 @@ static size_t message(struct mirror *m, const uint8_t *data, size_t size)
 {
 	struct nlmsghdr header;
 	memcpy(&header, data, sizeof(header));
-	header.nlmsg_type = (uint16_t)(RTM_BASE + header.nlmsg_type % 16);
+	if (header.nlmsg_type != RTM_NEWNEXTHOP && header.nlmsg_type != RTM_DELNEXTHOP)
+		header.nlmsg_type = (uint16_t)(RTM_BASE + header.nlmsg_type % 16);
 	header.nlmsg_len = (uint32_t)sizeof(header) + header.nlmsg_len % 128;
 	if (header.nlmsg_len > size)
 		header.nlmsg_len = (uint32_t)size;
@@ -43,7 +46,17 @@ static size_t message(struct mirror *m, const uint8_t *data, size_t size)
 	memcpy(exact, &header, sizeof(header));
 	mirror_kernel_message((const struct nlmsghdr *)(const void *)exact, m);
 	free(exact);
+	mirror_work(m);
+	assert(!m->scan);
 	return header.nlmsg_len;
+}
+
+static bool all(void *context, uint32_t adjacency, bool seen)
+{
+	(void)context;
+	(void)adjacency;
+	(void)seen;
+	return true;
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -57,8 +70,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		data += used;
 		size -= used;
 	}
-	rib_begin(m->rib);
-	rib_sweep(m->rib);
+	uint32_t at = 0;
+	assert(rib_visit(m->rib, &at, RIB_MAX, all, NULL));
+	mirror_nexthops_begin(m);
+	mirror_nexthops_sweep(m);
+	assert(rib_routes(m->rib) == 0 && rib_waiting(m->rib) == 0);
 	assert(fib4_routes(m->fib) == 0);
 	assert(adjacency_in_use(m->adjacencies) == 0);
 	mirror_tick(m, 0);

@@ -1,0 +1,211 @@
+/*
+ * Dumps of what the kernel has, into a new generation, and scans of all routes for those that are
+ * gone. Both are done in slices, with the control thread's other work in between.
+ *
+ * A dump's messages may be older than an event that is read before them. So events wait until what
+ * they could contradict has been dumped and swept: those of routes for a whole dump, the others
+ * only while links, addresses, nexthop objects and neighbours are dumped, which are few. Read after
+ * it, the last event of each object has the last word. What was waiting when some were lost is read
+ * before the dump begins: its continuation is missing.
+ *
+ * Forwarding goes on all the while: a route that the dump shows unchanged is not touched.
+ */
+#include "mirror_state.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <linux/rtnetlink.h>
+
+#include "engine.h"
+
+enum { SLICE_NS = 2000000, RETRY_NS = 100000000, SCAN_STEP = 1024, STAGE_TRIES = 8 };
+
+static const struct {
+	uint16_t type;
+	uint8_t family;
+} dumps[N_DUMPS] = {
+	[DUMP_LINKS] = {RTM_GETLINK, AF_UNSPEC},
+	[DUMP_ADDRESSES] = {RTM_GETADDR, AF_INET},
+	[DUMP_NEXTHOPS] = {RTM_GETNEXTHOP, AF_UNSPEC},
+	[DUMP_NEIGHBOURS] = {RTM_GETNEIGH, AF_INET},
+	[DUMP_ROUTES] = {RTM_GETROUTE, AF_INET},
+};
+
+/* ---- scans ---- */
+
+void mirror_scan(struct mirror *m)
+{
+	m->scan = true;
+	m->scan_at = 0;
+}
+
+static bool on_lost_link(const struct mirror *m, const struct adjacency *a)
+{
+	return (a->kind == ADJ_GLEAN || a->kind == ADJ_NEIGHBOUR) && !m->usable[a->port];
+}
+
+static bool is_lost(const struct mirror *m, const struct adjacency *a)
+{
+	if (a->flags & ADJACENCY_OBJECT)
+		return a->flags & ADJACENCY_LOST;
+	if (a->kind != ADJ_GROUP)
+		return on_lost_link(m, a);
+	for (int i = 0; i < GROUP_SLOTS; i++)
+		if (!on_lost_link(m, &m->t->adjacency[a->member[i]]))
+			return false;
+	return true;
+}
+
+static bool goes(void *mirror, uint32_t adjacency, bool seen)
+{
+	const struct mirror *m = mirror;
+	return (m->dump.sweeping && !seen) || is_lost(m, &m->t->adjacency[adjacency]);
+}
+
+/* ---- dumps ---- */
+
+static int counted_message(const struct nlmsghdr *nlh, void *mirror)
+{
+	struct mirror *m = mirror;
+	m->dump.messages++;
+	return mirror_kernel_message(nlh, m);
+}
+
+static void dump_begin(struct mirror *m)
+{
+	m->resync = false;
+	m->dump = (struct dump){.running = true, .begin_ns = monotonic_ns()};
+	m->netlink.dump_ns = 0;
+	m->unread = true;
+	m->shared->unsupported = 0;
+	rib_begin(m->rib);
+	mirror_nexthops_begin(m);
+}
+
+/* The next dump lets at least as much time pass as this one took, however often it is asked for. */
+static void dump_end(struct mirror *m)
+{
+	struct mirror_shared *s = m->shared;
+	uint64_t now = monotonic_ns();
+	uint64_t took = now - m->dump.begin_ns;
+	m->dump.running = m->dump.sweeping = false;
+	m->dump.not_before_ns = now + took;
+	s->dump_ms = took / 1000000;
+	s->dump_own_us = (m->dump.spent_ns - m->netlink.dump_ns) / 1000;
+	s->dump_messages = m->dump.messages;
+	s->dumps++;
+	fprintf(stderr, "event=mirror-dump messages=%u ms=%" PRIu64 " own-ms=%" PRIu64 "\n",
+		m->dump.messages, s->dump_ms, s->dump_own_us / 1000);
+}
+
+/* It is begun again after a while; nothing is swept. */
+static void dump_failed(struct mirror *m, int status)
+{
+	fprintf(stderr, "event=mirror-dump-failed error=\"%s\"\n", strerror(-status));
+	m->dump_failures++;
+	m->dump.running = false;
+	m->dump.not_before_ns = monotonic_ns() + RETRY_NS;
+	m->resync = true;
+}
+
+/* Asks the kernel, reads one buffer, or goes on to the next stage. */
+static int dump_step(struct mirror *m)
+{
+	struct dump *d = &m->dump;
+	if (!d->asked) {
+		d->asked = true;
+		return netlink_dump(&m->netlink, dumps[d->stage].type, dumps[d->stage].family);
+	}
+	int status = netlink_dump_read(&m->netlink, counted_message, m);
+	if (status == -EAGAIN)
+		return 0;
+	d->asked = false;
+	if (status == -EINTR && ++d->tries < STAGE_TRIES)
+		return 0; /* it changed under way: this stage once more */
+	if (status)
+		return status;
+	if (d->stage == DUMP_LINKS)
+		m->resync = false; /* links that came up: what follows sees all */
+	if (++d->stage == N_DUMPS) {
+		mirror_nexthops_sweep(m);
+		d->sweeping = true;
+		mirror_scan(m);
+	}
+	return 0;
+}
+
+/* ---- events ---- */
+
+static void receive(struct mirror *m, struct mnl_socket *from)
+{
+	int status = netlink_receive(from, mirror_kernel_message, m);
+	m->unread |= status != 0;
+	if (status != -ENOBUFS)
+		return;
+	m->shared->events_lost++;
+	m->resync = true;
+}
+
+void mirror_receive(struct mirror *m)
+{
+	const struct dump *d = &m->dump;
+	if (!m->with_kernel || (d->running && d->stage < DUMP_ROUTES))
+		return;
+	m->unread = d->running;
+	receive(m, m->netlink.events);
+	if (!d->running)
+		receive(m, m->netlink.routes);
+}
+
+void mirror_catch_up(struct mirror *m)
+{
+	if (m->with_kernel && (!m->dump.running || m->dump.stage >= DUMP_ROUTES))
+		receive(m, m->netlink.events);
+}
+
+/* ---- slices ---- */
+
+static bool is_due(const struct mirror *m)
+{
+	return m->with_kernel && m->resync && !m->dump.running && !m->unread &&
+	       monotonic_ns() >= m->dump.not_before_ns;
+}
+
+bool mirror_busy(const struct mirror *m)
+{
+	return m->scan || m->dump.running || m->unread || is_due(m);
+}
+
+/* False: there is nothing to do. */
+static bool work_step(struct mirror *m)
+{
+	if (m->scan) {
+		m->scan = !rib_visit(m->rib, &m->scan_at, SCAN_STEP, goes, m);
+	} else if (m->dump.running) {
+		int status = dump_step(m);
+		if (status)
+			dump_failed(m, status);
+	} else if (is_due(m)) {
+		dump_begin(m);
+	} else {
+		return false;
+	}
+	return true;
+}
+
+void mirror_work(struct mirror *m)
+{
+	if (m->unread)
+		mirror_receive(m);
+	uint64_t begin = monotonic_ns(), before = begin;
+	while (before - begin < SLICE_NS && work_step(m)) {
+		uint64_t now = monotonic_ns();
+		m->dump.spent_ns += now - before;
+		before = now;
+		if (m->dump.sweeping && !m->scan)
+			dump_end(m);
+	}
+}
