@@ -1,4 +1,4 @@
-"""``nat deterministic``: who has which public ports, from the configuration file alone."""
+"""``nat deterministic``, ``nat lookup``: who has which public ports, or had them."""
 
 import sys
 from pathlib import Path
@@ -8,7 +8,7 @@ import typer
 
 from bng.cli import render
 from bng.cli.client import EXIT_USAGE, CtlError
-from bng.cli.common import Json
+from bng.cli.common import Json, ask
 
 COLUMNS = ("pool", "inner", "outer", "port_first", "port_last")
 
@@ -50,8 +50,55 @@ def deterministic(
         raise CtlError("nat deterministic: nobody's in any deterministic pool")
 
 
+def lookup(
+    context: typer.Context,
+    address: Annotated[str, typer.Argument(help="The public address.")],
+    port: Annotated[int, typer.Argument(help="The public port.", min=0, max=65_535)],
+    time: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[TIME]", help="RFC 3339 (2026-11-21T10:50:14Z) or seconds since 1970."
+        ),
+    ] = None,
+    protocol: Annotated[
+        str | None, typer.Option(help="tcp, udp, icmp, gre, esp or a number; default: any.")
+    ] = None,
+    log: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Search this log and the older files beside it."),
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Show who has a public address and port, or who had it at TIME.
+
+    Without TIME from the tables of the dataplane; with TIME from the NAT log. With --log bngd need
+    not run. Exit status 1: nobody.
+    """
+    from bng.cli import natlookup
+
+    if log is None:
+        data = ask(context, "nat lookup", address=address, port=port, time=time, protocol=protocol)
+    elif time is None:
+        raise _WrongError("nat lookup: --log needs a TIME")
+    else:
+        try:
+            data = natlookup.search(log, address, port, time, protocol)
+        except (ValueError, OSError) as error:
+            raise CtlError(f"nat lookup: {error}") from None
+    if json:
+        render.as_json(data, sys.stdout)
+    elif data["holders"]:
+        render.table(data["holders"], natlookup.COLUMNS, sys.stdout)
+    if data.get("damaged"):
+        print(f"bngctl: {data['damaged']} lines of the log are damaged", file=sys.stderr)
+    if not data["holders"]:
+        begins = f"; the log begins at {data['begins']}" if "begins" in data else ""
+        raise CtlError(f"nat lookup: nobody{begins}")
+
+
 def register(app: typer.Typer, plain: dict[str, Any]) -> None:
     """Add the commands of this file to *app*."""
     nat = typer.Typer(**plain, help="Public addresses and ports.")
     nat.command("deterministic")(deterministic)
+    nat.command("lookup")(lookup)
     app.add_typer(nat, name="nat")

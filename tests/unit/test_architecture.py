@@ -41,6 +41,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
     "bng.daemon": ("bng.box", "bng.io", "bng.mgmt", *CONFIG, *CORE, *VALUES, *OUTSIDE),
     "bng.dataplane_launch": (*CONFIG, "bng.errors", "dataplane"),
     "bng.cli": (),
+    "bng.cli.natlookup": ("bng.cli", *NATLOG),
     "bng.cli.deterministic": ("bng.cli", "bng.config", "bng.pool", "bng.errors"),
 }
 """Who may import whom of ours, beside itself. ``bng`` alone is the package's own docstring."""
