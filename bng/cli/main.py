@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from bng.cli import acls, nat, render, sessions, sight
+from bng.cli import acls, fib, nat, render, sessions, sight
 from bng.cli.client import EXIT_USAGE, CtlError
 from bng.cli.common import DEFAULT_SOCKET, Json, Options, ask
 
@@ -18,11 +18,14 @@ app = typer.Typer(
     help="Look into a running bngd and tell it what to do.",
     epilog="Exit status: 1 bngd refused, 2 wrong usage, 3 bngd is not reachable.",
 )
-show = typer.Typer(**PLAIN, help="Sessions, pools, ports, counters, NAT, ACLs, runtime, errors.")
+show = typer.Typer(
+    **PLAIN, help="Sessions, pools, ports, counters, NAT, ACLs, FIB, runtime, errors."
+)
 clear = typer.Typer(**PLAIN, help="Forget what bngd holds against clients.")
 app.add_typer(show, name="show")
 app.add_typer(clear, name="clear")
 acls.register(show)
+fib.register(show)
 sight.register(app, show)
 nat.register(app, PLAIN)
 

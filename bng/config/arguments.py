@@ -2,6 +2,9 @@
 
 from bng.config.model import AccessPort, Config, RoutedPort
 
+UNICAST_16 = 224 * 256
+"""Networks /16 that a route to unicast addresses can be in."""
+
 
 def dataplane_args(config: Config) -> list[str]:
     """Return the arguments, without the name of the program."""
@@ -11,6 +14,7 @@ def dataplane_args(config: Config) -> list[str]:
         *("--arena-dir", str(dataplane.arena_dir)),
         *("--workers", ",".join("-" if cpu is None else str(cpu) for cpu in dataplane.workers)),
         *("--sessions", str(dataplane.max_sessions)),
+        *_fib4_pages(dataplane.routes, dataplane.max_sessions),
         *("--hugepages", dataplane.hugepages),
         *("--buffers", str(dataplane.buffers_per_worker)),
     ]
@@ -45,6 +49,18 @@ def dataplane_args(config: Config) -> list[str]:
         f"tcp-trans={nat.tcp_transitory_timeout_s},icmp={nat.icmp_timeout_s},"
         f"protocol={nat.protocol_timeout_s}",
     ]
+
+
+def _fib4_pages(routes: int, sessions: int) -> list[str]:
+    """Return how many pages of 1 KiB the IPv4 FIB has, and how many of them are for sessions.
+
+    A page serves all routes from /17 to /24 of one /16, or all longer ones of one /24. So that many
+    routes fit, of which one in a hundred is longer than /24 and alone there. For sessions: pools
+    take one page for each 256 addresses.
+    """
+    for_sessions = 64 + sessions // 64
+    pages = min(routes, UNICAST_16) + routes // 100 + for_sessions
+    return ["--fib4-pages", str(pages), "--fib4-session-pages", str(for_sessions)]
 
 
 def _port(port: AccessPort | RoutedPort) -> str:

@@ -58,7 +58,7 @@ static int install_nat_pool(struct mirror *m)
 	return 0;
 }
 
-struct mirror *mirror_create(const struct tables *t, bool with_kernel)
+struct mirror *mirror_create(const struct tables *t, uint32_t session_pages, bool with_kernel)
 {
 	struct mirror *m = calloc(1, sizeof(*m));
 	if (!m)
@@ -73,6 +73,8 @@ struct mirror *mirror_create(const struct tables *t, bool with_kernel)
 	m->adjacencies = adjacency_create(t->adjacency, t->arena->max_adjacencies);
 	if (m->fib && m->adjacencies)
 		m->rib = rib_create(m->fib, m->adjacencies);
+	if (m->fib)
+		fib4_reserve(m->fib, session_pages);
 	int status = m->rib ? install_nat_pool(m) : -ENOMEM;
 	if (!status && with_kernel)
 		status = open_kernel(m);

@@ -18,8 +18,9 @@ enum { RTPROT_BNG = 200 }; /* rtm_protocol of the routes that we export: not mir
 struct mirror;
 
 /* Dumps the kernel's state, installs the NAT pool addresses of t. NULL with a line on stderr. With
- * no netlink (embedded mode: with_kernel false) only commands feed the FIB. */
-struct mirror *mirror_create(const struct tables *t, bool with_kernel);
+ * no netlink (embedded mode: with_kernel false) only commands feed the FIB. session_pages of the
+ * FIB are for sessions alone. */
+struct mirror *mirror_create(const struct tables *t, uint32_t session_pages, bool with_kernel);
 void mirror_destroy(struct mirror *m);
 /* Two descriptors, i 0 and 1; readable: call mirror_receive. -1 without kernel. */
 int mirror_fd(const struct mirror *m, unsigned i);

@@ -23,6 +23,7 @@ static const char help[] =
 	"  --sessions N                      most sessions [20480]\n"
 	"  --buffers N                       packet buffers per worker [16384]\n"
 	"  --fib4-pages N                    pages of 256 routes [65536]\n"
+	"  --fib4-session-pages N            of these, for sessions alone [0]\n"
 	"  --adjacencies N                   next hops [8192]\n"
 	"  --nat-address A.B.C.D[,port-blocks|deterministic|one-to-one]\n"
 	"                                    public address of NAT44 [port-blocks] (repeat)\n"
@@ -56,6 +57,7 @@ enum {
 	OPT_SESSIONS,
 	OPT_BUFFERS,
 	OPT_FIB4_PAGES,
+	OPT_FIB4_SESSION_PAGES,
 	OPT_ADJACENCIES,
 	OPT_NAT_ADDRESS,
 	OPT_NAT_BLOCK_SIZE,
@@ -86,6 +88,7 @@ static const struct option long_options[] = {
 	{"sessions", required_argument, NULL, OPT_SESSIONS},
 	{"buffers", required_argument, NULL, OPT_BUFFERS},
 	{"fib4-pages", required_argument, NULL, OPT_FIB4_PAGES},
+	{"fib4-session-pages", required_argument, NULL, OPT_FIB4_SESSION_PAGES},
 	{"adjacencies", required_argument, NULL, OPT_ADJACENCIES},
 	{"nat-address", required_argument, NULL, OPT_NAT_ADDRESS},
 	{"nat-block-size", required_argument, NULL, OPT_NAT_BLOCK_SIZE},
@@ -277,6 +280,8 @@ static int parse_option(struct options *o, int opt, char *arg)
 		return parse_number("buffers", arg, 512, 1u << 20, &o->buffers);
 	case OPT_FIB4_PAGES:
 		return parse_number("fib4-pages", arg, 16, 1u << 20, &o->fib4_pages);
+	case OPT_FIB4_SESSION_PAGES:
+		return parse_number("fib4-session-pages", arg, 0, 1u << 20, &o->fib4_session_pages);
 	case OPT_ADJACENCIES:
 		return parse_number("adjacencies", arg, 16, 1u << 16, &o->adjacencies);
 	case OPT_NAT_ADDRESS:

@@ -36,6 +36,7 @@ struct options {
 	uint32_t sessions;
 	uint32_t buffers; /* per worker */
 	uint32_t fib4_pages;
+	uint32_t fib4_session_pages;
 	uint32_t adjacencies;
 	uint32_t n_ports;
 	struct port_options port[MAX_PORTS];

@@ -170,7 +170,7 @@ static int start(struct dataplane *dp)
 	if (error)
 		return error;
 	nat44_init(t, dp->options.nat_address, dp->options.n_nat_addresses, dp->n_workers);
-	dp->mirror = mirror_create(t, dp->threads);
+	dp->mirror = mirror_create(t, dp->options.fib4_session_pages, dp->threads);
 	return dp->mirror ? 0 : failed("mirror", "netlink", -EIO);
 }
 

@@ -8,6 +8,7 @@
 
 import os
 import signal
+import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -400,3 +401,63 @@ def test_what_ipv4_packets_cannot_take_is_counted_and_left_out(lab: RouterLab) -
     assert lab.leaf("10.81.0.1") is None
     assert lab.leaf("10.82.0.1") is None
     until(lambda: "event=routes-unsupported count=2" in lab.log.read_text(), "told")
+
+
+# ---- limits ----
+
+
+def test_routes_beyond_the_room_of_the_fib_wait_and_are_counted(tmp_path: Path) -> None:
+    with RouterLab(f"iom{os.getpid()}", tmp_path) as lab:
+        lab.options = ("--fib4-pages=40", "--fib4-session-pages=8")
+        lab.start()
+        prefixes = [f"11.{i}.0.0/24" for i in range(60)]  # a page each
+        batch(lab, tmp_path, [f"route add {prefix} via {HOST_B}" for prefix in prefixes])
+        until(lambda: int(lab.arena.mirror.waiting), "some wait")
+        there = [p for p in prefixes if lab.leaf(p[:-3])]
+        until(lambda: int(lab.arena.mirror.waiting) == 60 - len(there), "the rest waits")
+        assert 20 < len(there) <= 32
+        assert int(lab.arena.mirror.pages_free) == 8, "those are for sessions"
+        until(lambda: "event=routes-waiting-for-room" in lab.log.read_text(), "told")
+        batch(lab, tmp_path, [f"route del {prefix}" for prefix in prefixes[:20]])
+        until(lambda: int(lab.arena.mirror.waiting) == 40 - len(there), "those of less room")
+        batch(lab, tmp_path, [f"route del {prefix}" for prefix in prefixes[20:40]])
+        until(lambda: int(lab.arena.mirror.waiting) == 0, "none waits")
+        assert all(lab.leaf(p[:-3]) for p in prefixes[40:])
+
+
+def test_a_scan_of_a_connected_prefix_does_not_flood_the_kernel(lab: RouterLab) -> None:
+    """RFC 6583 section 7.1 says it of IPv6: the rate of resolution is limited."""
+    lab.meet()
+    lab.ip("bng", "addr add 10.64.0.1/16 dev bng-wan1")
+    lab.waits_for("10.64.9.9", Leaf("glean", WAN1, "0.0.0.0", 16))
+    mirror = lab.arena.mirror
+    begin = time.monotonic()
+    sender = "import socket\ns = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)\n"
+    sender += "for i in range(20_000):\n"
+    sender += "    s.sendto(b'x', (f'10.64.{i >> 8}.{i & 255}', 9))\n"
+    lab.run("a", sys.executable, "-c", sender)
+    until(lambda: int(mirror.resolves_cut) > 1_000, "most were not asked for")
+    took = time.monotonic() - begin
+    assert int(mirror.resolves) <= 100 + 50 * (took + 1)
+    found = lab.run("bng", "ip", "neigh", "show", "dev", "bng-wan1").stdout.splitlines()
+    assert len(found) <= 101 + 50 * (took + 1)
+    assert lab.ping("a", HOST_B, "-c", "5", "-i", "0.01")
+    lab.ip("b", "addr add 10.64.255.254/16 dev e")
+    assert lab.ping("a", "10.64.255.254", "-c", "10", "-i", "0.2") or lab.ping(
+        "a", "10.64.255.254"
+    ), "an address that is there is found after the scan"
+
+
+def test_a_neighbour_that_the_kernel_forgets_under_traffic_is_asked_for_at_once(
+    lab: RouterLab,
+) -> None:
+    lab.meet()
+    lab.ip("bng", f"route add 10.77.0.0/16 via {HOST_B}")
+    lab.ip("b", "addr add 10.77.0.1/32 dev lo")
+    assert lab.ping("a", "10.77.0.1")
+    asked = int(lab.arena.mirror.resolves)
+    with lab.background("a", "ping", "-n", "-i", "0.01", HOST_B):
+        lab.ip("bng", f"neigh del {HOST_B} dev bng-wan1")  # as its garbage collection does
+        lab.waits_for(HOST_B, Leaf("neighbour", WAN1, HOST_B, 32))
+    assert int(lab.arena.mirror.resolves) <= asked + 20
+    assert lab.ping("a", "10.77.0.1", "-c", "20", "-i", "0.01")

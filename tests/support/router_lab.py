@@ -78,6 +78,8 @@ class RouterLab:
     def __init__(self, prefix: str, directory: Path, ports: tuple[str, ...] = ROUTED_PORTS) -> None:
         self.prefix = prefix
         self.ports = ports
+        self.options: tuple[str, ...] = ()
+        """More options of the dataplane."""
         self.wrapper: tuple[str, ...] = ()
         """A program that starts the dataplane, and its arguments."""
         self.log = directory / "dataplane.log"
@@ -152,7 +154,7 @@ class RouterLab:
             "--workers=-",
             "--sessions=64",
         ]
-        argv += ["--hugepages=off", *self.ports]
+        argv += ["--hugepages=off", *self.ports, *self.options]
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
                 command(self.netns("bng"), argv), stdout=log, stderr=subprocess.STDOUT

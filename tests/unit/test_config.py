@@ -257,6 +257,7 @@ def test_the_dataplane_is_told_what_the_configuration_says() -> None:
     )
     assert " ".join(dataplane_args(found)) == (
         "--socket /run/bng/dataplane.sock --arena-dir /dev/shm --workers 2,- --sessions 20000 "
+        "--fib4-pages 67720 --fib4-session-pages 376 "
         "--hugepages auto --buffers 16384 "
         "--port name=access,if=eth1,driver=af_packet,role=access,mtu=1500,worker=0,pbit=6 "
         "--port name=core,if=eth2,driver=af_packet,role=routed,mtu=1500,worker=0,tap=bng-core "
@@ -269,6 +270,19 @@ def test_the_dataplane_is_told_what_the_configuration_says() -> None:
         "--nat-quarantine-percent 50 --nat-log-mib 4 --nat-protocol-flows 4096 "
         "--nat-timeout udp=300,tcp=7440,tcp-trans=240,icmp=60,protocol=300"
     )
+
+
+@pytest.mark.parametrize(
+    ("routes", "sessions", "pages", "for_sessions"),
+    [(1_000, 1, 1_074, 64), (57_344, 6_400, 58_081, 164), (10_000_000, 1, 157_408, 64)],
+)
+def test_the_fib_has_room_for_routes_and_sessions(
+    routes: int, sessions: int, pages: int, for_sessions: int
+) -> None:
+    sizes = f"[dataplane]\nroutes = {routes}\nmax_sessions = {sessions}\n"
+    args = dataplane_args(config(("[dataplane]\n", sizes)))
+    assert args[args.index("--fib4-pages") + 1] == str(pages)
+    assert args[args.index("--fib4-session-pages") + 1] == str(for_sessions)
 
 
 def test_without_a_nat_pool_the_dataplane_hears_nothing_of_nat() -> None:

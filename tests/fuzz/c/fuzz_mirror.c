@@ -63,7 +63,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static struct mirror *m;
 	if (!m)
-		m = mirror_create(&tables, false);
+		m = mirror_create(&tables, 0, false);
 	m->usable[0] = true;
 	while (size >= sizeof(struct nlmsghdr)) {
 		size_t used = message(m, data, size);

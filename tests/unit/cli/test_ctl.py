@@ -131,6 +131,7 @@ def test_json_of_a_session_is_what_bngd_answers(ctl: Ctl, served: Managed) -> No
         ("ports", ["acc0", "acc0", "gen", "access", "yes"]),
         ("nat", ["198.51.100.0", "public", "0", "1", "1"]),
         ("nat", ["lost", "0"]),
+        ("fib", ["waiting_for_room", "0"]),
         ("version", ["draining", "-"]),
         ("holdoffs", ["port", "vlan", "mac", "failures", "held_for_s"]),
     ],
@@ -142,7 +143,7 @@ def test_tables_show_their_rows(ctl: Ctl, what: str, words: list[str]) -> None:
 
 
 @pytest.mark.parametrize(
-    "what", ["sessions", "pools", "ports", "counters", "nat", "version", "holdoffs"]
+    "what", ["sessions", "pools", "ports", "counters", "nat", "fib", "version", "holdoffs"]
 )
 def test_json_is_json(ctl: Ctl, served: Managed, what: str) -> None:
     data = json.loads(ctl("show", what, "--json").out)

@@ -234,6 +234,7 @@ def test_explain_finds_the_session_of_an_address(box: Managed) -> None:
         ("PROHIBIT", "dropped with ICMP 3/13 to the sender"),
         ("FREE", "dropped: the adjacency is free"),
         ("GROUP", "by its flow to one of the adjacencies [7, 9]"),
+        ("NEXTHOP", "to the next hop of its nexthop object, adjacency [7]"),
     ],
 )
 def test_explain_says_what_an_adjacency_does(box: Managed, kind: str, verdict: str) -> None:
@@ -247,6 +248,8 @@ def test_explain_says_what_an_adjacency_does(box: Managed, kind: str, verdict: s
     entry.rewrite[0:6] = list(lab.NEIGHBOUR)
     if kind == "GROUP":
         entry.member = [7, 9] * 8
+    if kind == "NEXTHOP":
+        entry.member = [7] * 16
     answer = data(box.ask("explain", address="203.0.113.7", **{"from": "user00002"}))
     assert answer["route"].startswith("203.0.0.0/16 ")
     assert answer["verdict"] == verdict
