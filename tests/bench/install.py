@@ -29,11 +29,13 @@ from bng.session.actions import (
     Handle,
     UpSession,
 )
+from bng.session.install import IN_ANTISPOOF4, IN_MSS_CLAMP, IN_NAT44, OUT_MSS_CLAMP
+from bng.session.nat import NatPlace
 from dataplane import binding
 from dataplane.binding import AttachError, Dataplane
 
-FEATURES_IN = 1 << 1 | 1 << 7 | 1 << 9
-FEATURES_OUT = 1 << 7
+FEATURES_IN = IN_ANTISPOOF4 | IN_MSS_CLAMP | IN_NAT44
+FEATURES_OUT = OUT_MSS_CLAMP
 BATCH = 1_000
 
 
@@ -93,10 +95,11 @@ def actions_of(index: int, domains: Domains) -> list[Action]:
     domain, page = domains.place(0, 0, session_id)
     address = IPv4Address(0x64400000 + index)
     mac = Mac(b"\x02\xb0" + index.to_bytes(4, "big"))
+    place = NatPlace(index // 120)
     return [
         BindSession(handle, line, mac, session_id, domain, page),
         EchoSession(handle, 1, 2),
-        UpSession(handle, address, index // 120, FEATURES_IN, FEATURES_OUT, 1492, 1492, 1452, 0),
+        UpSession(handle, address, place, FEATURES_IN, FEATURES_OUT, 1492, 1492, 1452, 0),
         AddRoute(handle, IPv4Network(address), answered=True),
     ]
 

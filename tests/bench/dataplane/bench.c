@@ -1,9 +1,9 @@
 /*
  * TSC clocks per packet through the graph, one worker, from ethernet_input to port_output: without
  * the generator that fills the vectors and the sink that takes them. Sessions are installed by
- * commands, as bngd does; each has its UDP flows; frames of 60 bytes, in shuffled order. Rows named
- * policed and 1000-rules have these features beside, see features.c; rows named handoff are two
- * workers, see handoff.c.
+ * commands, as bngd does, with every check that a subscriber has by default; each has its UDP
+ * flows; frames of 60 bytes, in shuffled order. Other kinds of rows: see kinds.c and features.c;
+ * rows named handoff are two workers, see handoff.c.
  *
  * Usage: bench-dataplane [--first-packet] [--json] [--runs N] [--sessions N[xFLOWS],...]
  *        [--hugepages auto|on|off]
@@ -21,80 +21,6 @@
 
 #include "hdr/ethernet.h"
 #include "io/gen.h"
-#include "ring.h"
-#include "table/fib4.h"
-
-static void push(struct bench *b, uint32_t group, const struct command *c)
-{
-	struct ring *ring = &b->dp->tables.ring[group * RINGS_PER_GROUP + RING_COMMAND];
-	uint8_t *bytes = ring_bytes(&b->dp->tables, ring);
-	void *room = ring_reserve(ring, bytes, sizeof(*c));
-
-	assert(room);
-	memcpy(room, c, sizeof(*c));
-	ring_publish(ring, bytes, sizeof(*c));
-}
-
-/* Addresses belong to the workers in turn. */
-static uint32_t address_of(const struct bench *b, uint32_t number)
-{
-	return number * b->dp->n_workers + b->owner->id;
-}
-
-static void install(struct bench *b, uint32_t i, uint32_t per_address)
-{
-	struct command bind = {
-		.type = CMD_SESSION_BIND,
-		.flags = CMD_FLAG_QUIET,
-		.session = i,
-		.generation = 1,
-		.u.bind = {.domain_page = (i + 1) >> 8,
-			.session_id = (uint16_t)(i + 1),
-			.port = ACC},
-	};
-	mac_of(i, bind.u.bind.mac);
-	struct command up = {
-		.type = CMD_SESSION_UP,
-		.flags = CMD_FLAG_QUIET,
-		.session = i,
-		.generation = 1,
-		.u.up = {.ip4 = hton32(CLIENTS + i),
-			.nat_address = b->nat ? address_of(b, i / per_address) + 1 : 0,
-			.features_in = (uint16_t)(1 << FEATURE_IN_ANTISPOOF4 |
-						  (b->nat ? 1 << FEATURE_IN_NAT44 : 0)),
-			.mtu_in = 1492,
-			.mtu_out = 1492},
-	};
-	struct command route = {
-		.type = CMD_ROUTE4_ADD,
-		.flags = CMD_FLAG_QUIET,
-		.session = i,
-		.generation = 1,
-		.u.route4 = {.prefix = hton32(CLIENTS + i), .length = 32},
-	};
-	push(b, b->owner->id, &bind);
-	push(b, b->owner->id, &up);
-	push(b, b->dp->n_workers, &route);
-	if (i % 64 != 63 && i + 1 != b->sessions)
-		return;
-	worker_turn(b->owner);
-	control_commands(b->dp);
-	assert(b->owner->shared->command_errors == 0);
-}
-
-/* The server's /16 behind a neighbour on wan0, written as the mirror would. */
-static void add_neighbour(struct bench *b)
-{
-	struct tables *t = &b->dp->tables;
-	uint32_t index = b->dp->options.adjacencies - 1;
-	struct adjacency *a = &t->adjacency[index];
-
-	*a = (struct adjacency){.kind = ADJ_NEIGHBOUR, .port = WAN, .mtu = 1500};
-	memcpy(a->rewrite, (uint8_t[]){2, 9, 9, 9, 9, 9}, 6);
-	memcpy(a->rewrite + 6, t->port[WAN].mac, 6);
-	a->rewrite[12] = ETHERTYPE_IP4 >> 8;
-	t->fib4_root[(uint32_t)SERVER >> 16] = leaf_make(LEAF_ADJACENCY, index) | 16u << 22;
-}
 
 long preemptions(void)
 {
@@ -122,6 +48,25 @@ uint64_t bench_turn(struct bench *b, struct pkt **pkts, uint16_t n)
 	return 0;
 }
 
+uint64_t bench_now(const struct bench *b)
+{
+	return monotonic_ns() + b->late_ns;
+}
+
+/* The n buffers that came back last go to the end. */
+static void rotate(struct bench *b, uint32_t n)
+{
+	struct pkt *first = b->w->free_list;
+	struct pkt *last = first;
+
+	for (uint32_t i = 1; i < n; i++)
+		last = last->link;
+	b->w->free_list = last->link;
+	last->link = NULL;
+	b->last->link = first;
+	b->last = last;
+}
+
 double bench_run(struct bench *b, uint8_t from, uint8_t to, uint64_t least)
 {
 	struct worker *w = b->w;
@@ -133,7 +78,7 @@ double bench_run(struct bench *b, uint8_t from, uint8_t to, uint64_t least)
 
 	while (packets < least) {
 		struct pkt *pkts[VECTOR_SIZE];
-		worker_clock(w, monotonic_ns());
+		worker_clock(w, bench_now(b));
 		uint16_t n = port->driver->rx(port, w, pkts,
 			(uint16_t)(least - packets < VECTOR_SIZE ? least - packets : VECTOR_SIZE));
 		for (uint16_t i = 0; i < n; i++)
@@ -142,15 +87,17 @@ double bench_run(struct bench *b, uint8_t from, uint8_t to, uint64_t least)
 		clocks += taken;
 		counted += taken ? n : 0;
 		worker_flush(w);
+		if (b->last)
+			rotate(b, n);
 		packets += n;
 	}
 	/* Every one of them must have come out on the other side. */
-	if (!counted || b->dp->tables.port[to].tx[0].packets - sent != packets) {
+	if (b->dp->tables.port[to].tx[0].packets - sent != packets) {
 		fprintf(stderr, "bench: %lu packets in, %lu out\n", packets,
 			b->dp->tables.port[to].tx[0].packets - sent);
 		exit(1);
 	}
-	return (double)clocks / (double)counted;
+	return counted ? (double)clocks / (double)counted : 0;
 }
 
 static double run_once(struct bench *b, uint8_t from, uint8_t to)
@@ -206,13 +153,11 @@ static struct result measure(struct bench *b, const char *direction, uint32_t ru
 	return r;
 }
 
-void bench_open(struct bench *b, const struct settings *s, struct row row, uint32_t blocks,
-	uint32_t workers)
+static void start(struct bench *b, const struct settings *s, uint32_t blocks, uint32_t workers)
 {
 	uint32_t per_address = BLOCKS_USABLE / (blocks ? blocks : 1);
 	struct options *o;
 
-	*b = (struct bench){.sessions = row.sessions, .flows = row.flows, .nat = blocks};
 	uint32_t n = frames_of(b);
 	b->dp = aligned_alloc(64, (sizeof(*b->dp) + 63) / 64 * 64);
 	b->frames = aligned_alloc(64, (size_t)n * 64);
@@ -234,6 +179,8 @@ void bench_open(struct bench *b, const struct settings *s, struct row row, uint3
 	for (uint32_t i = 0; b->nat && i / workers * per_address < b->sessions; i++)
 		o->nat_address[o->n_nat_addresses++].address = hton32(NAT_POOL + i);
 	o->nat.n_addresses = o->n_nat_addresses;
+	if (b->adjust)
+		b->adjust(o);
 	if (dataplane_start(b->dp, false))
 		exit(1);
 	b->w = b->dp->worker[0];
@@ -241,8 +188,26 @@ void bench_open(struct bench *b, const struct settings *s, struct row row, uint3
 	worker_clock(b->w, monotonic_ns());
 	worker_clock(b->owner, monotonic_ns());
 	for (uint32_t i = 0; i < b->sessions; i++)
-		install(b, i, per_address);
-	add_neighbour(b);
+		bench_install(b, i, per_address);
+	bench_add_neighbour(b);
+}
+
+void bench_open(struct bench *b, const struct settings *s, struct row row, uint32_t blocks,
+	uint32_t workers)
+{
+	*b = (struct bench){.sessions = row.sessions, .flows = row.flows, .nat = blocks};
+	start(b, s, blocks, workers);
+}
+
+void bench_open_kind(
+	struct bench *b, const struct settings *s, struct row row, const struct kind *kind)
+{
+	*b = (struct bench){.sessions = row.sessions, .flows = row.flows, .nat = !kind->no_nat};
+	if (kind->set)
+		kind->set(b);
+	start(b, s, b->nat, 1);
+	if (kind->begin)
+		kind->begin(b);
 }
 
 void bench_close(struct bench *b)
@@ -252,42 +217,24 @@ void bench_close(struct bench *b)
 	free(b->frames);
 	free(b->order);
 	free(b->lens);
+	free(b->server);
 }
 
-void bench_command(struct bench *b, uint32_t group, struct command *c)
-{
-	c->flags = CMD_FLAG_QUIET;
-	push(b, group, c);
-	worker_turn(b->owner);
-	control_commands(b->dp);
-	assert(b->owner->shared->command_errors == 0);
-}
-
-/* What a row has beside the plain session. */
-struct extra {
-	const char *up, *down;
-	void (*turn_on)(struct bench *b);
-};
-
-static const struct extra plain = {"up", "down", NULL};
-static const struct extra extras[] = {
-	{"up-policed", "down-policed", bench_policers},
-	{"up-1000-rules", "down-1000-rules", bench_acls},
-};
-
-static void bench_row(const struct settings *s, struct row row, bool nat, const struct extra *extra)
+static void bench_row(const struct settings *s, struct row row, const struct kind *kind)
 {
 	struct bench b;
 
-	bench_open(&b, s, row, nat, 1);
-	if (extra->turn_on)
-		extra->turn_on(&b);
+	bench_open_kind(&b, s, row, kind);
 	make_upstream(&b);
-	struct result up = measure(&b, extra->up, s->runs);
-	print_result(s, &up, b.dp->arena.hugepages);
-	make_downstream(&b);
-	struct result down = measure(&b, extra->down, s->runs);
-	print_result(s, &down, b.dp->arena.hugepages);
+	if (kind->up) {
+		struct result up = measure(&b, kind->up, s->runs);
+		print_result(s, &up, b.dp->arena.hugepages);
+	}
+	if (kind->down) {
+		make_downstream(&b);
+		struct result down = measure(&b, kind->down, s->runs);
+		print_result(s, &down, b.dp->arena.hugepages);
+	}
 	bench_close(&b);
 }
 
@@ -295,6 +242,7 @@ static void bench_row(const struct settings *s, struct row row, bool nat, const 
 static int parse_rows(struct settings *s, char *text)
 {
 	s->n_rows = 0;
+	s->sessions_most = 0;
 	for (char *item = strtok(text, ","); item && s->n_rows < MAX_ROWS;
 		item = strtok(NULL, ",")) {
 		struct row *row = &s->rows[s->n_rows++];
@@ -304,6 +252,8 @@ static int parse_rows(struct settings *s, char *text)
 		if (*end || row->sessions < 1 || row->sessions > 60000 || row->flows < 1 ||
 			row->flows > MAX_FLOWS)
 			return -1;
+		if (row->sessions > s->sessions_most)
+			s->sessions_most = row->sessions;
 	}
 	return 0;
 }
@@ -335,14 +285,25 @@ static int parse(struct settings *s, int argc, char **argv)
 
 static void bench_rows(const struct settings *s)
 {
-	for (int nat = 1; nat >= 0; nat--)
-		for (uint32_t i = 0; i < s->n_rows; i++)
-			if (nat || s->rows[i].flows == 1) /* without NAT flows are nothing */
-				bench_row(s, s->rows[i], nat, &plain);
-	for (uint32_t e = 0; e < sizeof(extras) / sizeof(extras[0]); e++)
-		for (uint32_t i = 0; i < s->n_rows; i++)
-			if (s->rows[i].flows == 1)
-				bench_row(s, s->rows[i], true, &extras[e]);
+	static const struct kind plain[] = {
+		{.up = "up", .down = "down"}, {.up = "up", .down = "down", .no_nat = true}};
+
+	for (int i = 0; i < 2; i++)
+		for (uint32_t r = 0; r < s->n_rows; r++)
+			if (!plain[i].no_nat || s->rows[r].flows == 1) /* then flows are nothing */
+				bench_row(s, s->rows[r], &plain[i]);
+	for (const struct kind *kind = bench_kinds; kind->up || kind->down; kind++) {
+		if (kind->row.sessions) {
+			struct row row = kind->row;
+			if (row.sessions > s->sessions_most)
+				row.sessions = s->sessions_most;
+			bench_row(s, row, kind);
+			continue;
+		}
+		for (uint32_t r = 0; r < s->n_rows; r++)
+			if (s->rows[r].flows == 1)
+				bench_row(s, s->rows[r], kind);
+	}
 	for (uint32_t i = 0; i < s->n_rows; i++)
 		if (s->rows[i].flows == 1)
 			bench_handoff(s, s->rows[i]);
@@ -353,6 +314,7 @@ int main(int argc, char **argv)
 	struct settings s = {.runs = 9,
 		.hugepages = HUGEPAGES_AUTO,
 		.n_rows = 6,
+		.sessions_most = 60000,
 		.rows = {{1, 1}, {1000, 1}, {10000, 1}, {60000, 1}, {10000, 10}, {60000, 5}}};
 
 	if (parse(&s, argc, argv)) {

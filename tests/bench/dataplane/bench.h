@@ -35,11 +35,30 @@ struct bench {
 	const uint8_t **order;
 	uint16_t *lens;
 	uint64_t preempted; /* turns left out */
+	/* What kinds of rows differ in, set before the sessions are installed. */
+	void (*adjust)(struct options *o);
+	bool scattered;	    /* subscribers' addresses, over a /10 */
+	struct pkt *last;   /* free buffer, where the one that was free longest is next */
+	uint32_t remotes;   /* of each session's one port; 0: each flow has a port */
+	uint32_t *server;   /* of each frame; NULL: all the same */
+	uint8_t tcp_flags;  /* 0: UDP */
+	uint16_t frame_len; /* of those made last */
+	uint16_t port;	    /* the first one of each session's flows; 0: CLIENT_PORT */
+	uint64_t late_ns;   /* the workers' clock is ahead of ours */
 };
 
 /* Subscribers, and UDP flows of each. */
 struct row {
 	uint32_t sessions, flows;
+};
+
+/* A kind of rows: how it differs from the plain ones. */
+struct kind {
+	const char *up, *down; /* NULL: not measured */
+	bool no_nat;
+	struct row row;			/* 0: those of the settings, with one flow */
+	void (*set)(struct bench *b);	/* before sessions are installed */
+	void (*begin)(struct bench *b); /* after that */
 };
 
 struct settings {
@@ -49,7 +68,9 @@ struct settings {
 	bool firstpacket;
 	uint32_t n_rows;
 	struct row rows[MAX_ROWS];
-	bool printed; /* a row is out: the next one needs a comma */
+	uint32_t sessions_most; /* of them */
+	bool printed;		/* a row is out: the next one needs a comma */
+	double calibration[4];	/* medians: loads at 1, 32, 512 MiB, copying 64 bytes */
 };
 
 struct summary {
@@ -76,14 +97,27 @@ static inline uint32_t frames_of(const struct bench *b)
 /* A dataplane with the sessions installed; blocks: what NAT has for each of them. */
 void bench_open(struct bench *b, const struct settings *s, struct row row, uint32_t blocks,
 	uint32_t workers);
+/* The same for a kind of rows. */
+void bench_open_kind(
+	struct bench *b, const struct settings *s, struct row row, const struct kind *kind);
 void bench_close(struct bench *b);
 /* Sends at least `least` packets of the replayed set; clocks in the graph per packet. Exits when
  * not all of them come out on the other side. */
 double bench_run(struct bench *b, uint8_t from, uint8_t to, uint64_t least);
+/* A session by commands; so many of them are on each public address. */
+void bench_install(struct bench *b, uint32_t session, uint32_t per_address);
+/* Where everything that goes to the network leaves. */
+void bench_add_neighbour(struct bench *b);
 /* One more command, carried out at once; group: a worker, or n_workers for the control thread. */
 void bench_command(struct bench *b, uint32_t group, struct command *c);
 void bench_policers(struct bench *b);
 void bench_acls(struct bench *b);
+/* The kinds, the plain one not among them; ends with one without names. */
+extern const struct kind bench_kinds[];
+/* Below n; the same in every run. */
+uint32_t bench_random(uint32_t n);
+/* The time of the workers. */
+uint64_t bench_now(const struct bench *b);
 /* Clocks of one turn of the graph over n packets; 0 when the kernel took the CPU away meanwhile. */
 uint64_t bench_turn(struct bench *b, struct pkt **pkts, uint16_t n);
 /* Involuntary switches of this thread so far. */
@@ -93,6 +127,8 @@ void bench_handoff(const struct settings *s, struct row row);
 /* First packets of flows: mappings are made, and blocks. */
 void bench_first_packets(struct settings *s);
 
+/* Address of a subscriber, host order. */
+uint32_t client_of(const struct bench *b, uint32_t session);
 void mac_of(uint32_t session, uint8_t mac[6]);
 void make_upstream(struct bench *b);
 /* The upstream frame of one flow. */

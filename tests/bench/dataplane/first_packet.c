@@ -9,6 +9,11 @@
 
 enum { SUBSCRIBERS = 10000, BLOCK_PORTS = 256, WARM = 2 };
 
+static uint32_t subscribers(const struct settings *s)
+{
+	return s->sessions_most < SUBSCRIBERS ? s->sessions_most : SUBSCRIBERS;
+}
+
 static double send_flow(struct bench *b, uint32_t first, uint32_t n, uint16_t port)
 {
 	for (uint32_t i = first; i < first + n; i++)
@@ -35,7 +40,7 @@ static void at_fill(struct settings *s, uint32_t percent)
 	char name[32];
 	uint32_t flows = BLOCK_PORTS * percent / 100;
 
-	bench_open(&b, s, (struct row){SUBSCRIBERS, 1}, 1, 1);
+	bench_open(&b, s, (struct row){subscribers(s), 1}, 1, 1);
 	fill(&b, flows);
 	for (uint32_t run = 0; run < s->runs; run++)
 		clocks[run] = send_flow(&b, 0, b.sessions, (uint16_t)(CLIENT_PORT + flows + run));
@@ -51,9 +56,9 @@ static void at_new_block(struct settings *s)
 	struct bench b;
 	double clocks[MAX_RUNS];
 	struct summary sum;
-	uint32_t part = SUBSCRIBERS / (s->runs + WARM);
+	uint32_t part = subscribers(s) / (s->runs + WARM);
 
-	bench_open(&b, s, (struct row){SUBSCRIBERS, 1}, 2, 1);
+	bench_open(&b, s, (struct row){subscribers(s), 1}, 2, 1);
 	fill(&b, BLOCK_PORTS);
 	for (uint32_t run = 0; run < s->runs + WARM; run++)
 		clocks[run < WARM ? 0 : run - WARM] =

@@ -35,7 +35,16 @@ void print_tail(const struct settings *s)
 		printf("\n]}\n");
 }
 
-static void print_json_row(const struct result *r, bool hugepages)
+static const char *const calibrations[] = {
+	"load-1-MiB", "load-32-MiB", "load-512-MiB", "copy-64-bytes"};
+
+static double ratio(const struct settings *s, const struct result *r, int calibration)
+{
+	double unit = s->calibration[calibration];
+	return unit > 0 ? r->clocks.median / unit : 0;
+}
+
+static void print_json_row(const struct settings *s, const struct result *r, bool hugepages)
 {
 	printf(",\n{\"name\": \"%s\", \"nat\": %s, \"sessions\": %u, \"flows\": %u, \"hugepages\": "
 	       "%s, "
@@ -45,13 +54,16 @@ static void print_json_row(const struct result *r, bool hugepages)
 		r->preempted);
 	for (uint32_t i = 0; i < r->n_nodes; i++)
 		printf("%s\"%s\": %.1f", i ? ", " : "", r->node[i], r->node_clocks[i]);
+	printf("}, \"ratios\": {");
+	for (int i = 0; i < 4; i++)
+		printf("%s\"%s\": %.3f", i ? ", " : "", calibrations[i], ratio(s, r, i));
 	printf("}}");
 }
 
 void print_result(const struct settings *s, const struct result *r, bool hugepages)
 {
 	if (s->json) {
-		print_json_row(r, hugepages);
+		print_json_row(s, r, hugepages);
 		fflush(stdout);
 		return;
 	}
@@ -59,6 +71,10 @@ void print_result(const struct settings *s, const struct result *r, bool hugepag
 	       "%6.1f\n",
 		r->direction, r->nat ? "nat" : "no nat", r->row.sessions, r->row.flows,
 		hugepages ? "on" : "off", r->clocks.median, r->clocks.min, r->clocks.max);
+	for (int i = 0; i < 4; i++)
+		printf("%s%.2f %s", i ? ", " : "       in calibrations: ", ratio(s, r, i),
+			calibrations[i]);
+	printf("\n");
 	for (uint32_t i = 0; i < r->n_nodes; i++)
 		printf("       %-16s %6.1f\n", r->node[i], r->node_clocks[i]);
 	fflush(stdout);
@@ -105,11 +121,10 @@ static void make_cycle(void **area, uint32_t lines)
 	free(order);
 }
 
-static void calibrate_loads(struct settings *s, uint32_t mib)
+static void calibrate_loads(struct settings *s, int index, uint32_t mib)
 {
 	double clocks[CALIBRATION_RUNS];
 	struct summary sum;
-	char name[32];
 	uint64_t mapped;
 	bool hugepages = s->hugepages != HUGEPAGES_OFF;
 	void **area = memory_map((uint64_t)mib << 20, &hugepages, &mapped);
@@ -128,8 +143,8 @@ static void calibrate_loads(struct settings *s, uint32_t mib)
 	}
 	munmap(area, mapped);
 	summarize(clocks, CALIBRATION_RUNS, &sum);
-	snprintf(name, sizeof(name), "load-%u-MiB", mib);
-	print_figure(s, "calibration", name, &sum);
+	s->calibration[index] = sum.median;
+	print_figure(s, "calibration", calibrations[index], &sum);
 }
 
 static void calibrate_copy(struct settings *s)
@@ -148,13 +163,14 @@ static void calibrate_copy(struct settings *s)
 		clocks[run] = (double)(__rdtsc() - start) / COPIES;
 	}
 	summarize(clocks, CALIBRATION_RUNS, &sum);
-	print_figure(s, "calibration", "copy-64-bytes", &sum);
+	s->calibration[3] = sum.median;
+	print_figure(s, "calibration", calibrations[3], &sum);
 }
 
 void calibrate(struct settings *s)
 {
-	calibrate_loads(s, 1);
-	calibrate_loads(s, 32);
-	calibrate_loads(s, 512);
+	calibrate_loads(s, 0, 1);
+	calibrate_loads(s, 1, 32);
+	calibrate_loads(s, 2, 512);
 	calibrate_copy(s);
 }

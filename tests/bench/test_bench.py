@@ -1,0 +1,73 @@
+"""The benchmarks run and print what they promise: short runs, whose numbers nobody looks at."""
+
+import json
+import subprocess
+from typing import Any
+
+import pytest
+
+from tests.support.lab import ROOT
+from tests.support.soak import program
+
+_NAT_UP = {"ethernet_input", "pppoe_input", "antispoof4", "mss_clamp_in", "nat44_in2out"}
+_CALIBRATIONS = {"load-1-MiB", "load-32-MiB", "load-512-MiB", "copy-64-bytes"}
+_KINDS = {
+    "policed",
+    "1000-rules",
+    "tcp",
+    "64k-buffers",
+    "half-full",
+    "nearly-full",
+    "10-remotes",
+    "handoff",
+}
+
+
+def _run(*words: str) -> Any:
+    command = [str(ROOT / "packaging" / "bench"), *words, "--json"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=240, check=False)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+@pytest.fixture(scope="module")
+def dataplane() -> list[dict[str, Any]]:
+    program()  # built here, so that its compiler says nothing in between
+    words = ("--runs", "1", "--sessions", "64", "--hugepages", "off")
+    rows: list[dict[str, Any]] = _run("dataplane", *words)["rows"]
+    return rows
+
+
+def test_every_kind_of_row_is_measured_both_ways(dataplane: list[dict[str, Any]]) -> None:
+    rows = [row for row in dataplane if row["name"] != "calibration"]
+    names = [row["name"] for row in rows]
+    both = {f"{way}-{kind}" for kind in _KINDS for way in ("up", "down")}
+    assert both | {"up-million-routes", "down-scattered"} <= set(names)
+    assert names.count("up") == names.count("down") == 2
+    assert {row["nat"] for row in rows if row["name"] == "up"} == {True, False}
+    for row in rows:
+        assert 0 <= row["min"] <= row["median"] <= row["max"], row
+        assert row["sessions"] == 64
+
+
+def test_rows_have_their_nodes_and_their_ratio_to_the_calibration(
+    dataplane: list[dict[str, Any]],
+) -> None:
+    calibrated = {r["what"]: r["median"] for r in dataplane if r["name"] == "calibration"}
+    assert calibrated.keys() == _CALIBRATIONS
+    row = next(row for row in dataplane if row["name"] == "up" and row["nat"])
+    assert row["nodes"].keys() >= _NAT_UP
+    for name, median in calibrated.items():
+        assert row["ratios"][name] == pytest.approx(row["median"] / median, rel=0.05, abs=0.001)
+
+
+def test_the_first_packet_of_a_flow_is_measured_at_every_fill() -> None:
+    rows = _run("firstpacket", "--runs", "1", "--sessions", "200", "--hugepages", "off")["rows"]
+    names = {row["what"] for row in rows if row["name"] == "first-packet"}
+    assert names >= {"fill-10-percent", "fill-50-percent", "fill-90-percent", "new-block"}
+
+
+def test_installing_sessions_is_measured_prepared_and_live() -> None:
+    rows = _run("install", "--runs", "1", "--sessions", "2000")
+    assert rows["prepared"]["median"] > 0
+    assert rows["live"]["median"] > 0
