@@ -76,7 +76,8 @@ static inline uint16_t arc_start(struct pkt *p, uint16_t features)
 	return features ? (uint16_t)__builtin_ctz(features) : 0;
 }
 
-/* Leave this feature for the next one of the session, or for the end of the arc. */
+/* Leave this feature for the next one of the session, or for the end of the arc. On the session-in
+ * arc that is arc_next_in() of node/account.h, which charges for what comes to its end. */
 static inline uint16_t arc_next(struct pkt *p)
 {
 	p->arc = (uint16_t)(p->arc & (p->arc - 1));

@@ -8,6 +8,7 @@
  * Only the session's own address is translated, not those of framed routes.
  */
 #include "graph.h"
+#include "node/account.h"
 #include "node/hints.h"
 #include "node/nat44_packet.h"
 #include "worker.h"
@@ -81,8 +82,9 @@ static void process_in(struct worker *w, struct pkt **pkts, uint16_t n, uint16_t
 		if (i + PREFETCH_AHEAD < n)
 			prefetch_read(&t->cold[pkts[i + PREFETCH_AHEAD]->session].nat_public);
 		uint32_t session = pkts[i]->session;
-		translate(pkts[i], true, t->in[session].ip4, t->cold[session].nat_public);
-		next[i] = arc_next(pkts[i]);
+		struct session_in *in = &t->in[session];
+		translate(pkts[i], true, in->ip4, t->cold[session].nat_public);
+		next[i] = arc_next_in(in, pkts[i]);
 	}
 }
 
