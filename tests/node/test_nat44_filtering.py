@@ -141,6 +141,16 @@ def test_a_remote_beyond_the_limit_is_refused_and_the_subscriber_is_told(small_b
     small_box.sent(packet, 1)
 
 
+def test_a_packet_that_is_refused_keeps_no_mapping(small_box: Nat) -> None:
+    external = small_box.port_of(5000)
+    for n in range(1, 4):
+        small_box.sent(udp(dst=numbered(n)))
+    small_box.at(299)
+    assert small_box.out(udp(dst=numbered(9))).edge_name == "drop: remote-limit"
+    small_box.at(300)
+    assert small_box.back(udp_back(external)).edge_name == "drop: no-mapping"
+
+
 def test_entries_whose_time_is_over_make_room() -> None:
     args = (*DEPENDENT, "--nat-remotes=64", "--nat-session-remotes=65535")
     for box in nat(*args):

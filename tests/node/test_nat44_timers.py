@@ -77,6 +77,15 @@ def test_a_syn_ack_alone_does_not_establish(box: Nat) -> None:
     lives_for(box, external, 0, TRANSITORY_S)
 
 
+def test_a_handshake_that_ends_in_a_reset_does_not_establish(box: Nat) -> None:
+    external = int(box.sent(tcp("S"))[TCP].sport)
+    box.got(tcp_back("SA", external))
+    box.sent(tcp("RA"))
+    box.at(10)
+    box.got(tcp_back("SA", external))  # again, for the reset was lost
+    lives_for(box, external, 10, TRANSITORY_S)
+
+
 def test_an_established_connection_lives_more_than_two_hours(box: Nat) -> None:
     lives_for(box, establish(box), 0, ESTABLISHED_S)
 

@@ -1,86 +1,29 @@
 """The NAT44 mapping table against a dictionary, and its invariants counted anew.
 
-The table's C files are built alone into a shared library (tests/support/c/nat44_table.c); a packet
-never appears here, see tests/node/test_nat44*.py for that.
+The table's C files are built alone (tests/support/nat44_table.py); a packet never appears here, see
+tests/node/test_nat44*.py for that.
 """
 
 import random
-import re
-import subprocess
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
-import cffi
 import pytest
 
-ROOT = Path(__file__).parents[2]
-SHIM = ROOT / "tests/support/c/nat44_table.c"
-SOURCES = [
-    ROOT / f"dataplane/src/table/nat44{name}.c"
-    for name in ("", "_block", "_log", "_protocol", "_remote")
-]
-COMPILE = ["cc", "-std=gnu11", "-O2", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC"]
-SANITIZE = ["-fsanitize=undefined", "-fsanitize-undefined-trap-on-error"]
+from tests.support.nat44_table import Table, nat44_table
+
 TCP, UDP, ICMP = range(3)
 TIMEOUT_S = (240, 300, 60)  # TCP is transitory: the table alone sees no handshake
 LIMIT, EXHAUSTED, LOG_FULL = -1, -2, -3
 ALLOCATED, RELEASED, CREATED, DELETED = 1, 2, 3, 4
 
 
-@pytest.fixture(scope="module")
-def library(tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, Any]:
-    """Build the table; its prototypes are read from the shim itself."""
-    target = tmp_path_factory.mktemp("nat44") / "nat44_table.so"
-    include = [f"-I{ROOT / 'dataplane/include'}", f"-I{ROOT / 'dataplane/src'}"]
-    subprocess.run(
-        [*COMPILE, *SANITIZE, *include, str(SHIM), *map(str, SOURCES), "-o", str(target)],
-        check=True,
-    )
-    ffi = cffi.FFI()
-    prototypes = re.findall(
-        r"^[a-z][^;{}=]*\btable_\w+\([^;{}]*\);", SHIM.read_text(), re.MULTILINE
-    )
-    ffi.cdef("struct table_test;\n" + "\n".join(prototypes))
-    return ffi, ffi.dlopen(str(target))
-
-
-@dataclass(slots=True)
-class Table:
-    """One table, and what it was made with."""
-
-    lib: Any
-    handle: Any
-    block_size: int
-    blocks_per_session: int
-
-    def __getattr__(self, name: str) -> Any:
-        function = getattr(self.lib, f"table_{name}")
-        return lambda *arguments: function(self.handle, *arguments)
-
-
 @pytest.fixture
-def make(library: tuple[Any, Any]) -> Iterator[Any]:
-    _, lib = library
-    made: list[Any] = []
-
-    def build(
-        *,
-        block_size: int = 64,
-        blocks: int = 4,
-        addresses: int = 1,
-        sessions: int = 8,
-        port_min: int = 1024,
-        seed: int = 1,
-    ) -> Table:
-        handle = lib.table_create(block_size, blocks, addresses, sessions, port_min, seed)
-        made.append(handle)
-        return Table(lib, handle, block_size, blocks)
-
-    yield build
-    for handle in made:
-        lib.table_destroy(handle)
+def make() -> Iterator[Any]:
+    with ExitStack() as stack:
+        yield lambda **options: stack.enter_context(nat44_table(**options))
 
 
 @dataclass(slots=True)

@@ -184,12 +184,12 @@ static bool track_connection(
 	struct nat_remote *r = find(w, slot_name(w, slot), flow->remote, port_of(flow), false);
 	if (flow->plane == NAT_TCP && !(r ? nat44_tcp_refreshes(r->flags, tcp) : !(tcp & TCP_RST)))
 		return true; /* refuses a stranger, or again: begins nothing, keeps nothing open */
-	slot->last_s = w->now_s;
 	if (!r)
 		r = add(w, slot, flow->remote, port_of(flow));
+	if (!r && !nat44_remote_admits(w, slot, flow))
+		return false;
+	slot->last_s = w->now_s;
 	if (!r) {
-		if (!nat44_remote_admits(w, slot, flow))
-			return false;
 		lose(slot);
 		return true;
 	}

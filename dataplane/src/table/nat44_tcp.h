@@ -39,7 +39,7 @@ static inline uint8_t nat44_tcp_out(uint8_t flags, uint8_t tcp)
 		if ((flags & fins) == fins)
 			flags = NAT_LIVE; /* a new connection from the same port */
 		flags |= tcp & TCP_ACK ? syns : NAT_SYN_OUT; /* SYN-ACK: the other came before */
-	} else if (tcp & TCP_ACK && (flags & syns) == syns) {
+	} else if (tcp & TCP_ACK && !(tcp & TCP_RST) && (flags & syns) == syns) {
 		flags |= NAT_TCP_ESTABLISHED;
 	}
 	return flags;

@@ -1,39 +1,8 @@
-/*
- * The NAT44 table alone, without nodes: built by tests/property/test_nat44_table.py into a shared
- * library, with arrays of its own in place of the arena and a log that only counts.
- */
+/* The table of mappings and blocks: what is done to it, and its invariants counted anew. */
+#include "nat44_table.h"
+
 #include <stdlib.h>
 #include <string.h>
-
-#include "table/nat44.h"
-#include "table/nat44_map.h"
-
-struct table_test {
-	struct tables tables;
-	struct worker worker;
-	bool log_full;
-	uint32_t logged[NAT_LOG_TYPES];
-};
-
-struct table_test *table_create(uint32_t block_size, uint32_t blocks_per_session,
-	uint32_t n_addresses, uint32_t n_sessions, uint32_t port_min, uint32_t seed);
-void table_destroy(struct table_test *e);
-void table_time(struct table_test *e, uint32_t now_s);
-void table_log_full(struct table_test *e, bool full);
-void table_log_mappings(struct table_test *e, bool all);
-uint32_t table_logged(const struct table_test *e, uint32_t type);
-uint32_t table_up(struct table_test *e, uint32_t session, uint32_t address);
-void table_down(struct table_test *e, uint32_t session);
-int32_t table_map(struct table_test *e, uint32_t session, uint32_t plane, uint16_t port);
-int32_t table_find(struct table_test *e, uint32_t session, uint32_t plane, uint16_t port);
-int64_t table_inside(struct table_test *e, uint32_t address, uint32_t plane, uint16_t external);
-bool table_delete(struct table_test *e, uint32_t address, uint32_t plane, uint16_t external);
-void table_sweep_all(struct table_test *e);
-uint32_t table_free_blocks(const struct table_test *e, uint32_t address);
-uint32_t table_blocks(const struct table_test *e, uint32_t session);
-uint64_t table_mappings(const struct table_test *e, uint32_t session);
-int table_check(const struct table_test *e);
-bool table_is_zero(const struct table_test *e);
 
 bool worker_nat_log(struct worker *w, const struct nat_log_record *record)
 {
@@ -94,6 +63,7 @@ void table_destroy(struct table_test *e)
 	free(e->tables.nat_address);
 	free(e->tables.nat_block);
 	free(e->tables.nat_slot);
+	free(e->tables.nat_remote);
 	free(e);
 }
 
@@ -111,6 +81,16 @@ void table_log_full(struct table_test *e, bool full)
 void table_log_mappings(struct table_test *e, bool all)
 {
 	e->tables.nat->log_mappings = all;
+}
+
+void table_limits(struct table_test *e, uint32_t mappings, uint32_t per_s, uint32_t quarantine_s,
+	uint32_t quarantine_percent)
+{
+	struct nat_config *nat = e->tables.nat;
+	nat->mappings_per_session = mappings;
+	nat->mappings_per_s = per_s;
+	nat->quarantine_s = quarantine_s;
+	nat->quarantine_percent = quarantine_percent;
 }
 
 uint32_t table_logged(const struct table_test *e, uint32_t type)
@@ -134,11 +114,21 @@ void table_down(struct table_test *e, uint32_t session)
 	e->tables.in[session].generation++;
 }
 
-/* As an outbound packet does: external port, or -enum nat_refusal. */
 int32_t table_map(struct table_test *e, uint32_t session, uint32_t plane, uint16_t port)
 {
+	return table_map_to(e, session, plane, port, 0, 0);
+}
+
+int32_t table_map_to(struct table_test *e, uint32_t session, uint32_t plane, uint16_t port,
+	uint32_t remote, uint16_t remote_port)
+{
 	const struct tables *t = &e->tables;
-	struct nat44_flow flow = {.plane = (uint8_t)plane, .port = hton16(port)};
+	struct nat44_flow flow = {
+		.plane = (uint8_t)plane,
+		.port = hton16(port),
+		.remote = remote,
+		.remote_port = remote_port,
+	};
 	struct nat_slot *slot = nat44_find(t, t->in[session].nat_block, plane, flow.port);
 	if (slot && nat44_expired(t->nat, plane, slot, e->worker.now_s)) {
 		if (!nat44_delete(&e->worker, slot))
@@ -192,6 +182,17 @@ void table_sweep_all(struct table_test *e)
 uint32_t table_free_blocks(const struct table_test *e, uint32_t address)
 {
 	return e->tables.nat_address[address].free_blocks;
+}
+
+uint32_t table_resting_blocks(const struct table_test *e, uint32_t address)
+{
+	return e->tables.nat_address[address].resting_blocks;
+}
+
+int64_t table_longest_rest(const struct table_test *e, uint32_t address)
+{
+	uint32_t first = e->tables.nat_address[address].resting_first;
+	return first ? (int64_t)(e->worker.now_s - e->tables.nat_block[first - 1].freed_s) : -1;
 }
 
 uint32_t table_blocks(const struct table_test *e, uint32_t session)
@@ -273,20 +274,30 @@ static int check_session(const struct table_test *e, uint32_t session)
 	return live == t->cold[session].nat_mappings ? 0 : 5;
 }
 
-static int check_free(const struct table_test *e, uint32_t address)
+/* A chain of blocks that are nobody's is as long as it says, and ends where it says. */
+static int check_chain(
+	const struct table_test *e, uint32_t first, uint32_t last, uint32_t length, int broken)
 {
 	const struct tables *t = &e->tables;
-	const struct nat_address *a = &t->nat_address[address];
-	uint32_t n = 0, last = 0;
-	for (uint32_t b = a->free_first; b; b = t->nat_block[b - 1].next) {
+	uint32_t n = 0, end = 0;
+	for (uint32_t b = first; b; b = t->nat_block[b - 1].next) {
 		if (t->nat_block[b - 1].session || n++ > t->nat->blocks_per_address)
-			return 6;
-		last = b;
+			return broken;
+		end = b;
 	}
-	return n == a->free_blocks && last == a->free_last ? 0 : 7;
+	return n == length && end == last ? 0 : broken;
 }
 
-/* An address counts the blocks in use, and the live mappings in them. */
+static int check_free(const struct table_test *e, uint32_t address)
+{
+	const struct nat_address *a = &e->tables.nat_address[address];
+	int broken = check_chain(e, a->free_first, a->free_last, a->free_blocks, 6);
+	return broken ? broken
+		      : check_chain(e, a->resting_first, a->resting_last, a->resting_blocks, 7);
+}
+
+/* An address counts the blocks in use, and the live mappings in them; every block that may be given
+ * is free, rests or is in use. */
 static int check_used(const struct table_test *e, uint32_t address)
 {
 	const struct tables *t = &e->tables;
@@ -299,6 +310,10 @@ static int check_used(const struct table_test *e, uint32_t address)
 		for (uint32_t plane = 0; plane < NAT_PLANES; plane++)
 			live[plane] += block->live[plane];
 	}
+	uint32_t size = t->nat->block_size, first = (t->nat->port_min + size - 1) / size;
+	uint32_t usable = t->nat->blocks_per_address - first;
+	if (a->free_blocks + a->resting_blocks + used != usable)
+		return 10;
 	return used == a->used_blocks && !memcmp(live, a->live, sizeof(live)) ? 0 : 8;
 }
 
