@@ -27,7 +27,8 @@ STAYS = {
     "counters, and clocks of the last use": """
         EDGE_COUNTER NODE_RUNTIME.calls NODE_RUNTIME.packets WORKER.epoch WORKER.loops
         WORKER.idle_loops WORKER.rx_packets WORKER.commands PORT.rx_packets PORT.rx_bytes PORT.tx
-        ADJACENCY.used""",
+        ADJACENCY.used MIRROR.fib_writes""",
+    "compiled ACLs count what each of their rules decided": "ACL_MEMORY",
     "a worker's share of the free buffers; none may be in use": "WORKER.buffers_free",
     "rings: positions count on, bytes are written over": "RING.head RING.tail RING_DATA",
     "domains and their pages of ids are found again by their next session": """
@@ -66,21 +67,30 @@ COUNTS_ON = {
         SESSION_COLD.policed SESSION_COLD.nat_refused SESSION_COLD.nat_told_s
         SESSION_COLD.nat_scanned_s SESSION_COLD.nat_stamp_ms SESSION_COLD.nat_tokens
         SESSION_COLD.echo_next_ms SESSION_COLD.echo_id SESSION_COLD.echo_tx SESSION_COLD.echo_rx
-        SESSION_COLD.echo_missed WORKER.buffers_free
+        SESSION_COLD.echo_missed WORKER.buffers_free ACL_MEMORY MIRROR.fib_writes
         SESSION_IN.punt_stamp_ms SESSION_IN.punt_tokens""",
+    "bngd's record of a session, written again in its other half": "CONTROL.sequence CONTROL.slot",
     "when the policer was turned off": "POLICER.stamp",
     "a block that was given back is the last to be given": """
         NAT_ADDRESS.free_first NAT_ADDRESS.free_last NAT_BLOCK.next""",
 }
 """What differs in a session that had features and has none, from one that never had."""
 
-CONFIGURED = {"NODE", "ACCESS_RANGE", "NAT_CONFIG", "ACL", "ACL_MEMORY"}
+CONFIGURED = {"NODE", "ACCESS_RANGE", "NAT_CONFIG", "ACL"}
 """Sections that speak of the configuration: no subscriber changes them."""
 
 ACLS = [
     {"name": "in", "default": "permit", "rules": ["deny udp any any port 666"]},
     {"name": "out", "default": "permit", "rules": ["deny udp any port 667 any"]},
 ]
+NAT = {
+    "pool": [
+        {"name": "public", "addresses": ["198.51.100.0/29"]},
+        {"name": "own", "mode": "one-to-one", "addresses": ["203.0.113.0/30"]},
+    ],
+    "profile": {"own": {"translate": True, "pool": "own"}},
+}
+OWN = "203.0.113.2"
 FEATURES: dict[str, Any] = {
     "rate_up": {"cir_bps": 800_000_000},
     "rate_down": {"cir_bps": 800_000_000, "pir_bps": 900_000_000},
@@ -94,7 +104,14 @@ PLAIN = {"password": "secret", "mss_clamp": False}
 USERS = {
     "user00001": PLAIN | FEATURES | {"routes": [{"prefix": "192.168.0.0/16"}]},
     "user00002": PLAIN,
+    "user00003": PLAIN | {"nat_profile": "own", "nat_address": OWN},
 }
+WITHOUT = {
+    "user00001": PLAIN,
+    "user00002": PLAIN,
+    "user00003": PLAIN | {"nat_profile": "none"},
+}
+"""The same users without what may change while they live."""
 ARGS = (
     "--nat-filtering=address-dependent",
     "--nat-blocks=4",
@@ -236,6 +253,27 @@ def filtered(bed: Bed) -> None:
     assert bed.arrived() == []
 
 
+def portless(bed: Bed) -> None:
+    """GRE and ESP; the second subscriber, when on the same address, is refused."""
+    for protocol in (47, 50):
+        there = bed.sent(IP(src=bed.inner(), dst=SERVER, proto=protocol) / bytes(32))
+        assert bed.got(IP(src=SERVER, dst=there.src, proto=protocol) / bytes(32)).dst == bed.inner()
+        bed.send(IP(src=bed.inner(1), dst=SERVER, proto=protocol) / bytes(32), 1)
+        bed.left()
+        bed.arrived()
+
+
+def one_to_one(bed: Bed) -> None:
+    """A subscriber with a public address of his own: ports, no ports, errors."""
+    inner = bed.inner(2)
+    there = bed.sent(IP(src=inner, dst=SERVER) / UDP(sport=17, dport=53), 2)
+    assert (there.src, there[UDP].sport) == (OWN, 17)
+    assert bed.got(IP(src=SERVER, dst=there.src) / UDP(sport=53, dport=17)).dst == inner
+    assert bed.sent(IP(src=inner, dst=SERVER, proto=47) / bytes(32), 2).src == there.src
+    router = IP(src="192.0.2.254", dst=there.src) / ICMP(type=11)
+    assert bed.got(router / there)[ICMP].payload.src == inner
+
+
 def framed(bed: Bed) -> None:
     """What comes from and goes to a network behind the subscriber."""
     assert bed.sent(IP(src="192.168.3.4", dst=SERVER) / UDP()).src == "192.168.3.4"
@@ -248,6 +286,8 @@ LIVE_TRAFFIC: tuple[Callable[[Bed], None], ...] = (
     icmp,
     hairpin,
     filtered,
+    portless,
+    one_to_one,
     udp_many,
 )
 TRAFFIC = (*LIVE_TRAFFIC, framed)
@@ -256,7 +296,9 @@ TRAFFIC = (*LIVE_TRAFFIC, framed)
 @pytest.fixture(params=[1, 2], ids=["one worker", "two workers"])
 def bed(request: pytest.FixtureRequest) -> Iterator[Bed]:
     workers = "--workers=" + ",".join("-" * request.param)
-    with memory_box(user_table=USERS, config={"acl": ACLS}, args=(*ARGS, workers)) as box:
+    with memory_box(
+        user_table=USERS, config={"acl": ACLS, "nat": NAT}, args=(*ARGS, workers)
+    ) as box:
         lab.route16(box.embedded, "192.0", lib.LEAF_ADJACENCY, 200)
         entry = lab.adjacency(box.embedded, "192.0")
         entry.kind, entry.port, entry.mtu = lib.ADJ_NEIGHBOUR, WAN, 1500
@@ -265,8 +307,8 @@ def bed(request: pytest.FixtureRequest) -> Iterator[Bed]:
 
 
 def dial(bed: Bed) -> None:
-    bed.box.dial(bed.box.subscriber(1), bed.box.subscriber(2))
-    assert len(bed.sessions) == 2
+    bed.box.dial(*(bed.box.subscriber(number) for number in (1, 2, 3)))
+    assert len(bed.sessions) == 3
 
 
 def part(bed: Bed) -> None:
@@ -319,13 +361,12 @@ def test_after_a_subscriber_with_every_feature_left_the_arena_is_as_it_was(bed: 
 
 
 def test_features_turned_off_live_leave_a_session_as_if_it_had_had_none(bed: Bed) -> None:
-    plain = {"user00001": PLAIN, "user00002": PLAIN}
-    bed.box.set_users(plain)
+    bed.box.set_users(WITHOUT)
     dial(bed)
     before = arena.snapshot(bed.box.dataplane)
-    bed.refresh({**plain, "user00001": PLAIN | FEATURES})
+    bed.refresh({**USERS, "user00001": PLAIN | FEATURES})
     use(bed, LIVE_TRAFFIC)
-    bed.refresh(plain)
+    bed.refresh(WITHOUT)
     bed.box.run(LONGER_THAN_ALL_TIMERS_S, step=1.0)
-    assert len(bed.sessions) == 2
+    assert len(bed.sessions) == 3
     assert not_as_before(bed, before, COUNTS_ON) == {}

@@ -21,10 +21,12 @@ STRUCTS = {
     "CONTROL": "control_record",
     "POLICER": "policer",
     "ADJACENCY": "adjacency",
+    "MIRROR": "mirror_shared",
     "NAT_CONFIG": "nat_config",
     "NAT_ADDRESS": "nat_address",
     "NAT_BLOCK": "nat_block",
     "NAT_REMOTE": "nat_remote",
+    "NAT_PROTOCOL": "nat_protocol",
     "NAT_SLOT": "nat_slot",
     "RING": "ring",
 }
