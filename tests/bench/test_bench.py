@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from tests.bench import veth
 from tests.support.lab import ROOT
 from tests.support.soak import program
 
@@ -71,3 +72,12 @@ def test_installing_sessions_is_measured_prepared_and_live() -> None:
     rows = _run("install", "--runs", "1", "--sessions", "2000")
     assert rows["prepared"]["median"] > 0
     assert rows["live"]["median"] > 0
+
+
+@pytest.mark.parametrize("case", ["af_xdp", "kernel"])
+def test_cpu_on_veths_is_measured_in_both_directions(case: str) -> None:
+    program = veth.build()
+    for direction in (veth.UP, veth.DOWN):
+        run = veth.measure(case, direction, 0.2, program)
+        assert run.packets_per_s > 0, run
+        assert run.cpu_ns > 0, run

@@ -276,6 +276,17 @@ static uint32_t send_some(struct blast *b)
 	return n;
 }
 
+/* UDP over IPv4, plain or in a PPPoE session. */
+static bool is_udp(const uint8_t *frame, uint32_t len)
+{
+	static const uint8_t plain[] = {8, 0}, session[] = {0x88, 0x64};
+
+	if (len > 34 && !memcmp(frame + 12, plain, 2))
+		return frame[23] == 17;
+	return len > 42 && !memcmp(frame + 12, session, 2) && frame[20] == 0 && frame[21] == 0x21 &&
+	       frame[31] == 17;
+}
+
 /* Counts UDP, and gives every buffer back. */
 static uint32_t receive_some(struct blast *b)
 {
@@ -284,8 +295,7 @@ static uint32_t receive_some(struct blast *b)
 
 	for (uint32_t i = 0; i < n; i++) {
 		const struct xdp_desc *d = xsk_ring_cons__rx_desc(&b->in.rx, at + i);
-		const uint8_t *frame = area + d->addr;
-		b->received += d->len > 34 && frame[12] == 8 && frame[13] == 0 && frame[23] == 17;
+		b->received += is_udp(area + d->addr, d->len);
 		chunks[i] = d->addr / CHUNK * CHUNK;
 	}
 	xsk_ring_cons__release(&b->in.rx, n);
