@@ -24,7 +24,8 @@ from bng.io.executor import Executor
 from bng.io.journal import Journal
 from bng.io.leftovers import end_leftovers
 from bng.io.loop import CoreLoop
-from bng.io.natlog import NatLog
+from bng.io.natlog import Exporter, NatLog
+from bng.io.natlog_export import Endpoint, Ipfix, Syslog
 from bng.io.natlog_file import NatLogSettings
 from bng.io.punt import Dispatcher
 from bng.io.tracer import Tracer
@@ -283,6 +284,19 @@ def _nat_set(config: Config) -> NatSet:
     )
 
 
+def _nat_log(dataplane: Dataplane, config: Config) -> NatLog:
+    """Return the NAT log with what it goes to beside its file. Raises: NatLogError."""
+    syslog, ipfix = config.nat.log.syslog, config.nat.log.ipfix
+    exporters: list[Exporter] = []
+    if syslog.server is not None:
+        to = Endpoint(*syslog.server)
+        exporters.append(Syslog(to, syslog.facility, config.system.name))
+    if ipfix.collector is not None:
+        to = Endpoint(*ipfix.collector)
+        exporters.append(Ipfix(to, ipfix.domain, ipfix.mtu, ipfix.template_refresh_s))
+    return NatLog(dataplane, _nat_log_settings(config), exporters)
+
+
 def _nat_log_settings(config: Config) -> NatLogSettings:
     log = config.nat.log
     return NatLogSettings(
@@ -424,7 +438,7 @@ async def start(config_path: Path, config: Config, on_lost: Callable[[], None]) 
         access=access,
         executor=executor,
         journal=journal,
-        nat_log=await asyncio.to_thread(NatLog, dataplane, _nat_log_settings(config)),
+        nat_log=await asyncio.to_thread(_nat_log, dataplane, config),
         acls=acls,
         dispatcher=dispatcher,
         loop=loop,

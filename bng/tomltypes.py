@@ -8,7 +8,7 @@ import os
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv4Interface, IPv4Network
+from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Address
 from pathlib import Path
 from typing import Annotated, TypeVar
 
@@ -26,6 +26,7 @@ MAX_VID = 4094
 
 
 MAX_CPU = 1023
+MAX_UDP_PORT = 65_535
 MAX_PATH_BYTES = 90
 """What leaves room for a file name in the address of a unix socket, 107 bytes."""
 
@@ -112,6 +113,25 @@ def _pattern(pattern: str, form: str) -> PlainValidator:
     return reader(read, form)
 
 
+def _udp(text: str) -> tuple[IPv4Address | IPv6Address, int]:
+    host, _, port = text.rpartition(":")
+    if not port.isdecimal() or not port.isascii() or not 0 < int(port) <= MAX_UDP_PORT:
+        raise ValueError(text)
+    if host.startswith("[") and host.endswith("]"):
+        return IPv6Address(host[1:-1]), int(port)
+    return IPv4Address(host), int(port)
+
+
+def _udp_or_path(text: str) -> tuple[IPv4Address | IPv6Address | Path, int]:
+    return (_absolute_path(text), 0) if text.startswith("/") else _udp(text)
+
+
+_UDP_FORM = "an address with UDP port: 192.0.2.9:4739, [2001:db8::9]:4739"
+UdpEndpoint = Annotated[tuple[IPv4Address | IPv6Address, int], reader(_udp, _UDP_FORM)]
+UdpOrPath = Annotated[
+    tuple[IPv4Address | IPv6Address | Path, int],
+    reader(_udp_or_path, f"{_UDP_FORM}, or the path of a unix socket: /dev/log"),
+]
 Address = Annotated[IPv4Address, reader(IPv4Address, "an IPv4 address")]
 Prefix = Annotated[IPv4Network, reader(_network, "an IPv4 prefix, host bits zero: 192.0.2.0/24")]
 InterfaceAddress = Annotated[

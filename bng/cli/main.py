@@ -158,6 +158,9 @@ def show_nat(context: typer.Context, json: Json = False) -> None:
     log = {k: v for k, v in data["log"].items() if k != "exporters"}
     sys.stdout.write("\n")
     render.section("log", log, sys.stdout)
+    if exporters := data["log"]["exporters"]:
+        sys.stdout.write("\n")
+        render.table(exporters, ("exporter", "to", "sent", "errors", "dropped"), sys.stdout)
     columns = (
         *("address", "pool", "worker", "sessions", "blocks_used", "blocks_free"),
         *("tcp", "udp", "icmp", "gre_esp"),

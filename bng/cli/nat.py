@@ -53,7 +53,9 @@ def deterministic(
 def lookup(
     context: typer.Context,
     address: Annotated[str, typer.Argument(help="The public address.")],
-    port: Annotated[int, typer.Argument(help="The public port.", min=0, max=65_535)],
+    port: Annotated[
+        int, typer.Argument(help="The public port; 0 with gre and esp.", min=0, max=65_535)
+    ],
     time: Annotated[
         str | None,
         typer.Argument(

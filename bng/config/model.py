@@ -31,6 +31,8 @@ from bng.tomltypes import (
     OptionValue,
     PortName,
     Prefix,
+    UdpEndpoint,
+    UdpOrPath,
     Vlans,
 )
 
@@ -239,6 +241,39 @@ class NatPool(Table):
         return (address for prefix in self.addresses for address in prefix)
 
 
+Facility = Literal[
+    "user",
+    "daemon",
+    "auth",
+    "authpriv",
+    "local0",
+    "local1",
+    "local2",
+    "local3",
+    "local4",
+    "local5",
+    "local6",
+    "local7",
+]
+"""Of syslog (RFC 5424 section 6.2.1), those that a daemon may use."""
+
+
+class NatSyslog(Table):
+    """``[nat.log.syslog]``: the log as RFC 5424 messages too; off without a server."""
+
+    server: UdpOrPath | None = None
+    facility: Facility = "local0"
+
+
+class NatIpfix(Table):
+    """``[nat.log.ipfix]``: the log as IPFIX too (RFC 8158); off without a collector."""
+
+    collector: UdpEndpoint | None = None
+    domain: int = Field(default=0, ge=0, le=0xFFFFFFFF)
+    template_refresh_s: int = Field(default=600, ge=1, le=86_400)
+    mtu: int = Field(default=1_500, ge=576, le=9_000)
+
+
 class NatLog(Table):
     """``[nat.log]``: the file that says who had which public ports (`bng.natlog.lines`)."""
 
@@ -247,6 +282,8 @@ class NatLog(Table):
     rotate_hours: int = Field(default=24, ge=0, le=8_784)
     keep: int = Field(default=90, ge=1, le=100_000)
     compress: bool = True
+    syslog: NatSyslog = NatSyslog()
+    ipfix: NatIpfix = NatIpfix()
 
 
 class Nat(Table):

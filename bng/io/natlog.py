@@ -22,14 +22,13 @@ import structlog
 
 from bng.io.natlog_file import LogFile, NatLogSettings
 from bng.natlog.files import aside, open_log
-from bng.natlog.lines import EVENTS, MAX_LINE_BYTES, Header, NatLogFormatError, Record, parse
+from bng.natlog.lines import EVENTS, MAX_LINE_BYTES, Header, Key, NatLogFormatError, Record, parse
 from dataplane.binding import Dataplane, NatLogRecord
 from dataplane.natlog import NatLogBatch, NatLogReader
 
 FLUSH_BYTES = 4 << 20
 """Written at once, then made safe: what a crash may have to write again."""
 TIDY_WAIT_S = 5.0
-Key = tuple[str, str, int, int]
 
 
 class NatLogError(Exception):

@@ -55,6 +55,9 @@ _HEAD, _NAMED = 12, 14
 _NS = 1_000_000_000
 
 
+Key = tuple[str, str, int, int, int, int]
+
+
 class NatLogFormatError(ValueError):
     """A line that is none of the NAT log. The text says why."""
 
@@ -98,9 +101,9 @@ class Record:
         return self.event[1:]
 
     @property
-    def key(self) -> tuple[str, str, int, int]:
+    def key(self) -> Key:
         """What its end has in common with its begin."""
-        return self.kind, self.outer, self.first, self.protocol
+        return (self.kind, self.outer, self.first, self.protocol, self.session, self.generation)
 
     def __str__(self) -> str:
         line = (

@@ -14,7 +14,7 @@ from ipaddress import IPv4Address
 from pathlib import Path
 
 from bng.natlog.files import lines_with, open_log, read_header
-from bng.natlog.lines import Header, NatLogFormatError, Record, parse, time_text
+from bng.natlog.lines import Header, Key, NatLogFormatError, Record, parse, time_text
 
 RESTARTED = "dataplane-restarted"
 RELEASED = "released"
@@ -107,7 +107,7 @@ class Search:
         self.needle = f" {question.address} ".encode()
         self.damaged = 0
         self._boot: int | None = None
-        self._open: dict[tuple[str, str, int, int], Record] = {}
+        self._open: dict[Key, Record] = {}
         self._found: list[Holding] = []
 
     def feed(self, lines: Iterable[bytes]) -> bool:
@@ -155,22 +155,18 @@ class Search:
 
     def _record(self, record: Record) -> None:
         if record.event[0] != "-":
-            known = self._open.get(record.key)
-            if known is None or (known.session, known.generation) != (
-                record.session,
-                record.generation,
-            ):
-                self._open[record.key] = record
+            self._open.setdefault(record.key, record)
             return
         if record.kind == "block":
-            for key in [key for key in self._open if key[0] == "map"]:
+            whose = record.key[4:]
+            for key in [k for k in self._open if k[0] == "map" and k[4:] == whose]:
                 self._close(key, record.time_ns, RELEASED)
         if record.key in self._open:
             self._close(record.key, record.time_ns, RELEASED)
         elif record.time_ns > self.question.at_ns:
             self._found.append(Holding(record, None, record.time_ns, RELEASED))
 
-    def _close(self, key: tuple[str, str, int, int], at_ns: int, how: str) -> None:
+    def _close(self, key: Key, at_ns: int, how: str) -> None:
         begin = self._open.pop(key)
         if begin.time_ns <= self.question.at_ns < at_ns:
             self._found.append(Holding(begin, begin.time_ns, at_ns, how))

@@ -6,7 +6,7 @@ import tomllib
 import types
 import typing
 from collections.abc import Iterator
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
 
 import pytest
@@ -289,6 +289,20 @@ def test_without_a_nat_pool_the_dataplane_hears_nothing_of_nat() -> None:
     text = BASE[: BASE.index("[[nat.pool]]")]
     args = dataplane_args(parse(Path("bng.toml"), text.encode()))
     assert not [arg for arg in args if "nat" in arg]
+
+
+def test_places_for_datagrams_are_addresses_with_ports_or_paths() -> None:
+    found = config(
+        (
+            "[[nat.pool]]",
+            '[nat.log.syslog]\nserver = "/dev/log"\n'
+            '[nat.log.ipfix]\ncollector = "[2001:db8::9]:4739"\n[[nat.pool]]',
+        )
+    )
+    assert found.nat.log.syslog.server == (Path("/dev/log"), 0)
+    assert found.nat.log.ipfix.collector == (IPv6Address("2001:db8::9"), 4739)
+    other = config(("[[nat.pool]]", '[nat.log.syslog]\nserver = "192.0.2.9:514"\n[[nat.pool]]'))
+    assert other.nat.log.syslog.server == (IPv4Address("192.0.2.9"), 514)
 
 
 def test_any_vlan_is_written_as_a_word() -> None:

@@ -370,6 +370,24 @@ CASES = [
         "nat.remotes_per_worker: must be a power of two",
     ),
     ("= 512", '= 512\nlog = "/var/log/nat.log" #!', "nat.log: must be a table"),
+    (
+        "= 512",
+        '= 512\n[nat.log.syslog]\nserver = "syslog.example:514" #!',
+        "nat.log.syslog.server: must be an address with UDP port: 192.0.2.9:4739, "
+        "[2001:db8::9]:4739, or the path of a unix socket: /dev/log",
+    ),
+    (
+        "= 512",
+        '= 512\n[nat.log.syslog]\nfacility = "kern" #!',
+        "nat.log.syslog.facility: must be 'user', 'daemon', 'auth', 'authpriv', 'local0', 'local1', "
+        "'local2', 'local3', 'local4', 'local5', 'local6' or 'local7'",
+    ),
+    (
+        "= 512",
+        '= 512\n[nat.log.ipfix]\ncollector = "2001:db8::9:4739" #!',
+        "nat.log.ipfix.collector: must be an address with UDP port: 192.0.2.9:4739, "
+        "[2001:db8::9]:4739",
+    ),
     ("= 512", "= 512\nlog_buffer_mib = 3 #!", "nat.log_buffer_mib: must be a power of two"),
     (
         "= 512",
