@@ -59,6 +59,11 @@ def one_to_one(config: Config) -> dict[str, tuple[IPv4Network, ...]]:
     return {pool.name: pool.addresses for pool in pools}
 
 
+def bypass_name(profile: str) -> str:
+    """Return the name of the ACL of what a NAT profile leaves as it is; no ``[[acl]]`` has it."""
+    return f"nat bypass {profile}"
+
+
 def session(config: Config, ports: Mapping[str, int], acls: Mapping[str, int]) -> Settings:
     """Return the policy of the session core; *ports* are indexes by name, *acls* numbers."""
     return Settings(
@@ -75,6 +80,9 @@ def session(config: Config, ports: Mapping[str, int], acls: Mapping[str, int]) -
         nat_profiles={name: p.translate for name, p in config.nat.profile.items()},
         nat_pool_of_profile={name: p.pool for name, p in config.nat.profile.items()},
         nat_one_to_one=one_to_one(config),
+        nat_bypass={
+            name: acls[bypass_name(name)] for name, p in config.nat.profile.items() if p.bypass
+        },
         drain_per_s=config.session.drain_per_s,
         policer_overhead_bytes=config.session.policer_overhead_bytes,
         acls=acls,

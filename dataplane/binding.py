@@ -33,6 +33,7 @@ UP = struct.Struct("=4sIHHHHH2xIHH12x")
 ECHO = struct.Struct("=IIII24x")
 POLICER = struct.Struct("=QQQQHB5x")
 SESSION_ACL = struct.Struct("=HH36x")
+SESSION_BYPASS = struct.Struct("=H38x")
 SESSION_STATIC = struct.Struct("=4s4s32x")
 ACL_SET = struct.Struct("=III28x")
 ROUTE4 = struct.Struct("=4sI32x")
@@ -77,6 +78,7 @@ class CommandType(IntEnum):
     ACL_SET = 18
     NAT_SET = 19
     SESSION_MOVE = 20
+    SESSION_BYPASS = 23
     SESSION_STATIC = 24
     UNREACHABLE4_ADD = 25
     UNREACHABLE4_DEL = 26
@@ -330,6 +332,12 @@ def session_acl_record(
     """Pack CMD_SESSION_ACL, quiet; each ACL is an index + 1, 0 for none."""
     body = SESSION_ACL.pack(acl_in, acl_out)
     kind = CommandType.SESSION_ACL
+    return COMMAND.pack(kind, CMD_FLAG_QUIET, session, generation, 0, cookie, body)
+
+
+def bypass_record(session: int, generation: int, cookie: int, acl: int) -> bytes:
+    """Pack CMD_SESSION_BYPASS, quiet; *acl* is an index + 1, 0 for none."""
+    kind, body = CommandType.SESSION_BYPASS, SESSION_BYPASS.pack(acl)
     return COMMAND.pack(kind, CMD_FLAG_QUIET, session, generation, 0, cookie, body)
 
 

@@ -76,6 +76,32 @@ def parse_rule(text: str) -> AclRule:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class BypassRule:
+    """What NAT leaves as it is: *destination* None is any; a protocol and ports may narrow it."""
+
+    text: str
+    destination: tuple[IPv4Address, IPv4Address] | None
+    protocol: int | None = None
+    ports: tuple[int, int] | None = None
+
+    def __str__(self) -> str:
+        return self.text
+
+
+def parse_bypass(text: str) -> BypassRule:
+    """Return the rule ``DESTINATION [PROTOCOL [PORTS]]``. Raises: ValueError, what is wrong."""
+    words = text.split()
+    if not 1 <= len(words) <= 3:
+        raise ValueError("a rule is: DESTINATION [PROTOCOL [PORTS]]")
+    destination = _addresses(words[0])
+    protocol = _protocol(words[1]) if len(words) > 1 else None
+    ports = _ports(words[2]) if len(words) > 2 else None
+    if ports and protocol not in WITH_PORTS:
+        raise ValueError("ports are those of tcp and udp")
+    return BypassRule(" ".join(words), destination, protocol, ports)
+
+
 def _action(word: str) -> Action:
     for action in get_args(Action):
         if word == action:

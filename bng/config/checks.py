@@ -253,6 +253,8 @@ def _nat_pools(config: Config) -> Iterator[Problem]:
     nat = config.nat
     names = {pool.name for pool in nat.pool}
     for name, profile in nat.profile.items():
+        if profile.bypass and not profile.translate:
+            yield ("nat", "profile", name, "bypass"), "translate = false bypasses all"
         at: Key = ("nat", "profile", name, "pool")
         if profile.pool is None:
             continue

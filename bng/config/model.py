@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 
 from pydantic import Discriminator, Field, PlainValidator, Tag
 
-from bng.aaa.acl import AclRule, Action, parse_rule
+from bng.aaa.acl import AclRule, Action, BypassRule, parse_bypass, parse_rule
 from bng.aaa.users import Known
 from bng.pool.deterministic import Deterministic
 from bng.tomlfile import ROLE_MARK, Table
@@ -50,6 +50,8 @@ MAX_NAT_ADDRESSES = 1024
 MAX_ONE_TO_ONE_ADDRESSES = 1 << 16
 MAX_ACLS = 1000
 MAX_ACL_RULES = 4_095
+MAX_BYPASS_RULES = MAX_ACL_RULES // 2
+"""One with a port is two: later fragments have none."""
 MAX_POOL_ADDRESSES = 1 << 22
 """A /10, the whole shared address space (RFC 6598 §7)."""
 
@@ -217,11 +219,20 @@ class Pool(Table):
         )
 
 
+def _bypass(value: object) -> BypassRule:
+    if not isinstance(value, str):
+        raise ValueError("must be a string")
+    return parse_bypass(value)
+
+
 class NatProfile(Table):
     """``[nat.profile.X]``: what a user's ``nat_profile`` can name; ``none`` always exists."""
 
     translate: bool
     pool: Name | None = None
+    bypass: List[Annotated[BypassRule, PlainValidator(_bypass)]] = Field(
+        default=(), max_length=MAX_BYPASS_RULES
+    )
 
 
 class NatPool(Table):

@@ -8,13 +8,15 @@ is counted where they stand: a changed ACL counts from 0, the others go on.
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from bng.aaa.acl import AclRule
+from bng.aaa.acl import AclRule, BypassRule
 from bng.config import Config
+from bng.settings import bypass_name
 from dataplane.acl import (
     ALIGN_BYTES,
     ANY_ADDRESS,
     ANY_PORT,
     ANY_PROTOCOL,
+    NO_PORT,
     Rule,
     RuleCount,
     compile_acl,
@@ -25,11 +27,41 @@ from dataplane.binding import AclAction, Dataplane, acl_record
 
 
 def compiled_acls(config: Config) -> dict[str, bytes]:
-    """Return the ACLs of a configuration by name, as the dataplane reads them."""
+    """Return the ACLs of a configuration by name, as the dataplane reads them.
+
+    What NAT profiles leave as it is are ACLs, too: they permit it.
+    """
     return {
         acl.name: compile_acl([_rule(rule) for rule in acl.rules], _action(acl.default))
         for acl in config.acl
+    } | {
+        name: compile_acl([rule for _, rule in rules], AclAction.DENY)
+        for name, rules in bypass_lists(config).items()
     }
+
+
+def bypass_lists(config: Config) -> dict[str, list[tuple[str, Rule]]]:
+    """Return by name the rules, each with its text, of what NAT profiles leave as it is."""
+    return {
+        bypass_name(name): [rule for bypass in profile.bypass for rule in _bypass(bypass)]
+        for name, profile in config.nat.profile.items()
+        if profile.bypass
+    }
+
+
+def _bypass(bypass: BypassRule) -> list[tuple[str, Rule]]:
+    """Return its rule, and that for later fragments, whose ports nobody knows."""
+    ends, protocol = bypass.destination, bypass.protocol
+    rule = Rule(
+        AclAction.PERMIT,
+        destination=ANY_ADDRESS if ends is None else (int(ends[0]), int(ends[1])),
+        destination_port=bypass.ports or ANY_PORT,
+        protocol=ANY_PROTOCOL if protocol is None else (protocol, protocol),
+    )
+    if bypass.ports is None:
+        return [(str(bypass), rule)]
+    later = rule._replace(destination_port=(NO_PORT, NO_PORT))
+    return [(str(bypass), rule), (f"{bypass}, later fragments", later)]
 
 
 def _rule(rule: AclRule) -> Rule:

@@ -16,6 +16,7 @@ from dataplane.binding import (
     Direction,
     PolicerMode,
     bind_record,
+    bypass_record,
     echo_record,
     policer_record,
     route4_record,
@@ -84,6 +85,7 @@ class Executor:
             actions.PoliceSession: self._police,
             actions.FilterSession: self._filter,
             actions.TranslateSession: self._translate,
+            actions.BypassSession: self._bypass,
             actions.EchoSession: self._echo,
             actions.PauseSession: self._pause,
             actions.CloseSession: self._close,
@@ -170,6 +172,11 @@ class Executor:
         public = NO_ADDRESS if a.public is None else a.public.packed
         record = static_record(h.index, h.generation, tag, public, a.ip4.packed)
         self.dataplane.command(h.worker, record)
+
+    def _bypass(self, a: actions.BypassSession) -> None:
+        h = a.handle
+        tag = cookie(CommandKind.BYPASS, h)
+        self.dataplane.command(h.worker, bypass_record(h.index, h.generation, tag, a.acl))
 
     def _echo(self, a: actions.EchoSession) -> None:
         h = a.handle

@@ -18,3 +18,10 @@ def nat_address_of(box: Box, session: Session) -> str | None:
     if session.nat_public is not None:
         return str(session.nat_public)
     return box.manager.nat.text(session.nat_place) or None
+
+
+def nat_bypass_of(box: Box, session: Session) -> list[str]:
+    """Return the rules of what is not translated."""
+    profile = session.profile.nat_profile if session.bypassed and session.profile else None
+    table = box.config.nat.profile.get(profile or "")
+    return [] if table is None else [str(rule) for rule in table.bypass]

@@ -38,6 +38,7 @@ class CommandKind(IntEnum):
     FILTER = 7
     MOVE = 8
     TRANSLATE = 9
+    BYPASS = 10
 
 
 def cookie(kind: CommandKind, handle: Handle) -> int:
@@ -135,6 +136,14 @@ class TranslateSession:
 
 
 @dataclass(frozen=True, slots=True)
+class BypassSession:
+    """Translate nothing of a session that the ACL permits, a number of the dataplane; 0 is none."""
+
+    handle: Handle
+    acl: int
+
+
+@dataclass(frozen=True, slots=True)
 class EchoSession:
     """Let the dataplane keep LCP Echo."""
 
@@ -217,6 +226,7 @@ Action = (
     | PoliceSession
     | FilterSession
     | TranslateSession
+    | BypassSession
     | EchoSession
     | PauseSession
     | CloseSession

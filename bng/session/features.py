@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from bng.aaa.model import SubscriberProfile
 from bng.session import install
+from bng.session.actions import BypassSession
 from bng.session.model import Session, State
 
 if TYPE_CHECKING:
@@ -50,8 +51,17 @@ NAT = ("nat_profile", "nat_address")
 def tell(manager: "SessionManager", session: Session) -> bool:
     """Tell the dataplane what is no part of UP, unless it knows; say whether it did not."""
     policed, filtered = _police(manager, session), _filter(manager, session)
-    translated = manager.one_to_one.tell(session)
-    return policed or filtered or translated
+    translated, bypassed = manager.one_to_one.tell(session), _bypass(manager, session)
+    return policed or filtered or translated or bypassed
+
+
+def _bypass(manager: "SessionManager", session: Session) -> bool:
+    acl = install.bypass(manager.settings, session)
+    if acl == session.bypassed:
+        return False
+    session.bypassed = acl
+    manager.emit(BypassSession(session.handle, acl))
+    return True
 
 
 def _filter(manager: "SessionManager", session: Session) -> bool:

@@ -91,6 +91,13 @@ def filters(settings: Settings, session: Session) -> FilterSession:
     return FilterSession(session.handle, acl_in, acl_out)
 
 
+def bypass(settings: Settings, session: Session) -> int:
+    """Return the ACL of what NAT leaves as it is of the session's packets, 0 for none."""
+    profile, _ = _granted(session)
+    translated = session.nat_place is not None or session.nat_public is not None
+    return settings.nat_bypass.get(profile.nat_profile or "", 0) if translated else 0
+
+
 def record(session: Session) -> bytes:
     """Return what is written down of a session before it goes live, as JSON."""
     fields = {

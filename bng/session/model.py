@@ -92,6 +92,7 @@ class Session:
     told: UpSession | None = None  # what the dataplane was told last
     policed: PoliceSession | None = None  # the same, None: not policed
     filtered: FilterSession | None = None  # the same, None: not filtered
+    bypassed: int = 0  # the same: ACL of what NAT leaves as it is
     routes: tuple[IPv4Network, ...] = ()  # installed, with the first installation
     paused: bool = False  # in the dataplane
     peer_mru: int = 1500

@@ -117,7 +117,7 @@ class OneToOne:
         assert address is not None  # noqa: S101 - granted
         pool = manager.settings.own_address_pool(profile, address)
         if pool is None and manager.settings.translates(profile, address):
-            return False
+            return self._keeps_place(session, profile)
         if pool is not None and self._fits(session, profile, pool):
             return True
         old = session.nat_public
@@ -138,6 +138,16 @@ class OneToOne:
         if session.nat_public is not None:
             self.addresses.give_back(session.nat_public)
             session.nat_public = None
+
+    def _keeps_place(self, session: Session, profile: SubscriberProfile) -> bool:
+        """Say whether the ports that the session has are where *profile* would have them."""
+        old, pools = session.profile, self._manager.settings.nat_pool_of_profile
+        return (
+            session.nat_place is not None
+            and old is not None
+            and old.nat_address == profile.nat_address
+            and pools.get(old.nat_profile or "") == pools.get(profile.nat_profile or "")
+        )
 
     def _fits(self, session: Session, profile: SubscriberProfile, pool: str) -> bool:
         """Say whether the address that the session has is as good as any."""

@@ -33,6 +33,8 @@ class Settings:
     """The NAT pool that each profile says, None: any with port blocks."""
     nat_one_to_one: Mapping[str, tuple[IPv4Network, ...]] = field(default_factory=dict)
     """Public addresses of the pools of which each session has one of its own, by name."""
+    nat_bypass: Mapping[str, int] = field(default_factory=dict)
+    """By NAT profile: the ACL of what is not translated, as the dataplane calls it."""
     drain_per_s: int = 50
     policer_overhead_bytes: int = 0
     acls: Mapping[str, int] = field(default_factory=dict)

@@ -199,6 +199,7 @@ enum session_in_feature {
 	FEATURE_IN_ANTISPOOF4 = 1,
 	FEATURE_IN_ACL = 3,
 	FEATURE_IN_POLICER = 5,
+	FEATURE_IN_NAT44_BYPASS = 6,
 	FEATURE_IN_MSS_CLAMP = 7,
 	FEATURE_IN_NAT44 = 9,
 	FEATURE_IN_NAT44_STATIC = 10,
@@ -207,6 +208,7 @@ enum session_in_feature {
 
 enum session_out_feature {
 	FEATURE_OUT_NAT44_STATIC = 1, /* first: all that follow see the subscriber's own address */
+	FEATURE_OUT_NAT44_GUARD = 2,
 	FEATURE_OUT_ACL = 3,
 	FEATURE_OUT_POLICER = 5,
 	FEATURE_OUT_MSS_CLAMP = 7,
@@ -243,8 +245,8 @@ struct session_out {
 	uint16_t features; /* bitmap of enum session_out_feature */
 	uint16_t mtu;	   /* largest IP packet into this session: the peer's MRU, capped */
 	uint16_t mss;
-	uint16_t acl; /* ACL index + 1 */
-	uint16_t reserved;
+	uint16_t acl;	 /* ACL index + 1 */
+	uint16_t bypass; /* of NAT: ACL index + 1, 0: none */
 	uint64_t packets;
 	uint64_t bytes;
 };
@@ -276,6 +278,7 @@ enum session_out_drop {
 	OUT_DROP_TTL,
 	OUT_DROP_TOO_BIG, /* and not to be fragmented */
 	OUT_DROP_ACL,
+	OUT_DROP_NAT, /* to an inner address that is translated */
 	OUT_DROPS
 };
 
@@ -298,7 +301,6 @@ struct session_cold {
 	uint8_t port;
 	uint8_t echo_on; /* CMD_SESSION_ECHO was given: Echo stays in C while LIVE */
 	uint8_t reserved0[2];
-	uint32_t domain_page;	       /* page that holds our id */
 	uint32_t in_drops[IN_DROPS];   /* by enum session_in_drop; they stop at 2^32 - 1 */
 	uint32_t out_drops[OUT_DROPS]; /* by enum session_out_drop */
 	uint64_t bound_wall_ns;
@@ -315,7 +317,8 @@ struct session_cold {
 	uint32_t nat_tokens, nat_stamp_ms; /* bucket of new mappings */
 	uint32_t nat_protocol_first;	   /* first entry in nat_protocol + 1 */
 	be32 nat_public;		   /* one-to-one NAT: the session's address, 0: none */
-	uint64_t reserved[1];
+	uint32_t domain_page;		   /* page that holds our id */
+	uint32_t reserved1;
 };
 
 /*
@@ -432,7 +435,8 @@ enum command_type {
 	CMD_ACL_SET,		 /* to the control thread: an ACL has changed */
 	CMD_NAT_SET,		 /* to the control thread: what of NAT44 changes live */
 	CMD_SESSION_MOVE = 20,	 /* while NEGOTIATING; arg: the worker that owns it from now on */
-	CMD_SESSION_STATIC = 24, /* one-to-one NAT */
+	CMD_SESSION_BYPASS = 23, /* of NAT */
+	CMD_SESSION_STATIC,	 /* one-to-one NAT */
 	CMD_UNREACHABLE4_ADD,	 /* to the control thread: what is nobody's but by longer routes */
 	CMD_UNREACHABLE4_DEL,
 };
@@ -530,6 +534,7 @@ struct command {
 		struct trace_filter trace;
 		struct nat_set nat;
 		struct session_static nat_static;
+		struct session_bypass bypass;
 		uint8_t bytes[40];
 	} u;
 };

@@ -150,6 +150,12 @@ struct nat_set {
 	uint8_t reserved[12];
 };
 
+/* CMD_SESSION_BYPASS: what an ACL permits is not translated. */
+struct session_bypass {
+	uint16_t acl; /* ACL index + 1, 0: none */
+	uint8_t reserved[38];
+};
+
 /* CMD_SESSION_STATIC: one-to-one NAT. */
 struct session_static {
 	be32 address; /* public, 0: none from now on */
@@ -189,6 +195,7 @@ _Static_assert(sizeof(struct nat_slot) == 16, "four to a cache line");
 _Static_assert(sizeof(struct nat_remote) == 32, "two to a cache line");
 _Static_assert(sizeof(struct nat_protocol) == 32, "two to a cache line");
 _Static_assert(sizeof(struct nat_set) == 40, "the body of a command");
+_Static_assert(sizeof(struct session_bypass) == 40, "the body of a command");
 _Static_assert(sizeof(struct session_static) == 40, "the body of a command");
 _Static_assert(sizeof(struct nat_block) == 32, "two to a cache line");
 _Static_assert(sizeof(struct nat_log_record) == 40, "fixed");

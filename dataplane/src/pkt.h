@@ -19,6 +19,7 @@ enum pkt_flags {
 	PKT_FROM_SESSION = 1, /* came in through a session: `session` is its source */
 	PKT_TO_SESSION = 2,   /* `session` is where it goes */
 	PKT_ICMP_MADE = 4,    /* made by us: no error is sent about it */
+	PKT_TRANSLATED = 8,   /* NAT44 has made a session's address of the one it had */
 };
 
 struct pkt {

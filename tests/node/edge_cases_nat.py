@@ -3,15 +3,14 @@
 from dataplane.binding import Direction
 
 from . import lab
-from .edges import CASES, IP_FRAME, Case
-from .harness import Dataplane
+from .edges import CASES, IP_FRAME, Case, case
+from .harness import FEATURE_IN_NAT44, WAN, Dataplane, lib
 
-IN = {10: "nat44_static_in"}
-OUT = {1: "nat44_static_out"}
+IN = {6: "nat44_bypass", 10: "nat44_static_in"}
+OUT = {1: "nat44_static_out", 2: "nat44_guard"}
 """By their bits."""
-IN_BEFORE = {1: "antispoof4", 3: "acl_in", 5: "policer_in", 7: "mss_clamp_in"}
-IN_END, OUT_END = "ip4_lookup", "pppoe_output"
-OUT_AFTER = {3: "acl_out", 5: "policer_out", 7: "mss_clamp_out"}
+OTHERS_IN = {1: "antispoof4", 3: "acl_in", 5: "policer_in", 7: "mss_clamp_in"}
+OTHERS_OUT = {3: "acl_out", 5: "policer_out", 7: "mss_clamp_out"}
 
 
 def along(node: str, bit: int, to: int) -> Case:
@@ -43,14 +42,33 @@ def start(node: str, bit: int) -> Case:
     return run
 
 
-for _to, _name in IN.items():
-    CASES[f"pppoe_input/{_name}"] = start("pppoe_input", _to)
-    for _bit, _node in (IN_BEFORE | IN).items():
-        if _bit < _to:
-            CASES[f"{_node}/{_name}"] = along(_node, _bit, _to)
-    CASES[f"{_name}/{IN_END}"] = along(_name, _to, 0)
-for _bit, _node in OUT.items():
-    CASES[f"session_output/{_node}"] = start("session_output", _bit)
-    for _to, _name in ({0: OUT_END} | OUT | OUT_AFTER).items():
-        if not _to or _to > _bit:
-            CASES[f"{_node}/{_name}"] = along(_node, _bit, _to)
+def arcs(first: str, ours: dict[int, str], others: dict[int, str], end: str) -> None:
+    """Register every edge of an arc that leads to or from one of *ours*."""
+    for to, name in ours.items():
+        CASES[f"{first}/{name}"] = start(first, to)
+        CASES[f"{name}/{end}"] = along(name, to, 0)
+    nodes = ours | others
+    for bit, node in nodes.items():
+        for to, name in nodes.items():
+            if bit < to and (bit in ours or to in ours):
+                CASES[f"{node}/{name}"] = along(node, bit, to)
+
+
+arcs("pppoe_input", IN, OTHERS_IN, "ip4_lookup")
+arcs("session_output", OUT, OTHERS_OUT, "pppoe_output")
+CASES["nat44_bypass/nat44_in2out"] = along("nat44_bypass", 6, 9)
+
+
+@case(
+    "nat44_guard/drop: inner-address-from-outside",
+    "nat44_guard/drop: inner-address-from-subscriber",
+)
+def _past_nat(dp: Dataplane) -> None:
+    lab.furnish(dp, features_in=FEATURE_IN_NAT44)
+    arc = 1 << lib.FEATURE_OUT_NAT44_GUARD
+    packet = lab.udp(lab.SERVER, lab.CLIENT_IP)
+    frames = [
+        lab.at_ip(packet, session=0, arc=arc, rx_port=WAN),
+        lab.at_ip(packet, session=0, arc=arc, flags=lab.FROM_SESSION),
+    ]
+    dp.node("nat44_guard", frames)

@@ -194,10 +194,11 @@ OUT_DROPS: dict[str, tuple[str, Callable[[Dataplane], None]]] = {
         "too-big",
         lambda dp: down(dp, lab.udp(lab.SERVER, lab.CLIENT_IP, 1400, flags="DF")),
     ),
-    "acl-denied": ("acl", lambda dp: down(dp, lab.udp("192.0.2.200", lab.CLIENT_IP))),
+    "past NAT": ("nat", lambda dp: down(dp, lab.udp(lab.SERVER, lab.CLIENT_IP))),
+    "acl-denied": ("acl", lambda dp: down(dp, lab.udp("192.0.2.200", lab.FRAMED))),
     "policed": (
         "policed",
-        lambda dp: down(drained(dp, Direction.OUT), lab.udp(lab.SERVER, lab.CLIENT_IP)),
+        lambda dp: down(drained(dp, Direction.OUT), lab.udp(lab.SERVER, lab.FRAMED)),
     ),
 }
 

@@ -19,6 +19,8 @@ NODES = (
     "policer_out",
     "mss_clamp_in",
     "mss_clamp_out",
+    "nat44_bypass",
+    "nat44_guard",
     "nat44_static_in",
     "nat44_static_out",
     "ip4_input",

@@ -1,14 +1,17 @@
 """RFC 6888, requirement by requirement: carrier-grade NAT. nat44.md says which do not hold."""
 
 from collections.abc import Iterator
+from ipaddress import IPv4Address
 from itertools import pairwise
 
 import pytest
 from scapy.layers.inet import ICMP, IP, TCP, UDP
 
-from dataplane.binding import EventType, NatRefusal
+from dataplane.acl import Rule, compile_acl, with_counters
+from dataplane.binding import SESSION_BYPASS, AclAction, CommandType, EventType, NatRefusal
 
-from .harness import FEATURE_IN_NAT44, dataplane, ffi, lib
+from . import lab
+from .harness import FEATURE_IN_NAT44, Frame, dataplane, ffi, lib
 from .nat44 import (
     DELIVERED,
     INNER,
@@ -115,6 +118,19 @@ def test_req_5b_state_is_allocated_at_a_limited_rate() -> None:
         for port in range(100):
             box.out(tcp("S", sport=port))
         assert box.dp.session_cold(0).nat_mappings == 5
+
+
+def test_req_6_some_destinations_are_reached_untranslated(box: Nat) -> None:
+    there = int(IPv4Address(REMOTE))
+    rule = Rule(AclAction.PERMIT, destination=(there, there))
+    assert lab.set_acl(box.dp, 0, with_counters(compile_acl([rule], AclAction.DENY), 1)) == 0
+    record = lab.command(CommandType.SESSION_BYPASS, 0, box.generations[0], SESSION_BYPASS.pack(1))
+    assert box.dp.command(record) == 0
+    both = lib.FEATURE_IN_NAT44_BYPASS, lib.FEATURE_IN_NAT44
+    arc = sum(1 << bit for bit in both)
+    frames = [Frame(data=bytes(packet), session=0, arc=arc) for packet in (udp(), udp(dst=OTHER))]
+    edges = [frame.edge_name for frame in box.dp.node("nat44_bypass", frames)]
+    assert edges == ["ip4_lookup", "nat44_in2out"]
 
 
 def test_req_7_filtering_is_endpoint_independent_unless_configured(box: Nat) -> None:

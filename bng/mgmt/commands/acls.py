@@ -3,6 +3,7 @@
 from collections import Counter
 
 from bng.box import Box
+from bng.io.acl import bypass_lists
 from bng.mgmt.registry import Args, CommandError, command
 from bng.mgmt.select import text
 from dataplane.acl import RuleCount
@@ -42,7 +43,12 @@ def _acls(box: Box) -> list[dict[str, object]]:
 def _users(box: Box) -> tuple[Counter[str | None], Counter[str | None]]:
     """Return how many sessions have each ACL, by direction."""
     profiles = [s.profile for s in box.manager.table if s.profile is not None]
-    return Counter(p.acl_in for p in profiles), Counter(p.acl_out for p in profiles)
+    names = {number: name for name, number in box.acls.numbers().items()}
+    bypassed = Counter(names.get(s.bypassed) for s in box.manager.table)
+    used_in, used_out = (
+        Counter(getattr(p, key) for p in profiles) for key in ("acl_in", "acl_out")
+    )
+    return used_in + bypassed, used_out + bypassed
 
 
 def _rules(box: Box, name: str) -> list[dict[str, object]]:
@@ -52,6 +58,8 @@ def _rules(box: Box, name: str) -> list[dict[str, object]]:
     """
     counts = box.acls.counts(name)
     texts: list[str | None] = [None] * len(counts)
+    if name in (lists := bypass_lists(box.config)):
+        texts = [*(rule for rule, _ in lists[name]), "translate (default)"]
     for acl in box.config.acl:
         if acl.name == name:
             texts = [*(str(rule) for rule in acl.rules), f"{acl.default} (default)"]

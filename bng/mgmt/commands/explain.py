@@ -4,7 +4,7 @@ from ipaddress import AddressValueError, IPv4Address
 
 from bng.box import Box
 from bng.mgmt.commands.trace import route_text
-from bng.mgmt.nat import nat_address_of, nat_of
+from bng.mgmt.nat import nat_address_of, nat_bypass_of, nat_of
 from bng.mgmt.registry import Args, CommandError, command
 from bng.mgmt.select import MAX_PORT, PROTOCOLS, find_one, number, port_name, protocol, text
 from bng.mgmt.select import user_of as user
@@ -59,6 +59,7 @@ def _sender(box: Box, session: Session) -> dict[str, object]:
         "mtu": int(entry.mtu),
         "nat": nat_of(box, session),
         "nat_address": nat_address_of(box, session),
+        "nat_bypass": nat_bypass_of(box, session),
         "worker": int(entry.owner),
     }
 

@@ -131,7 +131,7 @@ static inline uint16_t deliver(struct pkt *p, uint32_t session, uint32_t generat
 {
 	p->session = session;
 	p->generation = generation;
-	p->flags |= PKT_TO_SESSION;
+	p->flags |= PKT_TO_SESSION | PKT_TRANSLATED;
 	return EDGE_SESSION;
 }
 

@@ -65,14 +65,16 @@ static void rewrite_quote(struct ip4_hdr *ip, uint16_t len, bool source, be32 fr
 	store16(icmp + ICMP4_CHECKSUM, checksum_apply(load16(icmp + ICMP4_CHECKSUM), delta));
 }
 
-static inline void translate(struct pkt *p, bool source, be32 from, be32 to)
+/* Whether it was to be translated. */
+static inline bool translate(struct pkt *p, bool source, be32 from, be32 to)
 {
 	struct ip4_hdr *ip = (struct ip4_hdr *)pkt_data(p);
 	if ((source ? ip->source : ip->destination) != from)
-		return;
+		return false;
 	if (ip->protocol == IPPROTO_ICMP4)
 		rewrite_quote(ip, p->len, source, from, to);
 	(void)rewrite(ip, p->len, source, to);
+	return true;
 }
 
 static void process_in(struct worker *w, struct pkt **pkts, uint16_t n, uint16_t *next)
@@ -83,7 +85,7 @@ static void process_in(struct worker *w, struct pkt **pkts, uint16_t n, uint16_t
 			prefetch_read(&t->cold[pkts[i + PREFETCH_AHEAD]->session].nat_public);
 		uint32_t session = pkts[i]->session;
 		struct session_in *in = &t->in[session];
-		translate(pkts[i], true, in->ip4, t->cold[session].nat_public);
+		(void)translate(pkts[i], true, in->ip4, t->cold[session].nat_public);
 		next[i] = arc_next_in(in, pkts[i]);
 	}
 }
@@ -98,7 +100,8 @@ static void process_out(struct worker *w, struct pkt **pkts, uint16_t n, uint16_
 			prefetch_read(&t->in[ahead].ip4);
 		}
 		uint32_t session = pkts[i]->session;
-		translate(pkts[i], false, t->cold[session].nat_public, t->in[session].ip4);
+		if (translate(pkts[i], false, t->cold[session].nat_public, t->in[session].ip4))
+			pkts[i]->arc &= (uint16_t) ~(1 << FEATURE_OUT_NAT44_GUARD);
 		next[i] = arc_next(pkts[i]);
 	}
 }

@@ -59,7 +59,9 @@ static inline uint16_t output(struct worker *w, struct pkt *p)
 	if (unlikely(verdict == IP4_FRAGMENT))
 		return EDGE_IP4_FRAGMENT;
 	p->flags |= PKT_TO_SESSION;
-	return arc_start(p, out->features);
+	/* the guard asks what came past NAT */
+	uint16_t skipped = p->flags & PKT_TRANSLATED ? 1 << FEATURE_OUT_NAT44_GUARD : 0;
+	return arc_start(p, (uint16_t)(out->features & ~skipped));
 }
 
 static void process(struct worker *w, struct pkt **pkts, uint16_t n, uint16_t *next)

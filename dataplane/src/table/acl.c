@@ -72,3 +72,18 @@ int acl_command(struct worker *w, const struct command *c)
 	acl_bind(w, c->session, a->in, a->out);
 	return 0;
 }
+
+void bypass_bind(struct worker *w, uint32_t session, uint16_t acl)
+{
+	w->t->out[session].bypass = acl;
+	turn(&w->t->in[session].features, FEATURE_IN_NAT44_BYPASS, acl);
+}
+
+int bypass_command(struct worker *w, const struct command *c)
+{
+	uint16_t acl = c->u.bypass.acl;
+	if (w->t->in[c->session].state == SESSION_CLOSED || acl > MAX_ACLS)
+		return -EINVAL;
+	bypass_bind(w, c->session, acl);
+	return 0;
+}

@@ -15,6 +15,10 @@ bool acl_is_sane(const struct tables *t, uint64_t place);
 int acl_command(struct worker *w, const struct command *c);
 /* Gives a session its ACLs, index + 1, 0 for none. */
 void acl_bind(struct worker *w, uint32_t session, uint16_t in, uint16_t out);
+/* CMD_SESSION_BYPASS. */
+int bypass_command(struct worker *w, const struct command *c);
+/* Gives a session the ACL that says what is not translated, index + 1, 0 for none. */
+void bypass_bind(struct worker *w, uint32_t session, uint16_t acl);
 
 struct acl_key {
 	uint32_t value[ACL_FIELDS];
@@ -96,23 +100,30 @@ static inline struct acl_key acl_key(const struct ip4_hdr *ip, uint16_t len)
 	return key;
 }
 
-/* What ACL `index_1` (index + 1) has to say of a packet, counted; one that is not there denies. */
-static inline enum acl_action acl_lookup(
-	const struct worker *w, uint16_t index_1, enum direction direction, struct pkt *p)
+/* What ACL `index_1` (index + 1) has to say of a key, counted; one that is not there denies. */
+static inline enum acl_action acl_judge(const struct worker *w, uint16_t index_1,
+	enum direction direction, const struct acl_key *key, uint16_t len)
 {
 	const struct tables *t = w->t;
 	uint64_t place = __atomic_load_n(&t->acl[(index_1 - 1) & (MAX_ACLS - 1)], __ATOMIC_ACQUIRE);
 	if (!place)
 		return ACL_DENY;
 	struct acl_head *h = (struct acl_head *)(t->acl_memory + (place >> ACL_PLACE_SHIFT));
-	struct acl_key key = acl_key((const struct ip4_hdr *)pkt_data(p), p->len);
-	uint32_t rule = acl_rule(h, &key);
+	uint32_t rule = acl_rule(h, key);
 	if (rule >= h->n_rules)
 		return ACL_DENY;
 	struct acl_counter *counter = acl_counter(h, w->id, direction, rule);
 	counter->packets++;
-	counter->bytes += p->len;
+	counter->bytes += len;
 	return (enum acl_action)((const uint8_t *)h + h->actions)[rule];
+}
+
+/* ... and of a packet. */
+static inline enum acl_action acl_lookup(
+	const struct worker *w, uint16_t index_1, enum direction direction, struct pkt *p)
+{
+	struct acl_key key = acl_key((const struct ip4_hdr *)pkt_data(p), p->len);
+	return acl_judge(w, index_1, direction, &key, p->len);
 }
 
 #endif

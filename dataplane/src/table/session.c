@@ -29,8 +29,8 @@ enum {
 		1 << FEATURE_IN_ANTISPOOF4 | 1 << FEATURE_IN_MSS_CLAMP | 1 << FEATURE_IN_NAT44,
 	FEATURES_OUT = 1 << FEATURE_OUT_MSS_CLAMP,
 	/* turned on and off by commands of their own, not by UP */
-	OWN_COMMAND_IN =
-		1 << FEATURE_IN_ACL | 1 << FEATURE_IN_POLICER | 1 << FEATURE_IN_NAT44_STATIC,
+	OWN_COMMAND_IN = 1 << FEATURE_IN_ACL | 1 << FEATURE_IN_POLICER |
+			 1 << FEATURE_IN_NAT44_BYPASS | 1 << FEATURE_IN_NAT44_STATIC,
 	OWN_COMMAND_OUT =
 		1 << FEATURE_OUT_ACL | 1 << FEATURE_OUT_POLICER | 1 << FEATURE_OUT_NAT44_STATIC,
 };
@@ -218,6 +218,23 @@ static void set_state(struct worker *w, uint32_t session, uint8_t state)
 	__atomic_store_n(&w->t->out[session].state, state, __ATOMIC_RELEASE);
 }
 
+/* Whom NAT speaks for is not to be reached past it: see node/nat44_bypass.c. */
+static void set_guard(const struct tables *t, uint32_t session)
+{
+	const int translated = 1 << FEATURE_IN_NAT44 | 1 << FEATURE_IN_NAT44_STATIC;
+	const int guard = 1 << FEATURE_OUT_NAT44_GUARD;
+	uint16_t *features = &t->out[session].features;
+	bool on = t->in[session].features & translated;
+	*features = (uint16_t)(on ? *features | guard : *features & ~guard);
+}
+
+static int one_to_one(struct worker *w, const struct command *c)
+{
+	int error = nat44_static_command(w, c);
+	set_guard(w->t, c->session);
+	return error;
+}
+
 static int session_up(struct worker *w, const struct command *c)
 {
 	const struct session_up *up = &c->u.up;
@@ -241,6 +258,7 @@ static int session_up(struct worker *w, const struct command *c)
 	in->mtu = up->mtu_in;
 	in->mss = out->mss = up->mss;
 	out->features = features_out | (out->features & OWN_COMMAND_OUT);
+	set_guard(w->t, c->session);
 	out->mtu = up->mtu_out;
 	cold->idle_timeout_ms = up->idle_timeout_ms;
 	if (in->state != SESSION_LIVE) {
@@ -317,8 +335,10 @@ static int session_release(struct worker *w, const struct command *c)
 	nat44_static_clear(w, c->session);
 	in->ip4 = 0;
 	in->features = 0;
+	set_guard(t, c->session);
 	policer_clear(w, c->session);
 	acl_bind(w, c->session, 0, 0);
+	bypass_bind(w, c->session, 0);
 	set_state(w, c->session, SESSION_FREE);
 	__atomic_fetch_sub(&w->shared->sessions, 1, __ATOMIC_RELAXED);
 	return 0;
@@ -349,8 +369,10 @@ int session_command(struct worker *w, const struct command *c)
 		return acl_command(w, c);
 	case CMD_SESSION_MOVE:
 		return session_move(w, c);
+	case CMD_SESSION_BYPASS:
+		return bypass_command(w, c);
 	case CMD_SESSION_STATIC:
-		return nat44_static_command(w, c);
+		return one_to_one(w, c);
 	case CMD_SESSION_PAUSE:
 		return session_pause(w, c);
 	case CMD_SESSION_CLOSE:

@@ -156,10 +156,14 @@ static inline void bed_acl(uint32_t session)
 	bed_push(0, RING_COMMAND, &c, sizeof(c));
 }
 
+/* To ports 1 to 7, and GRE, is translated, all else is not. */
 static inline void bed_own_address(uint32_t session, be32 inner, be32 address)
 {
 	struct command c = {.type = CMD_SESSION_STATIC, .session = session, .generation = 1};
 	c.u.nat_static = (struct session_static){.address = address, .inner = inner};
+	bed_push(0, RING_COMMAND, &c, sizeof(c));
+	c = (struct command){.type = CMD_SESSION_BYPASS, .session = session, .generation = 1};
+	c.u.bypass.acl = 1; /* that of bed_acl() */
 	bed_push(0, RING_COMMAND, &c, sizeof(c));
 }
 

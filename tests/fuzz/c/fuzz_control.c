@@ -55,7 +55,8 @@ static void push_command(uint32_t group, const uint8_t *data, uint32_t len)
 	memcpy(&c, bytes, sizeof(c));
 	/* Sessions are another target's; here they stay as they are. */
 	bool of_session = (c.type >= CMD_SESSION_BIND && c.type <= CMD_SESSION_RELEASE) ||
-			  c.type == CMD_SESSION_POLICER || c.type == CMD_SESSION_STATIC;
+			  c.type == CMD_SESSION_POLICER || c.type == CMD_SESSION_STATIC ||
+			  c.type == CMD_SESSION_BYPASS;
 	if (group != CONTROL_GROUP && of_session)
 		return;
 	if (c.type == CMD_ROUTE4_ADD || c.type == CMD_GATEWAY4_ADD ||

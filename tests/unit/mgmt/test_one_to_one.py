@@ -27,15 +27,20 @@ ETHERNET_PPPOE = 14 + 8
 STATIC_IN, STATIC_OUT, NAT44 = 1 << 10, 1 << 1, 1 << 9
 
 
+def lead_to_server(managed: Managed) -> None:
+    """Make a route to the server's network; reloads see the time of the test."""
+    managed.box.loop.now = lambda: managed.memory.now  # type: ignore[method-assign]
+    last = managed.memory.dataplane.header.max_adjacencies - 1
+    lab.route16(managed.memory.embedded, "192.0", lib.LEAF_ADJACENCY, last)
+    entry = lab.adjacency(managed.memory.embedded, "192.0")
+    entry.kind, entry.port, entry.mtu = lib.ADJ_NEIGHBOUR, WAN, 1500
+
+
 @pytest.fixture
 def box(tmp_path: Path) -> Iterator[Managed]:
     """Yield a box with a one-to-one pool of four addresses and a route to the server."""
     with managed_box(tmp_path, nat=NAT) as (_, managed):
-        managed.box.loop.now = lambda: managed.memory.now  # type: ignore[method-assign]
-        last = managed.memory.dataplane.header.max_adjacencies - 1
-        lab.route16(managed.memory.embedded, "192.0", lib.LEAF_ADJACENCY, last)
-        entry = lab.adjacency(managed.memory.embedded, "192.0")
-        entry.kind, entry.port, entry.mtu = lib.ADJ_NEIGHBOUR, WAN, 1500
+        lead_to_server(managed)
         yield managed
 
 

@@ -266,12 +266,13 @@ def test_explain_tells_whose_a_public_port_is(box: Managed) -> None:
     udp = lab.udp(ADDRESS, "192.0.2.77")
     box.memory.embedded.receive(ACC, client_frame(box, udp))
     (session,) = [s for s in box.box.manager.table if s.user_name == "user00001"]
-    public = box.box.manager.nat.text(session.nat_address)
+    public = box.box.manager.nat.text(session.nat_place)
+    address = session.nat_place.address if session.nat_place else -1
     ports = [
         port
         for port in range(1024, 65536)
         if box.memory.dataplane.nat_slot[
-            (int(session.nat_address or 0) * lib.NAT_PLANES + lib.NAT_UDP) << 16 | port
+            (address * lib.NAT_PLANES + lib.NAT_UDP) << 16 | port
         ].flags
     ]
     answer = data(box.ask("explain", address=public, port=str(ports[0])))
@@ -284,9 +285,7 @@ def test_explain_tells_whose_a_public_port_is(box: Managed) -> None:
     assert none["verdict"] == f"dropped: user00001 has the block, but no mapping of port {ports[0]}"
     nobody = data(box.ask("explain", address=public, port="80"))
     assert nobody["verdict"] == "dropped: port 80 belongs to nobody"
-    slot = box.memory.dataplane.nat_slot[
-        (int(session.nat_address or 0) * lib.NAT_PLANES + lib.NAT_UDP) << 16 | ports[0]
-    ]
+    slot = box.memory.dataplane.nat_slot[(address * lib.NAT_PLANES + lib.NAT_UDP) << 16 | ports[0]]
     slot.flags |= lib.NAT_MULTI  # then the remote is an index
     both = data(box.ask("explain", address=public, port=str(ports[0]), protocol="udp"))
     assert both["nat"]["udp"] == {"inner_port": 4000, "several_remotes": True}
