@@ -233,6 +233,7 @@ static const uint32_t layout[] = {
 	FIELD(mirror_shared, repoints),
 	FIELD(mirror_shared, dumps),
 	FIELD(mirror_shared, dump_ms),
+	FIELD(mirror_shared, dump_kernel_us),
 	FIELD(mirror_shared, dump_own_us),
 	FIELD(mirror_shared, dump_messages),
 	FIELD(mirror_shared, events_lost),

@@ -95,10 +95,13 @@ static void dump_end(struct mirror *m)
 	m->dump.not_before_ns = now + took;
 	s->dump_ms = took / 1000000;
 	s->dump_own_us = (m->dump.spent_ns - m->netlink.dump_ns) / 1000;
+	s->dump_kernel_us = m->netlink.dump_ns / 1000;
 	s->dump_messages = m->dump.messages;
 	s->dumps++;
-	fprintf(stderr, "event=mirror-dump messages=%u ms=%" PRIu64 " own-ms=%" PRIu64 "\n",
-		m->dump.messages, s->dump_ms, s->dump_own_us / 1000);
+	fprintf(stderr,
+		"event=mirror-dump messages=%u ms=%" PRIu64 " kernel-ms=%" PRIu64 " own-ms=%" PRIu64
+		"\n",
+		m->dump.messages, s->dump_ms, s->dump_kernel_us / 1000, s->dump_own_us / 1000);
 }
 
 /* It is begun again after a while; nothing is swept. */
@@ -200,9 +203,9 @@ void mirror_work(struct mirror *m)
 {
 	if (m->unread)
 		mirror_receive(m);
-	uint64_t begin = monotonic_ns(), before = begin;
-	while (before - begin < SLICE_NS && work_step(m)) {
-		uint64_t now = monotonic_ns();
+	uint64_t end = monotonic_ns() + SLICE_NS, before = netlink_cpu_ns();
+	while (monotonic_ns() < end && work_step(m)) {
+		uint64_t now = netlink_cpu_ns();
 		m->dump.spent_ns += now - before;
 		before = now;
 		if (m->dump.sweeping && !m->scan)

@@ -60,7 +60,7 @@ struct dump {
 	uint32_t tries;
 	uint32_t messages; /* so far */
 	uint64_t begin_ns;
-	uint64_t spent_ns; /* in slices */
+	uint64_t spent_ns; /* of CPU, in slices */
 	uint64_t not_before_ns;
 };
 

@@ -5,13 +5,12 @@
 #include <stdbool.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <time.h>
 
 #include <linux/if_link.h>
 #include <linux/neighbour.h>
 #include <linux/nexthop.h>
 #include <linux/rtnetlink.h>
-
-#include "engine.h"
 
 enum {
 	EVENT_BUFFER = 8 << 20,
@@ -20,6 +19,13 @@ enum {
 	EVENTS_MAX = 1024, /* read at once: 2 ms */
 	REQUEST_SIZE = 256,
 };
+
+uint64_t netlink_cpu_ns(void)
+{
+	struct timespec now;
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+	return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
 
 static struct mnl_socket *open_socket(int flags)
 {
@@ -106,9 +112,9 @@ int netlink_dump(struct netlink *n, uint16_t type, uint8_t family)
 	else
 		mnl_nlmsg_put_extra_header(nlh, sizeof(struct rtgenmsg));
 	((struct rtgenmsg *)mnl_nlmsg_get_payload(nlh))->rtgen_family = family;
-	uint64_t begin = monotonic_ns();
+	uint64_t begin = netlink_cpu_ns();
 	ssize_t sent = mnl_socket_sendto(n->dumps, nlh, nlh->nlmsg_len);
-	n->dump_ns += monotonic_ns() - begin;
+	n->dump_ns += netlink_cpu_ns() - begin;
 	return sent < 0 ? -errno : 0;
 }
 
@@ -116,9 +122,9 @@ int netlink_dump_read(struct netlink *n, mnl_cb_t callback, void *context)
 {
 	static char answer[MESSAGE_SIZE]; /* one thread */
 	int status = 0;
-	uint64_t begin = monotonic_ns();
+	uint64_t begin = netlink_cpu_ns();
 	ssize_t len = mnl_socket_recvfrom(n->dumps, answer, sizeof(answer));
-	n->dump_ns += monotonic_ns() - begin;
+	n->dump_ns += netlink_cpu_ns() - begin;
 	if (len < 0)
 		return errno == EINTR ? -EAGAIN : -errno;
 	if (!dump_part(n, answer, (int)len, callback, context, &status))

@@ -15,9 +15,10 @@ struct netlink {
 	struct mnl_socket *orders;
 	uint32_t sequence;
 	bool interrupted; /* the dump under way */
-	uint64_t dump_ns; /* spent in the kernel, for dumps */
+	uint64_t dump_ns; /* of CPU, spent in the kernel for dumps */
 };
 
+uint64_t netlink_cpu_ns(void); /* CPU time of this thread */
 /* Subscribes to links, neighbours, IPv4 addresses, routes and nexthop objects. Returns 0 or -errno.
  */
 int netlink_open(struct netlink *n);

@@ -1,12 +1,15 @@
-"""A million routes: from the kernel's table into the FIB, while packets are forwarded.
+"""A million routes from the kernel into the FIB, while packets are forwarded.
 
-events: ``ip -batch`` adds the routes and the dataplane follows; dump: an address that goes makes it
-read the whole table again; lost: it stands still while 50,000 routes change, so that events are
-lost, and makes that good. After each the FIB is compared with the kernel's table, at both ends of
-each prefix, and at random addresses with ``ip route get``. Numbered packets (ping,
-1,000 a second) cross the dataplane all the while, but for the standstill.
+Phases: ``events``, ``ip -batch`` adds the routes; ``dump``, an address that goes makes the
+dataplane dump all; ``lost``, 50,000 deletions while it is stopped overflow its socket, it dumps
+and sweeps; then commands of bngd's kind are timed while it dumps once more, and an object with
+50,000 routes is replaced.
 
-Memory is the resident size of the whole process: the FIB's pages (64 MiB) are in it from the start.
+Each phase is right when both ends of every prefix are as the kernel's table has them, and 1,000
+random addresses as ``ip route get`` says; ``right after`` is the first of some copies of the FIB
+after the last message that is. Memory is that of the whole process: the FIB's pages (64 MiB) are in
+it from the start. Of a dump: how long it took, CPU time of the kernel and our own, and the messages
+a second that the latter makes.
 
 The lab is that of ``tests.support.router_lab``. The routes are /20s to /24s, one in 200 a /25
 to /32, spread over 1.0.0.0 to 223.255.255.255; they lead to 62 gateways on two ports.
@@ -30,10 +33,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+from dataplane.binding import CommandType, route4_record
 from tests.support.netns import command
-from tests.support.router_lab import HOST_B, ROUTED_PORTS, RouterLab
+from tests.support.router_lab import HOST_A, HOST_B, ROUTED_PORTS, RouterLab, until
 
 RANDOM_ADDRESSES = 1_000
 CHANGED = 50_000
@@ -41,10 +45,25 @@ IDLE = "idle"
 GATEWAYS = tuple(f"10.{net}.0.{host}" for net in (8, 9) for host in range(100, 131))
 SNAPSHOTS_S = (0.0, 0.5, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0)
 """When after the last message the FIB is copied, to see from when on it was right."""
-_DUMP = re.compile(r"event=mirror-dump messages=(\d+) ms=(\d+)")
+ON_AN_OBJECT = 50_000
+_DUMP = re.compile(r"event=mirror-dump messages=(\d+) ms=(\d+) kernel-ms=(\d+) own-ms=(\d+)")
 
 Table = dict[tuple[int, int], str]
 """(prefix, length) to gateway."""
+
+
+class Dump(NamedTuple):
+    """A dump of all that the kernel has."""
+
+    messages: int
+    wall_ms: int
+    kernel_ms: int
+    own_ms: int
+
+    @property
+    def rate(self) -> int:
+        """Messages decoded and installed in a second of CPU time."""
+        return self.messages * 1000 // max(self.own_ms, 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +73,7 @@ class Row:
     phase: str
     batch_s: float
     right_after_s: float | None
-    dumps: list[tuple[int, float]]
+    dumps: list["Dump"]
     memory_mb: float
     pings: int
     lost: int
@@ -193,8 +212,8 @@ def _memory_mb(lab: RouterLab) -> float:
     return int(found[1]) / 1024
 
 
-def _dumps(lab: RouterLab) -> list[tuple[int, float]]:
-    return [(int(n), int(ms) / 1000) for n, ms in _DUMP.findall(lab.log.read_text())]
+def _dumps(lab: RouterLab) -> list[Dump]:
+    return [Dump(*map(int, found)) for found in _DUMP.findall(lab.log.read_text())]
 
 
 def _snapshots(lab: RouterLab) -> list[tuple[float, Snapshot]]:
@@ -237,8 +256,48 @@ def phase(lab: RouterLab, name: str, lines: list[str], *, stopped: bool = False)
     return Row(name, batch_s, _judge(lab, taken), dumps, memory, pinger.sent, lost)
 
 
-def measure(count: int) -> Iterator[Row]:
-    """Yield the phases."""
+def command_ms(lab: RouterLab) -> list[float]:
+    """Return how long commands to the control thread took during a dump, sorted."""
+    box = lab.arena
+    record = route4_record(CommandType.ROUTE4_DEL, bytes([100, 64, 0, 1]), 32)
+    before = int(box.mirror.dumps)
+    lab.ip("bng", "addr add 10.9.0.3/32 dev bng-wan0")
+    lab.ip("bng", "addr del 10.9.0.3/32 dev bng-wan0")
+    took = []
+    while int(box.mirror.dumps) == before:
+        begin = time.perf_counter()
+        box.command(box.control_group, record)
+        box.flush()
+        while not box.completions(box.control_group):
+            time.sleep(0)
+        took.append((time.perf_counter() - begin) * 1000)
+        time.sleep(0.002)
+    return sorted(took)
+
+
+def repoint_ms(lab: RouterLab) -> tuple[float, int, int]:
+    """Return how long the routes of an object took to follow it; writes to FIB and to groups."""
+    box = lab.arena
+    lab.ip("bng", f"nexthop add id 1 via {HOST_A} dev bng-wan0")
+    prefixes = (f"10.{16 + (i >> 8)}.{i & 255}.0/24" for i in range(ON_AN_OBJECT))
+    batch = lab.log.with_name("batch")
+    batch.write_text("".join(f"route replace {prefix} nhid 1\n" for prefix in prefixes))
+    lab.run("bng", "ip", "-batch", str(batch))
+    last = f"10.{16 + ((ON_AN_OBJECT - 1) >> 8)}.{(ON_AN_OBJECT - 1) & 255}.1"
+    until(lambda: set(lab.slots_or_none(last) or ()) == {HOST_A}, "all are there", 60)
+    time.sleep(1)
+    writes, repoints = int(box.mirror.fib_writes), int(box.mirror.repoints)
+    begin = time.perf_counter()
+    lab.ip("bng", f"nexthop replace id 1 via {HOST_B} dev bng-wan1")
+    while set(lab.slots(last)) != {HOST_B}:
+        pass
+    took = (time.perf_counter() - begin) * 1000
+    time.sleep(1)
+    return took, int(box.mirror.fib_writes) - writes, int(box.mirror.repoints) - repoints
+
+
+def measure(count: int) -> Iterator[Row | str]:
+    """Yield the phases, and lines on commands and nexthop objects."""
     table = make_routes(count)
     changed = dict(list(table.items())[:CHANGED])
     with (
@@ -256,6 +315,16 @@ def measure(count: int) -> Iterator[Row]:
         lines = [f"addr {verb} 10.9.0.3/32 dev bng-wan0" for verb in ("add", "del")]
         yield phase(lab, "dump", lines)
         yield phase(lab, "lost", _lines("del", changed), stopped=True)
+        took = command_ms(lab)
+        yield (
+            f"{len(took)} commands during a dump: {took[len(took) // 2]:.2f} ms, "
+            f"99 in 100 {took[len(took) * 99 // 100]:.2f} ms, longest {took[-1]:.2f} ms"
+        )
+        ms, writes, repoints = repoint_ms(lab)
+        yield (
+            f"an object with {ON_AN_OBJECT:,} routes replaced: {ms:.1f} ms, ip(8) included; "
+            f"{repoints} write, {writes} to the FIB"
+        )
 
 
 def main() -> None:
@@ -265,22 +334,27 @@ def main() -> None:
     parser.add_argument("--json", action="store_true")
     args = parser.parse_args()
     with contextlib.redirect_stdout(sys.stderr):  # the lab tells its log
-        rows: list[dict[str, Any]] = [
-            dataclasses.asdict(row) | {"dump_rates": [n / max(s, 0.001) for n, s in row.dumps]}
-            for row in measure(args.routes)
-        ]
+        found = list(measure(args.routes))
+    rows = [row for row in found if isinstance(row, Row)]
+    lines = [line for line in found if isinstance(line, str)]
     if args.json:
-        print(json.dumps(rows))
+        table: list[dict[str, Any]] = [dataclasses.asdict(row) for row in rows]
+        print(json.dumps({"phases": table, "more": lines}))
         return
-    print("phase    ip -batch s   right after s   memory MB    pings   lost   dumps: routes/s")
+    print("phase    ip -batch s   right after s   memory MB    pings   lost")
     for row in rows:
-        right = "never" if row["right_after_s"] is None else f"{row['right_after_s']:.2f}"
-        right = "" if row["phase"] == IDLE else right
-        rates = " ".join(f"{rate:,.0f}" for rate in row["dump_rates"])
+        right = "never" if row.right_after_s is None else f"{row.right_after_s:.2f}"
+        right = "" if row.phase == IDLE else right
         print(
-            f"{row['phase']:8} {row['batch_s']:11.1f} {right:>15} {row['memory_mb']:11.0f} "
-            f"{row['pings']:8} {row['lost']:6}   {rates}"
+            f"{row.phase:8} {row.batch_s:11.1f} {right:>15} {row.memory_mb:11.0f} "
+            f"{row.pings:8} {row.lost:6}"
         )
+        for dump in row.dumps:
+            print(
+                f"         dump of {dump.messages:,}: {dump.wall_ms} ms, CPU of the kernel "
+                f"{dump.kernel_ms} ms, own {dump.own_ms} ms: {dump.rate:,} a second"
+            )
+    print("\n".join(lines))
 
 
 if __name__ == "__main__":

@@ -232,6 +232,11 @@ class RouterLab:
         assert all(member.kind in (1, 2) for member in members), "a member is no next hop"
         return [str(IPv4Address(int(m.address).to_bytes(4, "little"))) for m in members]
 
+    def slots_or_none(self, address: str) -> list[str] | None:
+        """Return the slots, None when *address* leads to no group or object."""
+        leaf = self.leaf(address)
+        return self.slots(address) if leaf and leaf.kind in ("group", "nexthop") else None
+
     def kinds_of_slots(self, address: str) -> set[str]:
         """Return the kinds of what is in the slots of the group that *address* leads to."""
         members = self._adjacency(self._raw_leaf(address)).member

@@ -29,6 +29,7 @@ def show_fib(box: Box, args: Args) -> object:
             "dumps": int(mirror.dumps),
             "dump_messages": int(mirror.dump_messages),
             "dump_ms": int(mirror.dump_ms),
-            "dump_own_ms": int(mirror.dump_own_us) // 1000,
+            "dump_kernel_cpu_ms": int(mirror.dump_kernel_us) // 1000,
+            "dump_own_cpu_ms": int(mirror.dump_own_us) // 1000,
         },
     }
