@@ -379,8 +379,8 @@ CASES = [
     (
         "= 512",
         '= 512\n[nat.log.syslog]\nfacility = "kern" #!',
-        "nat.log.syslog.facility: must be 'user', 'daemon', 'auth', 'authpriv', 'local0', 'local1', "
-        "'local2', 'local3', 'local4', 'local5', 'local6' or 'local7'",
+        "nat.log.syslog.facility: must be 'user', 'daemon', 'auth', 'authpriv', 'local0', "
+        "'local1', 'local2', 'local3', 'local4', 'local5', 'local6' or 'local7'",
     ),
     (
         "= 512",
