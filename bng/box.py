@@ -24,6 +24,7 @@ from bng.io.executor import Executor
 from bng.io.journal import Journal
 from bng.io.leftovers import end_leftovers
 from bng.io.loop import CoreLoop
+from bng.io.nat import check_nat, nat_table
 from bng.io.natlog import Exporter, NatLog
 from bng.io.natlog_export import Endpoint, Ipfix, Syslog
 from bng.io.natlog_file import NatLogSettings
@@ -111,6 +112,7 @@ class Box:
         pools = settings.pools(config)
         discovery = settings.discovery(config, self.ports)
         link = settings.link(config)
+        check_nat(config, self.dataplane)
         try:
             plan = self.acls.plan(acls, self._acls_in_use())
         except AclError as error:
@@ -241,6 +243,7 @@ class Box:
             settings.one_to_one(self.config), self.users.nat_addresses()
         )
         self._tell_one_to_one(_one_to_one(self.config), set() if old is None else _one_to_one(old))
+        self.manager.nat.reconfigure(settings.nat_pools(self.config))
         self._tell_access_rules()
         self._tell_nat()
 
@@ -322,8 +325,10 @@ def _read(path: Path, running: Config) -> tuple[Config, Config, Users, dict[str,
 def _check_ports(config: Config, dataplane: Dataplane) -> dict[str, int]:
     """Return the port indexes by name.
 
-    Raises: ConfigError when the dataplane runs with other ports than the configuration has.
+    Raises: ConfigError when the dataplane runs with other ports than the configuration has, or
+    without room for its public addresses.
     """
+    check_nat(config, dataplane)
     ports = {name: index for index, name in enumerate(dataplane.port_names())}
     missing = [port.name for port in config.port if port.name not in ports]
     if missing:
@@ -349,16 +354,6 @@ def _place_acls(path: Path, config: Config, dataplane: Dataplane) -> AclTable:
     except AclError as error:
         raise ConfigError(f"{path}: {error}") from None
     return acls
-
-
-def _nat_addresses(config: Config, dataplane: Dataplane) -> NatAddresses:
-    """Return the public addresses that the dataplane has."""
-    return NatAddresses(
-        dataplane.nat_addresses(),
-        settings.nat_pools(config),
-        dataplane.n_workers,
-        dataplane.nat_free_blocks,
-    )
 
 
 def _domains(dataplane: Dataplane) -> Domains:
@@ -400,7 +395,7 @@ async def start(config_path: Path, config: Config, on_lost: Callable[[], None]) 
         settings=settings.session(config, ports, acls.numbers()),
         backend=LocalBackend(loaded),
         pools=Ipv4Pools(settings.pools(config)),
-        nat=_nat_addresses(config, dataplane),
+        nat=NatAddresses(nat_table(dataplane)),
         table=table,
         prefix=f"{int(time.time()):08x}",
         entropy=os.urandom,

@@ -47,7 +47,6 @@ def nat_pools(config: Config) -> tuple[NatPool, ...]:
             mode=NatMode(pool.mode),
             addresses=pool.addresses,
             ports=ports.get(pool.name),
-            block_size=config.nat.port_block_size,
         )
         for pool in config.nat.pool
     )

@@ -29,6 +29,7 @@ PUNT_MAX_AGE_S = 2.0  # at attach: older punts are discarded
 HELLO = struct.Struct("=QIIQIiII")
 COMMAND = struct.Struct("=HHIIIQ40s")
 BIND = struct.Struct("=QHHHHIIH6sB7x")
+NAT_ADDRESS = struct.Struct("=4sIII24x")
 UP = struct.Struct("=4sIHHHHH2xIHH12x")
 ECHO = struct.Struct("=IIII24x")
 POLICER = struct.Struct("=QQQQHB5x")
@@ -78,6 +79,7 @@ class CommandType(IntEnum):
     ACL_SET = 18
     NAT_SET = 19
     SESSION_MOVE = 20
+    NAT_ADDRESS = 21
     SESSION_BYPASS = 23
     SESSION_STATIC = 24
     UNREACHABLE4_ADD = 25
@@ -141,6 +143,14 @@ class NatFiltering(IntEnum):
 
     ENDPOINT_INDEPENDENT = 0
     ADDRESS_DEPENDENT = 1
+
+
+class NatMode(IntEnum):
+    """``enum nat_mode`` of nat44_shared.h."""
+
+    PORT_BLOCKS = 0
+    DETERMINISTIC = 1
+    ONE_TO_ONE = 2
 
 
 class PolicerMode(IntEnum):
@@ -266,6 +276,14 @@ def nat_set_record(cookie: int, nat: NatSet) -> bytes:
     """Pack CMD_NAT_SET."""
     body = NAT_SET.pack(*nat)
     return COMMAND.pack(CommandType.NAT_SET, 0, 0, 0, 0, cookie, body)
+
+
+def nat_address_record(
+    cookie: int, address: bytes, index: int, mode: NatMode, *, on: bool
+) -> bytes:
+    """Pack CMD_NAT_ADDRESS: for the worker that owns the entry, and for the control thread."""
+    body = NAT_ADDRESS.pack(address, index, mode, on)
+    return COMMAND.pack(CommandType.NAT_ADDRESS, 0, 0, 0, 0, cookie, body)
 
 
 def up_record(
@@ -746,11 +764,18 @@ class Dataplane:
         start = lib.binding_section(self._binding, section)
         return memoryview(ffi.buffer(start, size)).cast("B").cast("I")
 
-    def nat_addresses(self) -> list[tuple[IPv4Address, int]]:
-        """Return (address, owner worker) by NAT address index."""
+    def nat_addresses(self) -> list[tuple[int, IPv4Address, int, NatMode]]:
+        """Return (index, address, owner worker, mode) of each public address."""
+        entries = ((i, self.nat_address[i]) for i in range(self.header.n_nat_addresses))
         return [
-            (IPv4Address(bytes(ffi.buffer(ffi.addressof(entry, "address"), 4))), int(entry.owner))
-            for entry in (self.nat_address[i] for i in range(self.header.n_nat_addresses))
+            (
+                index,
+                IPv4Address(int(entry.address).to_bytes(4, "little")),
+                int(entry.owner),
+                NatMode(entry.mode),
+            )
+            for index, entry in entries
+            if entry.address
         ]
 
     def nat_free_blocks(self, index: int) -> int:

@@ -162,7 +162,7 @@ def show_nat(context: typer.Context, json: Json = False) -> None:
         sys.stdout.write("\n")
         render.table(exporters, ("exporter", "to", "sent", "errors", "dropped"), sys.stdout)
     columns = (
-        *("address", "pool", "worker", "sessions", "blocks_used", "blocks_free"),
+        *("address", "pool", "state", "worker", "sessions", "blocks_used", "blocks_free"),
         *("tcp", "udp", "icmp", "gre_esp"),
     )
     sys.stdout.write("\n")

@@ -1,4 +1,4 @@
-"""``nat deterministic``, ``nat lookup``: who has which public ports, or had them."""
+"""``nat deterministic``, ``nat lookup``: whose a public port is or was; ``nat drain``, undrain."""
 
 import sys
 from pathlib import Path
@@ -98,9 +98,36 @@ def lookup(
         raise CtlError(f"nat lookup: nobody{begins}")
 
 
+Address = Annotated[str, typer.Argument(metavar="ADDRESS", help="The public address.")]
+
+
+def drain(context: typer.Context, address: Address, json: Json = False) -> None:
+    """Give no new session this public address; those that have it keep it.
+
+    Until `bngctl nat undrain`, or until bngd ends. To take an address away for good, take it out of
+    its [[nat.pool]] and reload: it goes when its last session has ended.
+    """
+    _hold(context, "nat drain", address, json=json)
+
+
+def undrain(context: typer.Context, address: Address, json: Json = False) -> None:
+    """Give this public address to new sessions again."""
+    _hold(context, "nat undrain", address, json=json)
+
+
+def _hold(context: typer.Context, command: str, address: str, *, json: bool) -> None:
+    data = ask(context, command, address=address)
+    if json:
+        render.as_json(data, sys.stdout)
+    else:
+        print(f"{data['address']}: {data['state']}, {data['sessions']} sessions")
+
+
 def register(app: typer.Typer, plain: dict[str, Any]) -> None:
     """Add the commands of this file to *app*."""
     nat = typer.Typer(**plain, help="Public addresses and ports.")
     nat.command("deterministic")(deterministic)
     nat.command("lookup")(lookup)
+    nat.command("drain")(drain)
+    nat.command("undrain")(undrain)
     app.add_typer(nat, name="nat")

@@ -32,6 +32,7 @@ def dataplane_args(config: Config) -> list[str]:
             args += ["--nat-address", f"{address}{mode}"]
     return [
         *args,
+        *("--nat-max-addresses", str(nat.room)),
         *("--nat-block-size", str(nat.port_block_size)),
         *("--nat-blocks", str(nat.blocks_per_subscriber)),
         *("--nat-port-min", str(nat.port_min)),

@@ -241,6 +241,8 @@ def _nat_counts(config: Config) -> Iterator[Problem]:
     shared = sum(prefix.num_addresses for pool in nat.shared_pools for prefix in pool.addresses)
     if shared > MAX_NAT_ADDRESSES:
         yield ("nat", "pool"), f"more than {MAX_NAT_ADDRESSES} public addresses"
+    elif shared > nat.room:
+        yield ("nat", "max_addresses"), f"{nat.room}, and the pools have {shared}"
     if len(nat.addresses) - shared > MAX_ONE_TO_ONE_ADDRESSES:
         yield ("nat", "pool"), f"more than {MAX_ONE_TO_ONE_ADDRESSES} addresses one-to-one"
     workers = len(config.dataplane.workers)

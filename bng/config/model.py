@@ -301,6 +301,7 @@ class Nat(Table):
     """``[nat]``: NAT44 with port blocks (RFC 4787, 5382, 5508, 6888); off without a pool."""
 
     pool: List[NatPool] = Field(default=(), max_length=64)
+    max_addresses: int | None = Field(default=None, ge=1, le=MAX_NAT_ADDRESSES)
     inside: List[Prefix] = Field(default=(IPv4Network("100.64.0.0/10"),), max_length=64)
     profile: dict[Name, NatProfile] = Field(default_factory=dict)
     port_block_size: int = Field(default=512, ge=64, le=4_096)
@@ -327,6 +328,12 @@ class Nat(Table):
     def shared_pools(self) -> list[NatPool]:
         """Pools whose addresses the dataplane divides by ports: all but one-to-one."""
         return [pool for pool in self.pool if pool.mode != "one-to-one"]
+
+    @property
+    def room(self) -> int:
+        """For how many shared addresses the dataplane keeps room: a quarter more, at least four."""
+        count = sum(prefix.num_addresses for pool in self.shared_pools for prefix in pool.addresses)
+        return self.max_addresses or min(count + max(count // 4, 4), MAX_NAT_ADDRESSES)
 
     @property
     def addresses(self) -> list[IPv4Address]:

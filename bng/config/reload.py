@@ -53,6 +53,7 @@ NEEDS = {
     "nat.port_quarantine_s": Needs.LIVE,
     "nat.remotes_per_subscriber": Needs.LIVE,
     "nat.inside": Needs.LIVE,
+    "nat.pool": Needs.LIVE,
     "nat.profile": Needs.LIVE,
     "acl": Needs.LIVE,
     "aaa.method": Needs.RESTART_BNGD,

@@ -10,14 +10,17 @@ from bng.ethernet import AccessLine, VlanTag
 from bng.io.journal import Journal
 from bng.session import actions
 from bng.session.actions import CommandKind, cookie
+from bng.session.nat import SetNatAddress
 from dataplane.binding import (
     CommandType,
     Dataplane,
     Direction,
+    NatMode,
     PolicerMode,
     bind_record,
     bypass_record,
     echo_record,
+    nat_address_record,
     policer_record,
     route4_record,
     session_acl_record,
@@ -81,6 +84,7 @@ class Executor:
             actions.SendFrame: self._send_frame,
             actions.BindSession: self._bind,
             actions.MoveSession: self._move,
+            SetNatAddress: self._nat_address,
             actions.UpSession: self._up,
             actions.PoliceSession: self._police,
             actions.FilterSession: self._filter,
@@ -137,6 +141,17 @@ class Executor:
             CommandType.SESSION_MOVE, h.index, h.generation, cookie(CommandKind.MOVE, h), a.worker
         )
         self.dataplane.command(h.worker, record)
+
+    def _nat_address(self, a: SetNatAddress) -> None:
+        record = nat_address_record(
+            cookie(CommandKind.NAT_ADDRESS, actions.Handle(a.index, 0, 0)),
+            a.address.packed,
+            a.index,
+            NatMode[a.mode.name],
+            on=a.on,
+        )
+        group = self.dataplane.control_group if a.worker is None else a.worker
+        self.dataplane.command(group, record)
 
     def _up(self, a: actions.UpSession) -> None:
         h = a.handle

@@ -11,7 +11,7 @@ from ipaddress import IPv4Address, IPv4Network
 
 from bng.aaa.model import RatePolicy
 from bng.ethernet import AccessLine, Mac
-from bng.session.nat import NatPlace
+from bng.session.nat import NatPlace, SetNatAddress
 
 INDEX_BITS = 24
 """A session index fits; so does a cookie of 64 bits: kind, index, generation."""
@@ -39,6 +39,7 @@ class CommandKind(IntEnum):
     MOVE = 8
     TRANSLATE = 9
     BYPASS = 10
+    NAT_ADDRESS = 11
 
 
 def cookie(kind: CommandKind, handle: Handle) -> int:
@@ -222,6 +223,7 @@ Action = (
     | SendFrame
     | BindSession
     | MoveSession
+    | SetNatAddress
     | UpSession
     | PoliceSession
     | FilterSession

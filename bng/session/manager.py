@@ -99,6 +99,7 @@ class SessionManager:
             self.deadlines.next(),
             self.pools.next_deadline(),
             self.drain.next_deadline(),
+            self.nat.next_deadline(),
         )
         return min((at for at in deadlines if at is not None), default=None)
 
@@ -112,6 +113,7 @@ class SessionManager:
             self.reschedule(session)
         self.pools.expire(now)
         self.drain.tick(now)
+        self.nat.tick(now)
 
     def reschedule(self, session: Session) -> None:
         """Put the session's next deadline on the heap."""
@@ -136,6 +138,10 @@ class SessionManager:
     ) -> None:
         """Take the end of a command; *counters* reads those of a session index."""
         kind, index, generation = read_cookie(value)
+        if kind == CommandKind.NAT_ADDRESS:
+            self.counters["nat_address_failed"] += bool(status)
+            self.nat.completed(index, status, now)
+            return
         session = self.table.get(index, generation)
         if session is None:
             self.counters["completion_for_no_session"] += 1

@@ -24,6 +24,7 @@ class Placement:
 
     def __init__(self, manager: "SessionManager", nat: NatAddresses) -> None:
         self.nat = nat
+        nat.emit = manager.emit
         self._manager = manager
 
     def find(self, session: Session, now: float) -> bool:

@@ -90,8 +90,8 @@ struct arena_header {
 	uint32_t max_domain_pages;
 	uint32_t max_fib4_pages;
 	uint32_t max_adjacencies;
-	uint32_t n_nat_addresses;
-	uint32_t hugepages; /* 1: backed by hugetlbfs */
+	uint32_t n_nat_addresses; /* that there is room for */
+	uint32_t hugepages;	  /* 1: backed by hugetlbfs */
 	uint32_t dataplane_pid;
 	uint32_t lease_pid;    /* the bngd that holds the lease, 0: none */
 	uint64_t boot_wall_ns; /* CLOCK_REALTIME when this arena was made */
@@ -435,6 +435,7 @@ enum command_type {
 	CMD_ACL_SET,		 /* to the control thread: an ACL has changed */
 	CMD_NAT_SET,		 /* to the control thread: what of NAT44 changes live */
 	CMD_SESSION_MOVE = 20,	 /* while NEGOTIATING; arg: the worker that owns it from now on */
+	CMD_NAT_ADDRESS = 21,	 /* to its owner, or the control thread: comes or goes */
 	CMD_SESSION_BYPASS = 23, /* of NAT */
 	CMD_SESSION_STATIC,	 /* one-to-one NAT */
 	CMD_UNREACHABLE4_ADD,	 /* to the control thread: what is nobody's but by longer routes */
@@ -535,6 +536,7 @@ struct command {
 		struct nat_set nat;
 		struct session_static nat_static;
 		struct session_bypass bypass;
+		struct nat_address_set nat_address;
 		uint8_t bytes[40];
 	} u;
 };

@@ -21,8 +21,8 @@ enum nat_mode {
 };
 
 struct nat_config {
-	uint32_t n_addresses;
-	uint32_t block_size; /* ports, power of two, 64..4096 */
+	uint32_t n_addresses; /* that there is room for */
+	uint32_t block_size;  /* ports, power of two, 64..4096 */
 	uint32_t block_shift;
 	uint32_t blocks_per_address; /* 65536 / block_size; those under port_min are never given out
 				      */
@@ -47,7 +47,7 @@ struct nat_config {
 };
 
 struct nat_address {
-	be32 address;
+	be32 address;	/* 0: this entry is nobody's */
 	uint32_t owner; /* worker */
 	uint32_t free_blocks;
 	uint32_t free_first;  /* block index + 1, chained by next: the one that rested longest */
@@ -163,6 +163,16 @@ struct session_static {
 	uint8_t reserved[32];
 };
 
+/* CMD_NAT_ADDRESS: an entry of the address table, to the worker that owns it; its route, to the
+ * control thread. It is removed when nothing uses it, the route first. */
+struct nat_address_set {
+	be32 address;
+	uint32_t index;
+	uint32_t mode; /* enum nat_mode */
+	uint32_t on;   /* 1: added, 0: removed */
+	uint8_t reserved[24];
+};
+
 enum nat_log_type {
 	NAT_LOG_BLOCK_ALLOCATED = 1,
 	NAT_LOG_BLOCK_RELEASED, /* and with it ends every mapping in the block */
@@ -197,6 +207,7 @@ _Static_assert(sizeof(struct nat_protocol) == 32, "two to a cache line");
 _Static_assert(sizeof(struct nat_set) == 40, "the body of a command");
 _Static_assert(sizeof(struct session_bypass) == 40, "the body of a command");
 _Static_assert(sizeof(struct session_static) == 40, "the body of a command");
+_Static_assert(sizeof(struct nat_address_set) == 40, "the body of a command");
 _Static_assert(sizeof(struct nat_block) == 32, "two to a cache line");
 _Static_assert(sizeof(struct nat_log_record) == 40, "fixed");
 _Static_assert(sizeof(struct nat_config) == 128, "two cache lines");

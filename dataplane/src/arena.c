@@ -113,7 +113,7 @@ static void plan_limits(const struct options *o, uint32_t n_nodes, struct arena_
 	h->max_domain_pages = o->sessions / DOMAIN_PAGE_IDS + h->max_domains + 64;
 	h->max_fib4_pages = o->fib4_pages;
 	h->max_adjacencies = o->adjacencies;
-	h->n_nat_addresses = o->n_nat_addresses;
+	h->n_nat_addresses = o->nat.n_addresses;
 }
 
 void arena_plan(const struct options *o, uint32_t n_nodes, struct arena_header *h)

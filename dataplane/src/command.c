@@ -4,6 +4,7 @@
 
 #include "engine.h"
 #include "ring.h"
+#include "table/nat44.h"
 #include "table/session.h"
 #include "trace.h"
 
@@ -24,6 +25,8 @@ static int apply(struct worker *w, const struct command *c)
 	case CMD_SESSION_BYPASS:
 	case CMD_SESSION_STATIC:
 		return c->session < w->t->max_sessions ? session_command(w, c) : -EINVAL;
+	case CMD_NAT_ADDRESS:
+		return nat44_address_command(w, &c->u.nat_address);
 	case CMD_MEASURE:
 		if (c->arg > 1)
 			return -EINVAL;

@@ -77,6 +77,15 @@ static int acl_set(struct dataplane *dp, const struct command *c)
 	return 0;
 }
 
+/* When a route is gone no packet is on its way to the address: its entry may be emptied. */
+static int nat_address(struct dataplane *dp, const struct command *c)
+{
+	int status = mirror_command(dp->mirror, c);
+	if (!status && !c->u.nat_address.on && dp->threads)
+		workers_barrier(dp);
+	return status;
+}
+
 static int apply(
 	struct dataplane *dp, const struct command *c, const uint8_t *more, uint32_t more_len)
 {
@@ -99,6 +108,8 @@ static int apply(
 	case CMD_UNREACHABLE4_ADD:
 	case CMD_UNREACHABLE4_DEL:
 		return mirror_command(dp->mirror, c);
+	case CMD_NAT_ADDRESS:
+		return nat_address(dp, c);
 	case CMD_ACL_SET:
 		return acl_set(dp, c);
 	default:

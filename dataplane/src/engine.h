@@ -63,6 +63,7 @@ struct engine {
 	uint16_t n_rx;
 	struct port *rx[MAX_PORTS]; /* ports that this worker polls */
 	bool must_poll;		    /* one of them has no descriptor to sleep on */
+	bool sweeping;		    /* more of the NAT table is due than one turn visits */
 	bool unanswerable;	    /* commands wait for room in the completion ring */
 	int epoll_fd;
 	uint32_t ticked_ms;

@@ -24,7 +24,8 @@
 enum {
 	SPIN_US = 50,  /* idle this long, then sleep */
 	SLEEP_MS = 20, /* longest sleep: timers of nodes run at least this often */
-	ANSWER_MS = 1, /* while bngd leaves no room for answers, which it does not tell of */
+	SHORT_MS = 1,  /* while bngd leaves no room for answers, which it does not tell of, or a
+			  sweep is behind */
 	MAX_WAIT_EVENTS = 8,
 };
 
@@ -177,7 +178,7 @@ uint32_t worker_turn(struct worker *w)
 		taken += receive_port(w, e->rx[i]);
 	graph_run(w);
 	worker_flush(w);
-	nat44_sweep(w);
+	e->sweeping = nat44_sweep(w, !taken);
 	worker_wake(w);
 	w->shared->loops++;
 	w->shared->idle_loops += !taken;
@@ -238,7 +239,8 @@ static void sleep_until_work(struct worker *w)
 
 	__atomic_store_n(&w->shared->sleeping, 1, __ATOMIC_RELAXED);
 	__atomic_thread_fence(__ATOMIC_SEQ_CST); /* with the fence of who fills a ring */
-	int timeout = has_work(w) ? 0 : w->engine->unanswerable ? ANSWER_MS : SLEEP_MS;
+	bool soon = w->engine->unanswerable || w->engine->sweeping;
+	int timeout = has_work(w) ? 0 : soon ? SHORT_MS : SLEEP_MS;
 	int n = epoll_wait(w->engine->epoll_fd, events, MAX_WAIT_EVENTS, timeout);
 	__atomic_store_n(&w->shared->sleeping, 0, __ATOMIC_RELAXED);
 	for (int i = 0; i < n; i++)

@@ -41,21 +41,31 @@ static int open_kernel(struct mirror *m)
 	return m->shared->dumps ? 0 : -EIO;
 }
 
+/* The route to a public address, which leads to its entry in the NAT table. Idempotent. */
+static int nat_route(struct mirror *m, be32 address, uint32_t index, bool on)
+{
+	struct rib_key key = {.prefix = ntoh32(address),
+		.length = 32,
+		.source = FIB_LOCAL,
+		.priority = PRIORITY_NAT_POOL};
+	uint32_t id =
+		adjacency_get(m->adjacencies, ADJ_NAT_POOL, ADJACENCY_NO_PORT, address, index, 0);
+	if (on)
+		return rib_add_own(m->rib, &key, id);
+	if (id == ADJACENCY_NONE)
+		return 0;
+	(void)rib_del(m->rib, &key, id);
+	adjacency_put(m->adjacencies, id);
+	return 0;
+}
+
 static int install_nat_pool(struct mirror *m)
 {
-	for (uint32_t i = 0; i < m->t->arena->n_nat_addresses; i++) {
-		const struct nat_address *a = &m->t->nat_address[i];
-		uint32_t id = adjacency_get(
-			m->adjacencies, ADJ_NAT_POOL, ADJACENCY_NO_PORT, a->address, i, 0);
-		struct rib_key key = {.prefix = ntoh32(a->address),
-			.length = 32,
-			.source = FIB_LOCAL,
-			.priority = PRIORITY_NAT_POOL};
-		int status = rib_add_own(m->rib, &key, id);
-		if (status)
-			return status;
-	}
-	return 0;
+	int status = 0;
+	for (uint32_t i = 0; i < m->t->arena->n_nat_addresses && !status; i++)
+		if (m->t->nat_address[i].address)
+			status = nat_route(m, m->t->nat_address[i].address, i, true);
+	return status;
 }
 
 struct mirror *mirror_create(const struct tables *t, uint32_t session_pages, bool with_kernel)
@@ -196,6 +206,14 @@ static int unreachable(struct mirror *m, const struct command *c)
 	return 0;
 }
 
+static int nat_address(struct mirror *m, const struct command *c)
+{
+	const struct nat_address_set *set = &c->u.nat_address;
+	if (!set->address || set->index >= m->t->arena->n_nat_addresses || set->on > 1)
+		return -EINVAL;
+	return nat_route(m, set->address, set->index, set->on);
+}
+
 int mirror_command(struct mirror *m, const struct command *c)
 {
 	switch (c->type) {
@@ -209,6 +227,8 @@ int mirror_command(struct mirror *m, const struct command *c)
 	case CMD_UNREACHABLE4_ADD:
 	case CMD_UNREACHABLE4_DEL:
 		return unreachable(m, c);
+	case CMD_NAT_ADDRESS:
+		return nat_address(m, c);
 	default:
 		return -EINVAL;
 	}

@@ -27,6 +27,7 @@ static const char help[] =
 	"  --adjacencies N                   next hops [8192]\n"
 	"  --nat-address A.B.C.D[,port-blocks|deterministic|one-to-one]\n"
 	"                                    public address of NAT44 [port-blocks] (repeat)\n"
+	"  --nat-max-addresses N             room for so many [those given]\n"
 	"  --nat-block-size N                ports per block, power of two, 64..4096 [256]\n"
 	"  --nat-blocks N                    blocks per session [8]\n"
 	"  --nat-port-min N                  lowest external port [1024]\n"
@@ -60,6 +61,7 @@ enum {
 	OPT_FIB4_SESSION_PAGES,
 	OPT_ADJACENCIES,
 	OPT_NAT_ADDRESS,
+	OPT_NAT_MAX_ADDRESSES,
 	OPT_NAT_BLOCK_SIZE,
 	OPT_NAT_BLOCKS,
 	OPT_NAT_PORT_MIN,
@@ -91,6 +93,7 @@ static const struct option long_options[] = {
 	{"fib4-session-pages", required_argument, NULL, OPT_FIB4_SESSION_PAGES},
 	{"adjacencies", required_argument, NULL, OPT_ADJACENCIES},
 	{"nat-address", required_argument, NULL, OPT_NAT_ADDRESS},
+	{"nat-max-addresses", required_argument, NULL, OPT_NAT_MAX_ADDRESSES},
 	{"nat-block-size", required_argument, NULL, OPT_NAT_BLOCK_SIZE},
 	{"nat-blocks", required_argument, NULL, OPT_NAT_BLOCKS},
 	{"nat-port-min", required_argument, NULL, OPT_NAT_PORT_MIN},
@@ -286,6 +289,9 @@ static int parse_option(struct options *o, int opt, char *arg)
 		return parse_number("adjacencies", arg, 16, 1u << 16, &o->adjacencies);
 	case OPT_NAT_ADDRESS:
 		return parse_nat_address(o, arg);
+	case OPT_NAT_MAX_ADDRESSES:
+		return parse_number(
+			"nat-max-addresses", arg, 0, MAX_NAT_ADDRESSES, &o->nat.n_addresses);
 	case OPT_NAT_BLOCK_SIZE:
 		return parse_power("nat-block-size", arg, 64, 4096, &o->nat.block_size);
 	case OPT_NAT_BLOCKS:
@@ -330,7 +336,8 @@ static int finish(struct options *o)
 	for (uint32_t i = 0; i < o->n_ports; i++)
 		if (o->port[i].worker >= o->n_workers)
 			return refuse("port", o->port[i].name, "worker= names no worker");
-	o->nat.n_addresses = o->n_nat_addresses;
+	if (o->nat.n_addresses < o->n_nat_addresses)
+		o->nat.n_addresses = o->n_nat_addresses;
 	o->nat.block_shift = (uint32_t)__builtin_ctz(o->nat.block_size);
 	o->nat.blocks_per_address = 65536 / o->nat.block_size;
 	if (o->nat.port_min + o->nat.block_size > 65536) {

@@ -121,3 +121,14 @@ def test_pages_of_deleted_routes_are_used_again_once_the_workers_have_moved_on(
         if i % 100 == 99:
             dp.advance(0.5)
     assert refused == 0
+
+
+def test_the_route_to_a_public_address_comes_and_goes() -> None:
+    with dataplane(*DEFAULT_ARGS, "--nat-address=203.0.113.1", "--nat-max-addresses=2") as dp:
+        packed = IPv4Address("203.0.113.2").packed
+        mode = binding.NatMode.PORT_BLOCKS
+        for on, found in ((True, (ADJ_NAT_POOL, 1)), (False, None)):
+            for _ in range(2):
+                assert dp.control(binding.nat_address_record(1, packed, 1, mode, on=on)) == 0
+                assert adjacency_of(dp, "203.0.113.2") == found
+        assert adjacency_of(dp, "203.0.113.1") == (ADJ_NAT_POOL, 0)

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from dataplane import binding
-from dataplane.binding import CommandType
+from dataplane.binding import CommandType, NatMode
 
 from . import lab
 from .harness import ACC, CLIENT_MAC, DEFAULT_ARGS, WAN, Dataplane, dataplane, lib
@@ -304,3 +304,42 @@ def test_blocks_are_named_with_deterministic_addresses_only(args: tuple[str, ...
     with dataplane(*args) as dp:
         assert dp.command(bind()) == 0
         assert dp.command(up(nat=1, nat_block=5, nat_blocks=1)) == -errno.EINVAL
+
+
+def nat_address(index: int = 1, mode: int = 0, *, on: bool, address: str = "203.0.113.9") -> bytes:
+    packed = IPv4Address(address).packed
+    return binding.nat_address_record(1, packed, index, NatMode(mode), on=on)
+
+
+ROOM = (*NAT_ARGS, "--nat-max-addresses=3", "--workers=-,-")
+
+
+def test_an_address_comes_to_the_worker_that_is_told_and_goes_when_it_is_empty() -> None:
+    with dataplane(*ROOM) as dp:
+        entry = dp.section(lib.SECTION_NAT_ADDRESS, "struct nat_address")[1]
+        for _ in range(2):
+            assert dp.command(nat_address(on=True), group=1) == 0
+        assert (entry.owner, entry.free_blocks, entry.used_blocks) == (1, 15, 0)
+        assert dp.command(bind(), group=1) == 0
+        assert dp.command(up(nat=2), group=1) == 0
+        assert dp.command(nat_address(on=False), group=1) == -errno.EBUSY
+        assert dp.command(other("RELEASE"), group=1) == 0
+        assert dp.command(nat_address(on=False), group=0) == -errno.EINVAL
+        for _ in range(2):
+            assert dp.command(nat_address(on=False), group=1) == 0
+        assert (entry.address, entry.free_blocks, entry.free_first) == (0, 0, 0)
+        assert dp.command(bind(generation=2), group=1) == 0
+        assert dp.command(up(2, nat=2), group=1) == -errno.EINVAL
+
+
+def test_an_address_without_a_place_is_refused() -> None:
+    with dataplane(*ROOM) as dp:
+        assert dp.command(nat_address(0, on=True)) == -errno.EEXIST
+        assert dp.command(nat_address(3, on=True)) == -errno.EINVAL
+        assert dp.command(nat_address(address="0.0.0.0", on=True)) == -errno.EINVAL
+        assert dp.control(nat_address(3, on=True)) == -errno.EINVAL
+        assert dp.control(nat_address(address="0.0.0.0", on=False)) == -errno.EINVAL
+        wrong = binding.NAT_ADDRESS.pack(b"\1\2\3\4", 1, 3, 1)
+        assert dp.command(lab.command(CommandType.NAT_ADDRESS, 0, 0, wrong)) == -errno.EINVAL
+        wrong = binding.NAT_ADDRESS.pack(b"\1\2\3\4", 1, 0, 2)
+        assert dp.command(lab.command(CommandType.NAT_ADDRESS, 0, 0, wrong)) == -errno.EINVAL

@@ -20,6 +20,7 @@ from bng.config import Config, parse
 from bng.io.acl import AclTable, compiled_acls
 from bng.io.executor import Executor
 from bng.io.journal import Journal
+from bng.io.nat import nat_table
 from bng.io.punt import Dispatcher
 from bng.pool.ipv4 import Ipv4Pools
 from bng.pppoe.discovery import Discovery
@@ -99,16 +100,12 @@ class MemoryBox:
             settings=settings.session(self.config, ports, self.acls.numbers()),
             backend=LocalBackend(loaded),
             pools=Ipv4Pools(settings.pools(self.config)),
-            nat=NatAddresses(
-                self.dataplane.nat_addresses(),
-                settings.nat_pools(self.config),
-                self.dataplane.n_workers,
-                self.dataplane.nat_free_blocks,
-            ),
+            nat=NatAddresses(nat_table(self.dataplane)),
             table=table,
             prefix="00000001",
             entropy=self.entropy,
         )
+        self.manager.nat.reconfigure(settings.nat_pools(self.config))
         self.manager.one_to_one.addresses.configure(
             self.manager.settings.nat_one_to_one, loaded.nat_addresses()
         )
@@ -257,7 +254,7 @@ class MemoryBox:
         """Return how full every table is; all zero when nobody is there and time has passed."""
         manager, dataplane = self.manager, self.dataplane
         stats = manager.pools.stats().values()
-        blocks = int(dataplane.nat_config[0].blocks_per_address) * len(manager.nat.entries)
+        blocks = int(dataplane.nat_config[0].blocks_per_address) * manager.nat.size
         states = [int(dataplane.session_in[i].state) for i in range(dataplane.max_sessions)]
         return {
             "sessions": manager.table.count,

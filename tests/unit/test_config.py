@@ -264,7 +264,7 @@ def test_the_dataplane_is_told_what_the_configuration_says() -> None:
         "--access port=access,outer=10-19,inner=7-7 "
         "--access port=access,outer=none,inner=none "
         "--nat-address 198.51.100.0 --nat-address 198.51.100.1 "
-        "--nat-block-size 512 --nat-blocks 4 --nat-port-min 1024 "
+        "--nat-max-addresses 6 --nat-block-size 512 --nat-blocks 4 --nat-port-min 1024 "
         "--nat-filtering endpoint-independent --nat-remotes 65536 --nat-session-remotes 4096 "
         "--nat-session-mappings 0 --nat-mappings-per-s 0 --nat-quarantine 120 "
         "--nat-quarantine-percent 50 --nat-log-mib 4 --nat-protocol-flows 4096 "

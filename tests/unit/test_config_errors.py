@@ -287,6 +287,11 @@ CASES = [
         'nat.profile."a b": must be a name: up to 63 of A-Z a-z 0-9 _ . -',
     ),
     (
+        "= 512",
+        "= 512\nmax_addresses = 15 #!",
+        "nat.max_addresses: 15, and the pools have 16",
+    ),
+    (
         "[[nat.pool]]",
         '[nat.profile.a]\ntranslate = true\npool = "x" #!\n[[nat.pool]]',
         "nat.profile.a.pool: there is no [[nat.pool]] named x",

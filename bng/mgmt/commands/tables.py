@@ -60,6 +60,8 @@ def show_nat(box: Box, args: Args) -> object:
         "block_size": int(config.block_size) if config else 0,
         "blocks_per_subscriber": int(config.blocks_per_session) if config else 0,
         "log": box.nat_log.stats(),
+        "max_addresses": nat.size,
+        "addresses_waiting": nat.waiting,
         "addresses": rows,
     }
 
@@ -69,7 +71,8 @@ def _nat_row(box: Box, known: NatEntry) -> dict[str, object]:
     return {
         "address": str(known.address),
         "pool": known.pool.name if known.pool else "",
-        "mode": known.pool.mode.value if known.pool else "",
+        "mode": known.mode.value,
+        "state": known.shown,
         "worker": known.owner,
         "sessions": known.sessions,
         "blocks_used": int(entry.used_blocks),

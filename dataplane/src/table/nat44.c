@@ -17,7 +17,8 @@
 
 enum {
 	SWEEP_VISITS = 8, /* blocks per call at most */
-	TELL_S = 60,	  /* between two events of one subscriber */
+	SWEEP_VISITS_IDLE = 64,
+	TELL_S = 60, /* between two events of one subscriber */
 };
 
 /* The bit of a port in the filter of its home line: which of the two words, and its mask. */
@@ -308,8 +309,6 @@ static void sweep_block(struct worker *w, uint32_t index)
 	const struct tables *t = w->t;
 	struct nat_block *block = &t->nat_block[index];
 	uint32_t address = nat44_block_address(t, index);
-	if (t->nat_address[address].owner != w->id)
-		return;
 	if (t->nat_address[address].resting_first == index + 1)
 		nat44_rested(w, address);
 	if (!block->session)
@@ -324,13 +323,41 @@ static void sweep_block(struct worker *w, uint32_t index)
 	release_empty(w, index);
 }
 
-void nat44_sweep(struct worker *w)
+/* The next block that is due, of an address of this worker; those of others are due all at once,
+ * and not visited. False: none is. */
+static bool next_due(const struct worker *w, struct nat_sweep *sweep)
+{
+	const struct nat_config *nat = w->t->nat;
+	uint32_t n = nat->n_addresses * nat->blocks_per_address;
+	while (sweep->credit >= NAT_SWEEP_MS) {
+		uint32_t next = sweep->position + 1 < n ? sweep->position + 1 : 0;
+		const struct nat_address *a = &w->t->nat_address[nat44_block_address(w->t, next)];
+		uint64_t cost = NAT_SWEEP_MS;
+		bool mine = a->address && a->owner == w->id;
+		if (!mine) {
+			cost *= nat->blocks_per_address;
+			next |= nat->blocks_per_address - 1;
+		}
+		if (sweep->credit < cost)
+			return false;
+		sweep->credit -= cost;
+		sweep->position = next;
+		if (mine)
+			return true;
+	}
+	return false;
+}
+
+bool nat44_sweep(struct worker *w, bool idle)
 {
 	const struct nat_config *nat = w->t->nat;
 	struct nat_sweep *sweep = &w->nat_sweep;
-	uint64_t n = (uint64_t)nat->n_addresses * nat->blocks_per_address;
-	nat44_sweep_time(sweep, w->now_ms, n);
-	for (int i = 0; i < SWEEP_VISITS && nat44_sweep_next(sweep, n); i++)
+	int visits = idle ? SWEEP_VISITS_IDLE : SWEEP_VISITS;
+	nat44_sweep_time(sweep, w->now_ms, (uint64_t)nat->n_addresses * nat->blocks_per_address);
+	while (visits && next_due(w, sweep)) {
 		sweep_block(w, sweep->position);
+		visits--;
+	}
 	nat44_protocol_sweep(w);
+	return !visits;
 }

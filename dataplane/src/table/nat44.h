@@ -39,10 +39,13 @@ uint32_t nat44_session_address(const struct tables *t, uint32_t session);
 /* Gives all blocks back, mappings gone; session_in.nat_block is 0 then. */
 void nat44_session_down(struct worker *w, uint32_t session);
 /* Expires mappings and gives empty blocks back, each block once a minute; bounded work, called
- * once per worker loop and when idle. */
-void nat44_sweep(struct worker *w);
+ * once per worker loop, more of it when `idle`. True: more is due. */
+bool nat44_sweep(struct worker *w, bool idle);
 /* Changes what may change live. 0 or -EINVAL. */
 int nat44_set(const struct tables *t, const struct nat_set *set);
+/* CMD_NAT_ADDRESS at the owner: makes an entry of the address table, or empties it. Returns 0,
+ * -EINVAL, -EEXIST: the entry is another address's, -EBUSY: blocks or flows of it are in use. */
+int nat44_address_command(struct worker *w, const struct nat_address_set *set);
 /* Fills addresses and blocks at start; nat_config, hash key included, is the caller's. */
 void nat44_init(
 	struct tables *t, const struct nat44_public *addresses, uint32_t n, uint32_t n_workers);

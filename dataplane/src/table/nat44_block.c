@@ -13,8 +13,6 @@
 #include "table/nat44_protocol.h"
 #include "table/nat44_remote.h"
 
-enum { MAX_BLOCKS_PER_ADDRESS = 65536 / 64 };
-
 static void append(const struct tables *t, uint32_t index, uint32_t *first, uint32_t *last)
 {
 	if (*last)
@@ -24,7 +22,7 @@ static void append(const struct tables *t, uint32_t index, uint32_t *first, uint
 	*last = index + 1;
 }
 
-static void append_free(const struct tables *t, uint32_t index)
+void nat44_block_free(const struct tables *t, uint32_t index)
 {
 	struct nat_address *a = &t->nat_address[nat44_block_address(t, index)];
 	t->nat_block[index] = (struct nat_block){0};
@@ -56,7 +54,7 @@ void nat44_rested(const struct worker *w, uint32_t address)
 		if (!a->resting_first)
 			a->resting_last = 0;
 		a->resting_blocks--;
-		append_free(t, index);
+		nat44_block_free(t, index);
 	}
 }
 
@@ -158,24 +156,17 @@ static int take_place(struct worker *w, uint32_t session, const struct nat44_pla
 	return 0;
 }
 
-/* First block of an address without a port under port_min; port 0 is never an external port. */
-static uint32_t first_usable(const struct nat_config *nat)
-{
-	uint32_t port_min = nat->port_min ? nat->port_min : 1;
-	return (port_min + nat->block_size - 1) >> nat->block_shift;
-}
-
 bool nat44_place_is_sane(const struct worker *w, const struct nat44_place *place)
 {
 	const struct nat_config *nat = w->t->nat;
 	if (place->address >= nat->n_addresses)
 		return false;
 	const struct nat_address *a = &w->t->nat_address[place->address];
-	if (a->owner != w->id)
+	if (!a->address || a->owner != w->id)
 		return false;
 	if (a->mode != NAT_DETERMINISTIC)
 		return a->mode == NAT_PORT_BLOCKS && !place->first && !place->n_blocks;
-	return place->first > first_usable(nat) && place->n_blocks &&
+	return place->first > nat44_first_block(nat) && place->n_blocks &&
 	       place->first - 1 + place->n_blocks <= nat->blocks_per_address;
 }
 
@@ -217,69 +208,5 @@ void nat44_session_down(struct worker *w, uint32_t session)
 		uint32_t next = t->nat_block[block - 1].next;
 		nat44_block_release(w, block - 1);
 		block = next;
-	}
-}
-
-/* splitmix64: only the order of first use hangs on it. */
-static uint64_t next_random(uint64_t *state)
-{
-	uint64_t x = *state += 0x9e3779b97f4a7c15ull;
-	x = (x ^ x >> 30) * 0xbf58476d1ce4e5b9ull;
-	x = (x ^ x >> 27) * 0x94d049bb133111ebull;
-	return x ^ x >> 31;
-}
-
-/* All blocks of an address from port_min on become free, in an order that nobody can foresee. */
-static void free_all(const struct tables *t, uint32_t address, uint64_t *random)
-{
-	const struct nat_config *nat = t->nat;
-	uint16_t order[MAX_BLOCKS_PER_ADDRESS];
-	uint32_t n = 0;
-
-	for (uint32_t block = first_usable(nat); block < nat->blocks_per_address; block++) {
-		uint32_t place = (uint32_t)(next_random(random) % (n + 1));
-		order[n] = order[place]; /* Fisher-Yates, inside out */
-		order[place] = (uint16_t)block;
-		n++;
-	}
-	for (uint32_t i = 0; i < n; i++)
-		append_free(t, address << nat44_block_bits(nat) | order[i]);
-}
-
-int nat44_set(const struct tables *t, const struct nat_set *set)
-{
-	struct nat_config *nat = t->nat;
-	if (set->filtering > NAT_ADDRESS_DEPENDENT || set->remotes_per_session > UINT16_MAX ||
-		set->mappings_per_s > NAT_MAPPINGS_PER_S_MOST || set->quarantine_percent > 100 ||
-		set->log_mappings > 1)
-		return -EINVAL;
-	__atomic_store_n(&nat->filtering, set->filtering, __ATOMIC_RELAXED);
-	__atomic_store_n(&nat->remotes_per_session, set->remotes_per_session, __ATOMIC_RELAXED);
-	__atomic_store_n(&nat->mappings_per_session, set->mappings_per_session, __ATOMIC_RELAXED);
-	__atomic_store_n(&nat->mappings_per_s, set->mappings_per_s, __ATOMIC_RELAXED);
-	__atomic_store_n(&nat->quarantine_s, set->quarantine_s, __ATOMIC_RELAXED);
-	__atomic_store_n(&nat->quarantine_percent, set->quarantine_percent, __ATOMIC_RELAXED);
-	__atomic_store_n(&nat->log_mappings, set->log_mappings, __ATOMIC_RELAXED);
-	return 0;
-}
-
-void nat44_init(
-	struct tables *t, const struct nat44_public *addresses, uint32_t n, uint32_t n_workers)
-{
-	const struct nat_config *nat = t->nat;
-	uint64_t random = (uint64_t)nat->hash_key[1] << 32 | nat->hash_key[0];
-	assert(n == nat->n_addresses && n_workers > 0);
-	assert(!n || nat->block_size == 1u << nat->block_shift);
-	assert(nat->blocks_per_address <= MAX_BLOCKS_PER_ADDRESS);
-	for (uint32_t i = 0; i < n; i++) {
-		t->nat_address[i] = (struct nat_address){
-			.address = addresses[i].address,
-			.owner = i % n_workers,
-			.mode = addresses[i].mode,
-		};
-		if (addresses[i].mode == NAT_PORT_BLOCKS)
-			free_all(t, i, &random);
-		else if (addresses[i].mode == NAT_DETERMINISTIC)
-			t->nat_address[i].free_blocks = nat->blocks_per_address - first_usable(nat);
 	}
 }

@@ -28,6 +28,13 @@ static inline uint32_t nat44_block_bits(const struct nat_config *nat)
 	return 16 - nat->block_shift;
 }
 
+/* First block of an address without a port under port_min; port 0 is never an external port. */
+static inline uint32_t nat44_first_block(const struct nat_config *nat)
+{
+	uint32_t port_min = nat->port_min ? nat->port_min : 1;
+	return (port_min + nat->block_size - 1) >> nat->block_shift;
+}
+
 static inline uint32_t nat44_block_address(const struct tables *t, uint32_t block)
 {
 	return block >> nat44_block_bits(t->nat);
@@ -185,6 +192,8 @@ static inline uint32_t nat44_bucket_most(const struct nat_config *nat)
 	return nat->mappings_per_s * 1000;
 }
 
+/* A block that is nobody's is the last in the queue of free ones. */
+void nat44_block_free(const struct tables *t, uint32_t block);
 /* Makes blocks free that have rested long enough, or are more than may rest. */
 void nat44_rested(const struct worker *w, uint32_t address);
 /* Adds a block on `address` at the end of the session's chain. */

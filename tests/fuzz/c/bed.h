@@ -261,6 +261,8 @@ static inline void bed_report(void)
 	fclose(f);
 }
 
+enum { BED_NAT_ADDRESSES = 3 }; /* there is room for two more */
+
 static inline void bed_create(void)
 {
 	static char args[][88] = {"fuzz", "--sessions=16", "--buffers=1024", "--hugepages=off",
@@ -268,7 +270,8 @@ static inline void bed_create(void)
 		"--port=name=acc0,driver=gen,role=access,mtu=1508,pbit=6",
 		"--port=name=wan0,driver=gen,role=routed,mtu=1500,tap=tap0,tap-driver=gen",
 		"--access=port=acc0,outer=any,inner=any", "--nat-address=203.0.113.1",
-		"--nat-address=203.1.113.2", "--nat-address=203.0.113.3,deterministic"};
+		"--nat-address=203.1.113.2", "--nat-address=203.0.113.3,deterministic",
+		"--nat-max-addresses=5"};
 	enum { ARGS = sizeof(args) / sizeof(args[0]) };
 	char *argv[ARGS + 1] = {NULL};
 	for (int i = 0; i < ARGS; i++)

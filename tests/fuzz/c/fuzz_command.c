@@ -11,6 +11,8 @@ static void fold(struct command *c)
 {
 	bool any = c->type == CMD_TRACE && c->session == NO_SESSION;
 	c->session = any ? NO_SESSION : c->session % INDEX_FOLD;
+	if (c->type == CMD_NAT_ADDRESS) /* the bed's own stay */
+		c->u.nat_address.index = BED_NAT_ADDRESSES + c->u.nat_address.index % 3;
 	if (c->type != CMD_SESSION_BIND)
 		return;
 	struct session_bind *b = &c->u.bind;
@@ -49,6 +51,18 @@ static void release_all(const struct session_in *in)
 		bed_push(in[i].owner, RING_COMMAND, &c, sizeof(c));
 	}
 	assert(embedded_run(bed.embedded) == 0);
+}
+
+/* Addresses that came go again. */
+static void remove_addresses(const struct nat_address *address)
+{
+	for (uint32_t i = BED_NAT_ADDRESSES; i < bed.arena->n_nat_addresses; i++) {
+		struct command c = {.type = CMD_NAT_ADDRESS};
+		c.u.nat_address.address = address[i].address;
+		c.u.nat_address.index = i;
+		bed_push(address[i].owner, RING_COMMAND, &c, sizeof(c));
+		assert(embedded_run(bed.embedded) == 0 && !address[i].address);
+	}
 }
 
 static void clear(enum arena_section_id id, size_t len)
@@ -90,6 +104,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	release_all(in);
 	assert(!worker[0].sessions && !worker[1].sessions && used(in) == 0 && ids(in) == 0);
 	assert(address->free_blocks == free_blocks);
+	remove_addresses(address);
 	const struct session_cold *cold = bed_section(SECTION_SESSION_COLD);
 	for (uint32_t i = 0; i < SESSIONS; i++)
 		assert(!cold[i].nat_public);

@@ -56,10 +56,14 @@ static void push_command(uint32_t group, const uint8_t *data, uint32_t len)
 	/* Sessions are another target's; here they stay as they are. */
 	bool of_session = (c.type >= CMD_SESSION_BIND && c.type <= CMD_SESSION_RELEASE) ||
 			  c.type == CMD_SESSION_POLICER || c.type == CMD_SESSION_STATIC ||
-			  c.type == CMD_SESSION_BYPASS;
+			  c.type == CMD_SESSION_BYPASS || c.type == CMD_NAT_ADDRESS;
+	if (c.type == CMD_NAT_ADDRESS) { /* the bed's own stay routed */
+		c.u.nat_address.index = BED_NAT_ADDRESSES + c.u.nat_address.index % 3;
+		memcpy(bytes, &c, sizeof(c));
+	}
 	if (group != CONTROL_GROUP && of_session)
 		return;
-	if (c.type == CMD_ROUTE4_ADD || c.type == CMD_GATEWAY4_ADD ||
+	if (c.type == CMD_NAT_ADDRESS || c.type == CMD_ROUTE4_ADD || c.type == CMD_GATEWAY4_ADD ||
 		c.type == CMD_UNREACHABLE4_ADD) {
 		if (n_added == MAX_ROUTES)
 			return;
@@ -167,7 +171,10 @@ static void take_back(void)
 {
 	for (; n_added; n_added--) {
 		struct command c = added[n_added - 1];
-		c.type++; /* ..._DEL */
+		if (c.type == CMD_NAT_ADDRESS)
+			c.u.nat_address.on = 0;
+		else
+			c.type++; /* ..._DEL */
 		c.flags = 0;
 		binding_push(
 			binding, CONTROL_GROUP, RING_COMMAND, (const uint8_t *)&c, sizeof(c), 1);

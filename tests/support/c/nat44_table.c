@@ -176,7 +176,7 @@ void table_sweep_all(struct table_test *e)
 	e->worker.nat_sweep.credit = (uint64_t)60000 * nat->n_addresses * nat->blocks_per_address;
 	e->worker.nat_sweep.stamp_ms = e->worker.now_ms;
 	while (e->worker.nat_sweep.credit)
-		nat44_sweep(&e->worker);
+		(void)nat44_sweep(&e->worker, true);
 }
 
 uint32_t table_free_blocks(const struct table_test *e, uint32_t address)

@@ -13,7 +13,7 @@ from tests.support.managed_box import Managed
 FORM = 'a request is {"command": NAME, "args": {...}}'
 CHANGING = {"reload", "drain", "undrain", "clear holdoffs", "terminate", "hash password", "measure"}
 CHANGING |= {"trace start", "trace read", "trace stop"}
-ASKING = {"show session", "explain"}  # want an argument
+ASKING = {"show session", "explain", "nat drain", "nat undrain", "nat lookup"}  # want an argument
 WRONG_TYPES: tuple[object, ...] = (7, 1.5, False, [], {}, ["user00001"])
 
 
