@@ -78,10 +78,16 @@ static bool end(struct worker *w, struct nat_protocol *p)
 /* A free entry, or one whose time is over, freed; NULL: neither. */
 static struct nat_protocol *make_room(struct worker *w, struct nat_protocol *sets[SETS])
 {
+	struct nat_protocol *room[SETS] = {NULL, NULL};
+	uint32_t n_room[SETS] = {0, 0};
 	for (int i = 0; i < SETS; i++)
 		for (struct nat_protocol *p = sets[i]; p < sets[i] + SET; p++)
-			if (!p->session)
-				return p;
+			if (!p->session) {
+				room[i] = p;
+				n_room[i]++;
+			}
+	if (n_room[0] || n_room[1]) /* the emptier set: so both fill up late */
+		return n_room[1] > n_room[0] ? room[1] : room[0];
 	for (int i = 0; i < SETS; i++)
 		for (struct nat_protocol *p = sets[i]; p < sets[i] + SET; p++)
 			if (is_over(w, p) && end(w, p))

@@ -109,10 +109,16 @@ static bool entry_expired(const struct worker *w, const struct nat_remote *r)
 /* A free entry, or one whose time is over, freed; NULL: neither. */
 static struct nat_remote *make_room(struct worker *w, struct nat_remote *sets[SETS])
 {
+	struct nat_remote *room[SETS] = {NULL, NULL};
+	uint32_t n_room[SETS] = {0, 0};
 	for (int i = 0; i < SETS; i++)
 		for (struct nat_remote *r = sets[i]; r < sets[i] + SET; r++)
-			if (!r->slot)
-				return r;
+			if (!r->slot) {
+				room[i] = r;
+				n_room[i]++;
+			}
+	if (n_room[0] || n_room[1]) /* the emptier set: so both fill up late */
+		return n_room[1] > n_room[0] ? room[1] : room[0];
 	for (int i = 0; i < SETS; i++)
 		for (struct nat_remote *r = sets[i]; r < sets[i] + SET; r++)
 			if (entry_expired(w, r)) {

@@ -169,7 +169,7 @@ static void begin_tcp(struct bench *b)
 static void filter(struct options *o)
 {
 	o->nat.filtering = NAT_ADDRESS_DEPENDENT;
-	o->nat.remotes_per_worker = 1 << 20;
+	o->nat.remotes_per_worker = 1 << 18;
 }
 
 static void set_remotes(struct bench *b)
