@@ -105,6 +105,28 @@ def test_two_subscribers_reach_each_other_by_their_public_address(box: Dataplane
     assert box.sent(WAN) == []
 
 
+def test_a_hairpinned_packet_loses_one_hop_and_no_more(box: Dataplane) -> None:
+    second = external_port(box, SECOND_IP, 6000, 2)
+    there = IP(src=CLIENT_IP, dst=PUBLIC, ttl=9) / UDP(sport=5000, dport=second) / b"hello"
+    upstream(box, there)
+    assert to_client(box, session_id=2).ttl == 8
+
+
+@pytest.mark.parametrize(
+    ("ip", "size", "expected"), [({"ttl": 1}, 9, (11, 0)), ({"flags": "DF"}, 1440, (3, 4))]
+)
+def test_an_error_about_a_hairpinned_packet_quotes_what_its_sender_sent(
+    box: Dataplane, ip: dict[str, object], size: int, expected: tuple[int, int]
+) -> None:
+    second = external_port(box, SECOND_IP, 6000, 2)
+    box.session_out(1).mtu = 1400
+    there = IP(src=CLIENT_IP, dst=PUBLIC, **ip) / UDP(sport=5000, dport=second) / bytes(size)
+    upstream(box, there)
+    error = to_client(box)
+    assert (error.src, error[ICMP].type, error[ICMP].code) == (GATEWAY, *expected)
+    assert quote_of(error) == bytes(there)[: len(quote_of(error))]
+
+
 def test_traceroute_of_a_subscriber_shows_the_box(box: Dataplane) -> None:
     probe = udp(ttl=1)
     upstream(box, probe)
