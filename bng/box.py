@@ -5,6 +5,7 @@ import os
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import structlog
 from bng import settings
 from bng.aaa import users
 from bng.aaa.local import LocalBackend
+from bng.aaa.model import Backend, SubscriberProfile
 from bng.aaa.users import Users
 from bng.access.domains import Domains
 from bng.access.pppoe import PppoeAccess
@@ -28,7 +30,8 @@ from bng.io.nat import check_nat, nat_table
 from bng.io.natlog import Exporter, NatLog
 from bng.io.natlog_export import Endpoint, Ipfix, Syslog
 from bng.io.natlog_file import NatLogSettings
-from bng.io.punt import Dispatcher
+from bng.io.punt import Dispatcher, read_counters
+from bng.io.radius_service import RadiusService
 from bng.io.tracer import Tracer
 from bng.pool.ipv4 import Ipv4Pools
 from bng.pppoe.discovery import Discovery
@@ -79,11 +82,15 @@ class Box:
     users: Users
     started_at: float
     draining: set[str | None]
+    radius: RadiusService
+    serving: asyncio.Task[None] = field(init=False)
     reloading: asyncio.Lock = field(default_factory=asyncio.Lock)
     tracer: Tracer = field(init=False)
 
     def __post_init__(self) -> None:
         self.tracer = Tracer(self.dataplane)
+        self.serving = asyncio.get_running_loop().create_task(self.radius.run())
+        self.serving.add_done_callback(_served)
 
     # ---- the operator ----
 
@@ -124,7 +131,8 @@ class Box:
                 raise ConfigError(f"{self.config_path}: pool: {error}") from None
         self.acls.apply(plan)
         self.users = loaded
-        self.manager.backend = LocalBackend(loaded)
+        if self.radius.backend is None:
+            self.manager.backend = LocalBackend(loaded)
         self.manager.settings = settings.session(config, self.ports, self.acls.numbers())
         self.access.discovery.reconfigure(discovery)
         self.access.discovery.setup_per_s = config.session.setup_per_s
@@ -198,12 +206,16 @@ class Box:
         """End the sessions with PADT, unless they are kept, and let go of everything."""
         if not keep_sessions:
             await self._end_all()
+        await self.radius.stop(None if keep_sessions else self.manager.box_session_id)
+        self.serving.cancel()
+        await asyncio.gather(self.serving, return_exceptions=True)
         self.loop.stop()
         self.dataplane.flush()
         await self.flush()
         await asyncio.to_thread(self.nat_log.close)
         self.dataplane.close()
         await self.journal.close()
+        await self.radius.close()
 
     async def flush(self) -> None:
         """Bring journal and NAT log to the disk. One at a time: each has one writer."""
@@ -365,6 +377,32 @@ def _domains(dataplane: Dataplane) -> Domains:
     return domains
 
 
+def _manager(
+    config: Config,
+    ports: dict[str, int],
+    loaded: Users,
+    dataplane: Dataplane,
+    acls: AclTable,
+    backend: Backend | None,
+) -> SessionManager:
+    """Return the session core; *backend* None: the user file decides on access."""
+    table = SessionTable(
+        dataplane.max_sessions,
+        dataplane.n_workers,
+        lambda index: int(dataplane.session_in[index].generation),
+        dataplane.epochs,
+    )
+    return SessionManager(
+        settings=settings.session(config, ports, acls.numbers()),
+        backend=backend or LocalBackend(loaded),
+        pools=Ipv4Pools(settings.pools(config)),
+        nat=NatAddresses(nat_table(dataplane)),
+        table=table,
+        prefix=f"{int(time.time()):08x}",
+        entropy=os.urandom,
+    )
+
+
 async def start(config_path: Path, config: Config, on_lost: Callable[[], None]) -> Box:
     """Attach to the dataplane and build everything; *on_lost* is called when it goes away.
 
@@ -385,21 +423,11 @@ async def start(config_path: Path, config: Config, on_lost: Callable[[], None]) 
 
     acls = _place_acls(config_path, config, dataplane)
     now = time.monotonic()
-    table = SessionTable(
-        dataplane.max_sessions,
-        dataplane.n_workers,
-        lambda index: int(dataplane.session_in[index].generation),
-        dataplane.epochs,
+    names = {index: name for name, index in ports.items()}
+    radius = RadiusService(
+        config, names, _fallback(config, loaded), partial(read_counters, dataplane)
     )
-    manager = SessionManager(
-        settings=settings.session(config, ports, acls.numbers()),
-        backend=LocalBackend(loaded),
-        pools=Ipv4Pools(settings.pools(config)),
-        nat=NatAddresses(nat_table(dataplane)),
-        table=table,
-        prefix=f"{int(time.time()):08x}",
-        entropy=os.urandom,
-    )
+    manager = _manager(config, ports, loaded, dataplane, acls, radius.backend)
     discovery = Discovery(
         settings.discovery(config, ports),
         os.urandom,
@@ -414,7 +442,6 @@ async def start(config_path: Path, config: Config, on_lost: Callable[[], None]) 
         link_config=settings.link(config),
         entropy=os.urandom,
     )
-    names = {index: name for name, index in ports.items()}
     dispatcher = Dispatcher(
         dataplane=dataplane,
         manager=manager,
@@ -440,11 +467,33 @@ async def start(config_path: Path, config: Config, on_lost: Callable[[], None]) 
         users=loaded,
         started_at=now,
         draining=set(),
+        radius=radius,
     )
+    radius.attach(manager, loop.settle)
+    if radius.accounting is not None:
+        executor.account = radius.accounting.account
+    radius.started(manager.box_session_id)
     _forget_lost(box, ended, log)
     box._tell_settings(None)
     loop.start(fresh)
     return box
+
+
+def _fallback(config: Config, loaded: Users) -> SubscriberProfile | None:
+    """Return the profile of those whom no server vouches for. Raises: ConfigError."""
+    name = config.radius.fallback_user
+    if name is None:
+        return None
+    user = loaded.by_name.get(name)
+    if user is None:
+        raise ConfigError(f"radius.fallback_user: there is no user {name} in {config.aaa.users}")
+    return user.profile
+
+
+def _served(task: asyncio.Task[None]) -> None:
+    """Report that RADIUS ended by itself, which is a defect; the event loop logs it."""
+    if not task.cancelled() and (error := task.exception()) is not None:
+        raise error
 
 
 def _forget_lost(box: Box, ended: list[str], log: structlog.stdlib.BoundLogger) -> None:

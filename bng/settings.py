@@ -83,6 +83,8 @@ def session(config: Config, ports: Mapping[str, int], acls: Mapping[str, int]) -
             name: acls[bypass_name(name)] for name, p in config.nat.profile.items() if p.bypass
         },
         drain_per_s=config.session.drain_per_s,
+        accounting=config.accounting,
+        interim_interval_s=config.radius.accounting.interim_interval_s,
         policer_overhead_bytes=config.session.policer_overhead_bytes,
         acls=acls,
         port_grace_s=config.session.port_grace_s,

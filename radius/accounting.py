@@ -1,7 +1,9 @@
 """Accounting that is not lost (RFC 2866, RFC 5080 §2.2.1): from the spool to all servers.
 
 `Accounting.put` takes a record; it is written first, then sent, and deleted when answered. What has
-no answer is sent again, for ever. Records of one session wait for each other.
+no answer is sent again, for ever. Records of one session wait for each other. A record of no
+session (`EVERYBODY`: Accounting-On and -Off) is sent when all before it are answered, and all after
+it wait: a server takes every session that it knows of for ended (RFC 2866 §5.1).
 """
 
 import asyncio
@@ -22,12 +24,13 @@ FLUSH_S = 0.02
 RETRY_S, MAX_RETRY_S = 1.0, 30.0
 WINDOW = 512
 """Records of one target that are under way at once."""
+EVERYBODY = ""
 LOADED = 4 * WINDOW
 """Records of one target that are in memory; the rest waits on disk."""
 
 
 @dataclass(slots=True)
-class _Target:
+class Target:
     """One group of servers, and what it has still to get."""
 
     name: str
@@ -36,6 +39,8 @@ class _Target:
     """Rows up to this one are, or were, in memory."""
     behind: bool = True
     """There may be more on disk."""
+    barrier: Stored | None = None
+    """A record of no session: nothing behind it is loaded before it is answered."""
     sessions: dict[str, deque[Stored]] = field(default_factory=dict)
     ready: deque[str] = field(default_factory=deque)
     loaded: int = 0
@@ -46,25 +51,37 @@ class _Target:
 
 
 class Accounting:
-    """Moves records through *spool*. *clock* is the event loop's; *clients* are by target."""
+    """Moves records through *spool*. *clock* is the event loop's; *clients* are by target.
+
+    *on_written* is called with the tag of each record that is on disk.
+    """
 
     def __init__(
-        self, spool: Spool, clients: Mapping[str, Client], clock: Callable[[], float]
+        self,
+        spool: Spool,
+        clients: Mapping[str, Client],
+        clock: Callable[[], float],
+        on_written: Callable[[object], None] | None = None,
     ) -> None:
         self.spool = spool
+        self._on_written = on_written
         self._clock = clock
         self._targets = [
-            _Target(name, Link(client, self._on_end(name), clock))
+            Target(name, Link(client, self._on_end(name), clock))
             for name, client in clients.items()
         ]
         self._by_name = {target.name: target for target in self._targets}
         self._wake = asyncio.Event()
         self._log = structlog.get_logger("accounting")
 
-    def put(self, record: Record) -> None:
-        """Take a record: written within FLUSH_S, then sent."""
-        self.spool.put(record)
+    def put(self, record: Record, tag: object = None) -> None:
+        """Take a record: written within FLUSH_S, then sent; *tag* is told when it is written."""
+        self.spool.put(record, tag)
         self._wake.set()
+
+    def targets(self) -> list[Target]:
+        """Return the groups of servers, as they are now."""
+        return self._targets
 
     @property
     def under_way(self) -> int:
@@ -88,6 +105,8 @@ class Accounting:
                 "spool-not-written", path=str(self.spool.path), error=self.spool.last_error
             )
         for name, stored in written or ():
+            if stored.tag is not None and self._on_written is not None:
+                self._on_written(stored.tag)
             self._take(self._by_name[name], stored)
         for target in self._targets:
             await self._load(target)
@@ -106,15 +125,16 @@ class Accounting:
         except TimeoutError:
             pass
 
-    def _take(self, target: _Target, stored: Stored) -> None:
+    def _take(self, target: Target, stored: Stored) -> None:
         """Keep a record in memory when all before it are there, and there is room."""
         if target.behind or target.loaded >= LOADED:
             target.behind = True
             return
         self._enter(target, stored)
+        target.behind = target.barrier is not None
 
-    async def _load(self, target: _Target) -> None:
-        if not target.behind or target.loaded > LOADED // 2:
+    async def _load(self, target: Target) -> None:
+        if not target.behind or target.barrier is not None or target.loaded > LOADED // 2:
             return
         limit = LOADED - target.loaded
         try:
@@ -124,20 +144,30 @@ class Accounting:
             return
         for stored in rows:
             self._enter(target, stored)
+            if target.barrier is not None:
+                return
         target.behind = len(rows) == limit
 
-    def _enter(self, target: _Target, stored: Stored) -> None:
+    def _enter(self, target: Target, stored: Stored) -> None:
         target.last_row = stored.row
+        if stored.record.session == EVERYBODY:
+            target.barrier = stored
+        else:
+            self._queue(target, stored)
+
+    def _queue(self, target: Target, stored: Stored) -> None:
         target.loaded += 1
         queue = target.sessions.setdefault(stored.record.session, deque())
         queue.append(stored)
         if len(queue) == 1:
             target.ready.append(stored.record.session)
 
-    def _send(self, target: _Target) -> None:
+    def _send(self, target: Target) -> None:
         now = self._clock()
         if now < target.hold_until:
             return
+        if target.barrier is not None and not target.loaded:
+            self._queue(target, target.barrier)
         while target.ready and target.under_way < WINDOW:
             session = target.ready.popleft()
             record = target.sessions[session][0].record
@@ -173,9 +203,11 @@ class Accounting:
 
         return ended
 
-    def _finish(self, target: _Target, session: str) -> None:
+    def _finish(self, target: Target, session: str) -> None:
         """Forget the first record of *session*; the next one is ready."""
         queue = target.sessions[session]
+        if session == EVERYBODY:
+            target.barrier = None
         self.spool.done(queue.popleft().row, target.name)
         target.loaded -= 1
         if queue:

@@ -3,7 +3,7 @@
 A `Request` says what is asked; it is encoded anew for each server that it goes to, for the
 secret, and with it User-Password, differ. A reply counts only when it is the answer to that very
 packet: identifier, Response Authenticator, and Message-Authenticator (RFC 2869 §5.14, demanded of
-replies to Access-Request and Status-Server).
+replies to Access-Request).
 """
 
 import hashlib
@@ -52,7 +52,7 @@ ANSWERS = {
 }
 """What may answer a request. Status-Server: RFC 5997 §3."""
 SIGNED = {Code.ACCESS_REQUEST, Code.STATUS_SERVER}
-"""Requests that carry a Message-Authenticator, and whose replies must."""
+"""Requests that carry a Message-Authenticator."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -199,8 +199,9 @@ def verify_reply(
 ) -> Packet:
     """Return the reply in *data* to what was *sent*.
 
-    *demand_signature*: replies to Access-Request and Status-Server without a Message-Authenticator
-    are refused. Raises: MalformedPacket, BadReply.
+    *demand_signature*: replies to Access-Request without a Message-Authenticator are refused. Those
+    to Status-Server, which many servers do not sign, let nobody in. Raises: MalformedPacket,
+    BadReply.
     """
     attributes = split(data)
     data = data[: int.from_bytes(data[2:4], "big")]
@@ -221,7 +222,7 @@ def verify_reply(
     if signatures:
         if len(signatures) > 1 or not _signed(data, sent, signatures[0]):
             raise BadReply("wrong Message-Authenticator")
-    elif demand_signature and sent.code in SIGNED:
+    elif demand_signature and sent.code is Code.ACCESS_REQUEST:
         raise BadReply("no Message-Authenticator")
     if sent.code in SIGNED and any(key == PROXY_STATE for key, _ in attributes):
         raise BadReply("a Proxy-State that was not sent")  # how Blast-RADIUS makes its collision

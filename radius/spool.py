@@ -48,6 +48,8 @@ class Stored:
 
     row: int
     record: Record
+    tag: object = None
+    """Whoever put it wants to know, with this, when it is on disk; None: not."""
 
 
 class Spool:
@@ -79,11 +81,12 @@ class Spool:
         except (OSError, sqlite3.Error) as error:
             raise SpoolError(f"accounting spool {path}: {error}") from None
 
-    def put(self, record: Record) -> None:
-        """Write *record* for every target with the next `flush`."""
+    def put(self, record: Record, tag: object = None) -> None:
+        """Write *record* for every target with the next `flush`; *tag* goes with the last one."""
         for target in self.targets:
             self._last_row += 1
-            self._put.append((target, Stored(self._last_row, record)))
+            last = target == self.targets[-1]
+            self._put.append((target, Stored(self._last_row, record, tag if last else None)))
 
     def done(self, row: int, target: str) -> None:
         """Delete a record that was answered with the next `flush`."""

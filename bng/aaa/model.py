@@ -4,7 +4,8 @@ RADIUS (RFC 2865), the local user file and CoA (RFC 5176) all end in a `Subscrib
 field names the RADIUS attribute it stands for. Access-independent: nothing here knows PPPoE.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
 from ipaddress import IPv4Address, IPv4Network
 from typing import Protocol
@@ -120,6 +121,8 @@ class AccessRequest:
     """Agent-Circuit-Id (RFC 4679 §3.3.1), as the access node sent it."""
     remote_id: bytes | None = None
     """Agent-Remote-Id (RFC 4679 §3.3.2)."""
+    key: tuple[int, int] = (0, 0)
+    """Index and generation of the session: come back with a late answer."""
 
     @property
     def user_name(self) -> str:
@@ -134,6 +137,10 @@ class RejectReason(StrEnum):
     WRONG_PASSWORD = "wrong-password"  # noqa: S105 - a reason, not a secret
     PASSWORD_NOT_USABLE = "password-not-usable"  # noqa: S105
     """The method needs the clear text (or the NT hash), and only a hash is stored."""
+    REFUSED_BY_SERVER = "refused-by-server"
+    NOT_SERVED = "not-served"
+    """The server accepts, with something that this box cannot give."""
+    NO_ANSWER = "no-answer"
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,12 +148,21 @@ class AccessAccept:
     """Access-Accept (RFC 2865 §4.2).
 
     *message* goes to the peer; *authenticator_response* is the ``S=`` value that MS-CHAPv2 owes
-    it (RFC 2759 §5), None with every other method.
+    it (RFC 2759 §5), None with every other method. *classes* (RFC 2865 §5.25) come back with all
+    accounting; *interim_interval_s* None: the configuration decides.
     """
 
     profile: SubscriberProfile
     message: str = ""
     authenticator_response: bytes | None = None
+    classes: tuple[bytes, ...] = ()
+    interim_interval_s: int | None = None
+    source: str = "user file"
+    """Who said all this, for people."""
+    sources: Mapping[str, str] = field(default_factory=dict)
+    """By field of the profile: what said it, for people."""
+    degraded: bool = False
+    """No server could be asked: accounting is told so."""
 
 
 @dataclass(frozen=True, slots=True)

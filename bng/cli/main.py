@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from bng.cli import acls, fib, nat, render, sessions, sight
+from bng.cli import acls, fib, nat, radius, render, sessions, sight
 from bng.cli.client import EXIT_USAGE, CtlError
 from bng.cli.common import DEFAULT_SOCKET, Json, Options, ask
 
@@ -22,10 +22,13 @@ show = typer.Typer(
     **PLAIN, help="Sessions, pools, ports, counters, NAT, ACLs, FIB, runtime, errors."
 )
 clear = typer.Typer(**PLAIN, help="Forget what bngd holds against clients.")
+test = typer.Typer(**PLAIN, help="Ask others what bngd would ask them.")
 app.add_typer(show, name="show")
+app.add_typer(test, name="test")
 app.add_typer(clear, name="clear")
 acls.register(show)
 fib.register(show)
+radius.register(show, test)
 sight.register(app, show)
 nat.register(app, PLAIN)
 
@@ -153,11 +156,9 @@ def show_nat(context: typer.Context, json: Json = False) -> None:
     if json:
         render.as_json(data, sys.stdout)
         return
-    apart = ("addresses", "fragments", "log")
+    apart = ("addresses", "log")
     render.section("nat44", {k: v for k, v in data.items() if k not in apart}, sys.stdout)
     log = {k: v for k, v in data["log"].items() if k != "exporters"}
-    sys.stdout.write("\n")
-    render.section("fragments", data["fragments"], sys.stdout)
     sys.stdout.write("\n")
     render.section("log", log, sys.stdout)
     if exporters := data["log"]["exporters"]:

@@ -19,6 +19,7 @@ from bng.config.model import (
     Config,
     RoutedPort,
 )
+from bng.config.radius_checks import radius
 from bng.pool.ranges import Ipv4Range
 from bng.tomlfile import Key, Problem
 
@@ -330,4 +331,5 @@ _CHECKS = (
     _pool_chain,
     _own_addresses,
     _nat,
+    radius,
 )

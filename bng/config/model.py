@@ -13,6 +13,7 @@ from pydantic import Discriminator, Field, PlainValidator, Tag
 
 from bng.aaa.acl import AclRule, Action, BypassRule, parse_bypass, parse_rule
 from bng.aaa.users import Known
+from bng.config.radius import Radius
 from bng.pool.deterministic import Deterministic
 from bng.tomlfile import ROLE_MARK, Table
 from bng.tomltypes import (
@@ -310,7 +311,6 @@ class Nat(Table):
     udp_timeout_s: int = Field(default=300, ge=120, le=86_400)
     tcp_established_timeout_s: int = Field(default=7_440, ge=7_440, le=86_400)
     tcp_transitory_timeout_s: int = Field(default=240, ge=240, le=86_400)
-    tcp_closing_timeout_s: int = Field(default=240, ge=240, le=86_400)
     icmp_timeout_s: int = Field(default=60, ge=60, le=86_400)
     protocol_timeout_s: int = Field(default=300, ge=60, le=86_400)
     protocol_flows_per_worker: int = Field(default=4_096, ge=64, le=1 << 20)
@@ -374,7 +374,7 @@ class Acl(Table):
 class Aaa(Table):
     """``[aaa]``: who decides on access."""
 
-    method: Literal["local"] = "local"
+    method: Literal["local", "radius"] = "local"
     users: Path = Field(default=Path("users.toml"), strict=False)
 
 
@@ -400,6 +400,7 @@ class Config(Table):
     nat: Nat = Nat()
     acl: List[Acl] = Field(default=(), max_length=MAX_ACLS)
     aaa: Aaa = Aaa()
+    radius: Radius = Radius()
     journal: Journal = Journal()
 
     @property
@@ -421,6 +422,17 @@ class Config(Table):
     def journal_path(self) -> Path:
         """The journal's SQLite file."""
         return self.journal.path or self.system.state_dir / "journal.sqlite"
+
+    @property
+    def accounting(self) -> bool:
+        """Whether sessions are accounted for: there is a server that takes it."""
+        roles = {role for server in self.radius.server for role in server.roles}
+        return self.radius.accounting.enabled and "accounting" in roles
+
+    @property
+    def spool_path(self) -> Path:
+        """Where accounting records wait for a server."""
+        return self.radius.accounting.spool or self.system.state_dir / "accounting.sqlite"
 
     @property
     def nat_log_path(self) -> Path:

@@ -58,6 +58,7 @@ NEEDS = {
     "acl": Needs.LIVE,
     "aaa.method": Needs.RESTART_BNGD,
     "aaa.users": Needs.LIVE,
+    "radius": Needs.RESTART_BNGD,
     "journal": Needs.RESTART_BNGD,
 }
 

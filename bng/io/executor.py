@@ -46,6 +46,11 @@ def tags_of(line: AccessLine) -> tuple[VlanTag, VlanTag]:
             raise ValueError(f"line {line} has more than two tags")
 
 
+def _nobody(action: actions.Account) -> None:
+    """Accounting is told of sessions only when there is one."""
+    raise RuntimeError(f"no accounting for {action.session.acct_session_id}")
+
+
 def _policer(a: actions.PoliceSession, direction: Direction, rate: RatePolicy | None) -> bytes:
     h, tag = a.handle, cookie(CommandKind.POLICE, a.handle)
     if rate is None:
@@ -78,6 +83,7 @@ class Executor:
         self.journal = journal
         self.echo_interval_ms = int(echo_interval_s * 1000)
         self.echo_failures = echo_failures
+        self.account: Callable[[actions.Account], None] = _nobody
         self._log = structlog.get_logger("session")
         self._do: dict[type, Callable[[Any], None]] = {
             actions.SendDiscovery: self._send_discovery,
@@ -98,6 +104,7 @@ class Executor:
             actions.DeleteRoute: self._delete_route,
             actions.Record: self._record,
             actions.Forget: self._forget,
+            actions.Account: lambda action: self.account(action),
             actions.Log: self._write_log,
         }
 

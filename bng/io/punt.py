@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable
+from functools import partial
 from typing import TypeVar
 
 import structlog
@@ -51,6 +52,7 @@ class Dispatcher:
         self.access = access
         self.executor = executor
         self.counters: Counter[str] = Counter()
+        self._counters = partial(read_counters, dataplane)
         self._on_port = on_port
         self._log = structlog.get_logger("punt")
         self._lines: dict[tuple[int, int, int, int, int], AccessLine] = {}
@@ -148,15 +150,16 @@ class Dispatcher:
             case _:
                 self.counters["event_unknown"] += 1
 
-    def _counters(self, index: int) -> Counters:
-        session_in = self.dataplane.session_in[index]
-        session_out = self.dataplane.session_out[index]
-        return Counters(
-            in_packets=session_in.packets,
-            in_bytes=session_in.bytes,
-            out_packets=session_out.packets,
-            out_bytes=session_out.bytes,
-        )
+
+def read_counters(dataplane: Dataplane, index: int) -> Counters:
+    """Return what the session at *index* has carried so far."""
+    session_in, session_out = dataplane.session_in[index], dataplane.session_out[index]
+    return Counters(
+        in_packets=int(session_in.packets),
+        in_bytes=int(session_in.bytes),
+        out_packets=int(session_out.packets),
+        out_bytes=int(session_out.bytes),
+    )
 
 
 def _described(record: object) -> dict[str, object]:

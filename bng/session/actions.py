@@ -8,10 +8,14 @@ the order given here, so that a frame never overtakes the command it depends on.
 from dataclasses import dataclass
 from enum import IntEnum
 from ipaddress import IPv4Address, IPv4Network
+from typing import TYPE_CHECKING
 
 from bng.aaa.model import RatePolicy
 from bng.ethernet import AccessLine, Mac
 from bng.session.nat import NatPlace, SetNatAddress
+
+if TYPE_CHECKING:
+    from bng.session.model import Counters, Session
 
 INDEX_BITS = 24
 """A session index fits; so does a cookie of 64 bits: kind, index, generation."""
@@ -208,6 +212,24 @@ class Forget:
     acct_session_id: str
 
 
+class AccountStatus(IntEnum):
+    """Acct-Status-Type (RFC 2866 §5.1)."""
+
+    START = 1
+    STOP = 2
+    INTERIM = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """Tell accounting of *session*; *counters* None: those that the dataplane has now."""
+
+    session: "Session"
+    status: AccountStatus
+    counters: "Counters | None"
+    seconds: int
+
+
 @dataclass(frozen=True, slots=True)
 class Log:
     """One line of log about a session, *session* its Acct-Session-Id."""
@@ -237,5 +259,6 @@ Action = (
     | DeleteRoute
     | Record
     | Forget
+    | Account
     | Log
 )

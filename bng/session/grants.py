@@ -103,6 +103,7 @@ class Grants:
             return
         assert session.ipv4_address is not None  # noqa: S101 - _assign gave it
         session.profile = profile
+        session.accept = answer
         session.gateway = pool.gateway
         if session.state is not State.UP:
             session.state = State.READY

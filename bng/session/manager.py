@@ -14,6 +14,7 @@ from bng.pool.ipv4 import Ipv4Pools
 from bng.ppp.credentials import Credentials
 from bng.session import features, install, logs
 from bng.session.access import AccessMethod
+from bng.session.accounts import Accounts
 from bng.session.actions import (
     Action,
     AddRoute,
@@ -69,12 +70,18 @@ class SessionManager:
         self.counters: Counter[str] = Counter()
         self.grants = Grants(self)
         self.drain = Drain(self)
+        self.accounts = Accounts(self, entropy)
         self.placement = Placement(self, nat)
         self.one_to_one = OneToOne(self)
         self.ending: dict[str, Session] = {}  # by Acct-Session-Id
         self._prefix = prefix
         self._serial = 0
         self._actions: list[Action] = []
+
+    @property
+    def box_session_id(self) -> str:
+        """The Acct-Session-Id of the box itself: of Accounting-On and -Off (RFC 2866 §5.5)."""
+        return f"{self._prefix}{0:08x}"
 
     @property
     def nat(self) -> NatAddresses:
@@ -109,6 +116,7 @@ class SessionManager:
             if session.timeout_at is not None and session.timeout_at <= now:
                 session.timeout_at = None
                 self.close(session, Cause.SESSION_TIMEOUT, "", now)
+            self.accounts.tick(session, now)
             session.method.tick(session, now)
             self.reschedule(session)
         self.pools.expire(now)
@@ -118,8 +126,9 @@ class SessionManager:
     def reschedule(self, session: Session) -> None:
         """Put the session's next deadline on the heap."""
         at = session.method.deadline(session)
-        if session.timeout_at is not None and (at is None or session.timeout_at < at):
-            at = session.timeout_at
+        for other in (session.timeout_at, session.interim_at):
+            if other is not None and (at is None or other < at):
+                at = other
         self.deadlines.schedule(session, at)
 
     # ---- from the dataplane ----
@@ -220,6 +229,7 @@ class SessionManager:
             service_name=session.service_name,
             circuit_id=session.circuit_id,
             remote_id=session.remote_id,
+            key=(session.handle.index, session.handle.generation),
         )
         answer = self.backend.start(request, now)
         if not isinstance(answer, Pending):
@@ -286,6 +296,7 @@ class SessionManager:
             self._start_timers(session, now)
             self.counters["started"] += 1
             self.emit(logs.started(session, now))
+            self.accounts.started(session, now)
 
     def network_down(self, session: Session, family: int, now: float) -> None:
         """The client closed *family*: the others go on."""
@@ -375,6 +386,17 @@ class SessionManager:
         if session.up_at is not None:
             self.counters["stopped"] += 1
         self.emit(logs.ended(session, counters, self.nat, now))
+        if not self.accounts.stopped(session, counters, now):
+            self._release(session)
+
+    def accounted(self, index: int, generation: int) -> None:
+        """The Stop of a closed session is on disk: its entry may go."""
+        session = self.table.get(index, generation)
+        if session is not None and session.state is State.ENDING and session.accounted:
+            session.accounted = False
+            self._release(session)
+
+    def _release(self, session: Session) -> None:
         self.emit(Forget(session.handle, session.acct_session_id))
         self.emit(ReleaseSession(session.handle))
 

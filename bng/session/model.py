@@ -77,6 +77,7 @@ class Session:
     user_name: str | None = None
     profile: SubscriberProfile | None = None
     request_id: int = 0  # the open question to AAA
+    accept: AccessAccept | None = None  # what AAA said last
     answer: AccessAccept | None = None  # taken when the last of `waits_for` is gone
     waits_for: int = 0
     waiters: list["Session"] | None = None  # sessions that wait for this one's end
@@ -100,6 +101,8 @@ class Session:
     magics: tuple[int, int] | None = None
     families: int = 0  # open NCPs: bit 0 IPv4, bit 1 IPv6
     up_at: float | None = None
+    accounted: bool = False  # accounting was told of its start
+    interim_at: float | None = None
     timeout_at: float | None = None
     due: float = field(default=float("inf"))
     cause: Cause | None = None

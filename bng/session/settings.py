@@ -40,6 +40,10 @@ class Settings:
     acls: Mapping[str, int] = field(default_factory=dict)
     """What the dataplane calls them, by name."""
     port_grace_s: int = 30
+    accounting: bool = False
+    """Sessions are accounted for (RFC 2866)."""
+    interim_interval_s: int = 0
+    """Between interim updates, where AAA says nothing; 0: there are none."""
 
     def pool_of(self, profile: SubscriberProfile) -> str:
         """Return the name of the pool whose settings and addresses *profile* gets."""

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,8 @@ from bng.io.journal import Journal
 from bng.io.loop import CoreLoop
 from bng.io.natlog import NatLog
 from bng.io.natlog_file import NatLogSettings
+from bng.io.punt import read_counters
+from bng.io.radius_service import RadiusService
 from bng.mgmt.server import ManagementServer
 from tests.support.memory_box import CONFIG, USERS, MemoryBox, memory_box
 from tests.support.toml import dump
@@ -97,6 +100,7 @@ async def _managed(
         users=users.load(config.aaa.users, config.known_to_users()),
         started_at=memory.now,
         draining=set(),
+        radius=RadiusService(config, {}, None, partial(read_counters, memory.dataplane)),
     )
     return Managed(directory, tables, memory, box, ManagementServer(box), runner)
 

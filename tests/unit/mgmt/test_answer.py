@@ -14,6 +14,7 @@ FORM = 'a request is {"command": NAME, "args": {...}}'
 CHANGING = {"reload", "drain", "undrain", "clear holdoffs", "terminate", "hash password", "measure"}
 CHANGING |= {"trace start", "trace read", "trace stop"}
 ASKING = {"show session", "explain", "nat drain", "nat undrain", "nat lookup"}  # want an argument
+ASKING |= {"test radius"}
 WRONG_TYPES: tuple[object, ...] = (7, 1.5, False, [], {}, ["user00001"])
 
 

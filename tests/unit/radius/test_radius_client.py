@@ -131,7 +131,8 @@ def test_a_dead_server_is_probed_and_lives_again_when_it_answers() -> None:
     core.tick(12)  # no answer: one more later
     assert core.next_deadline() == 22
     core.tick(22)
-    answer(core, one(core), 22.5)
+    send = one(core)
+    core.receive(0, send.socket, reply(send.data, 2, signed=False), 22.5)
     assert core.take() == []
     assert core.servers[0].alive(22.5)
     assert core.servers[0].counters["probes_answered"] == 1

@@ -142,6 +142,24 @@ def test_records_of_a_session_wait_for_each_other_and_sessions_do_not(tmp_path: 
     run(tmp_path / "spool", scenario)
 
 
+def test_a_record_of_no_session_waits_for_all_before_it_and_all_after_it_wait(
+    tmp_path: Path,
+) -> None:
+    async def scenario(accounting: Accounting, wire: Wire, now: list[float]) -> None:
+        box = Record("", 900.0, (("Acct-Session-Id", "box"), ("NAS-Port", 0)))
+        for item in (record("s1", 1), record("s2", 1), box, record("s3", 1), box, record("s4", 1)):
+            accounting.put(item)
+        for wanted in ([("s1", 1), ("s2", 1)], [("box", 0)], [("s3", 1)], [("box", 0)]):
+            for _ in range(2):  # an answer makes room, a step loads what is behind
+                await accounting.step()
+            assert wire.said() == wanted
+            answer(accounting, wire)
+        await accounting.step()
+        assert wire.said() == [("s4", 1)]
+
+    run(tmp_path / "spool", scenario)
+
+
 def test_without_an_answer_records_are_sent_again_and_order_is_kept(tmp_path: Path) -> None:
     async def scenario(accounting: Accounting, wire: Wire, now: list[float]) -> None:
         for number in (1, 2):

@@ -1,0 +1,205 @@
+"""What RADIUS is told: Access-Request (RFC 2865 §4.1) and Accounting-Request (RFC 2866 §4.1).
+
+Attributes are (name, value) pairs in the order of sending. `Nas` says who we are and how lines are
+written; the formats of Calling-Station-Id, Called-Station-Id and NAS-Port-Id are templates.
+"""
+
+import string
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from ipaddress import IPv4Address, IPv6Address
+from typing import assert_never
+
+from bng.aaa.attributes import FRAMED_USER, PPP, Value
+from bng.ethernet import AccessLine, Mac
+from bng.ppp.credentials import (
+    ChapCredentials,
+    Credentials,
+    MsChap1Credentials,
+    MsChap2Credentials,
+    PapCredentials,
+    encode_name,
+)
+
+Attributes = list[tuple[str, Value]]
+
+ETHERNET, PPPOEOE, PPPOEOVLAN, PPPOEOQINQ = 15, 32, 33, 34
+"""NAS-Port-Type (RFC 2865 §5.41, RFC 4603)."""
+MAX_TEXT_BYTES = 253
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Subscriber:
+    """Who and where a subscriber is, as the access method found it."""
+
+    acct_session_id: str
+    line: AccessLine
+    mac: Mac
+    service_name: str = ""
+    circuit_id: bytes | None = None
+    """Agent-Circuit-Id (RFC 4679 §3.3.1), as the access node sent it."""
+    remote_id: bytes | None = None
+    """Agent-Remote-Id (RFC 4679 §3.3.2)."""
+    line_attributes: tuple[tuple[str, Value], ...] = ()
+    """The other attributes of RFC 4679, by name."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Nas:
+    """Who we are towards RADIUS. *ports* are names by index."""
+
+    identifier: str
+    ip4: IPv4Address | None = None
+    ip6: IPv6Address | None = None
+    ports: Mapping[int, str] = field(default_factory=dict)
+    calling_station_id: str = "{mac}"
+    called_station_id: str = "{port}"
+    nas_port_id: str = "{port}:{vlans}"
+
+    def render(self, template: str, who: Subscriber) -> str:
+        """Return *template* with the fields of `TEMPLATE_FIELDS` filled in."""
+        return template.format_map(
+            {name: made(self, who) for name, made in TEMPLATE_FIELDS.items()}
+        )
+
+
+def _text(data: bytes | None) -> str:
+    return (data or b"").decode(errors="replace")
+
+
+TEMPLATE_FIELDS: Mapping[str, Callable[[Nas, Subscriber], str]] = {
+    "port": lambda nas, who: nas.ports.get(who.line.port, str(who.line.port)),
+    "svid": lambda nas, who: str(who.line.outer_vid),
+    "cvid": lambda nas, who: str(who.line.inner_vid),
+    "vlans": lambda nas, who: ".".join(str(tag.vid) for tag in who.line.tags) or "0",
+    "mac": lambda nas, who: str(who.mac),
+    "mac_dashes": lambda nas, who: who.mac.hex("-").upper(),
+    "mac_digits": lambda nas, who: who.mac.hex(),
+    "service": lambda nas, who: who.service_name,
+    "circuit_id": lambda nas, who: _text(who.circuit_id),
+    "remote_id": lambda nas, who: _text(who.remote_id),
+    "nas": lambda nas, who: nas.identifier,
+}
+"""What a template may name."""
+
+
+def check_template(template: str) -> None:
+    """Raises: ValueError that says what of *template* cannot be filled in."""
+    try:
+        parts = list(string.Formatter().parse(template))
+    except ValueError as error:
+        raise ValueError(f"{template!r}: {error}") from None
+    for _, name, spec, conversion in parts:
+        if name is not None and (name not in TEMPLATE_FIELDS or spec or conversion):
+            known = ", ".join(TEMPLATE_FIELDS)
+            raise ValueError(f"{template!r}: {{{name}}} is none of {known}")
+
+
+def identity(nas: Nas) -> Attributes:
+    """Return who asks: NAS-Identifier, NAS-IP-Address, NAS-IPv6-Address."""
+    found: Attributes = [("NAS-Identifier", nas.identifier)]
+    if nas.ip4 is not None:
+        found.append(("NAS-IP-Address", nas.ip4))
+    if nas.ip6 is not None:
+        found.append(("NAS-IPv6-Address", nas.ip6))
+    return found
+
+
+def subscriber(nas: Nas, who: Subscriber) -> Attributes:
+    """Return where a subscriber is; the same in every request about him."""
+    line = who.line
+    found = identity(nas)
+    found += [
+        ("NAS-Port", (line.port & 0xFF) << 24 | line.outer_vid << 12 | line.inner_vid),
+        ("NAS-Port-Type", (PPPOEOE, PPPOEOVLAN, PPPOEOQINQ)[min(len(line.tags), 2)]),
+    ]
+    for name, template in (
+        ("NAS-Port-Id", nas.nas_port_id),
+        ("Calling-Station-Id", nas.calling_station_id),
+        ("Called-Station-Id", nas.called_station_id),
+    ):
+        if text := nas.render(template, who).encode()[:MAX_TEXT_BYTES]:
+            found.append((name, text.decode(errors="ignore")))
+    found += [("Service-Type", FRAMED_USER), ("Framed-Protocol", PPP)]
+    if who.circuit_id:
+        found.append(("ADSL-Agent-Circuit-Id", who.circuit_id))
+    if who.remote_id:
+        found.append(("ADSL-Agent-Remote-Id", who.remote_id))
+    found += who.line_attributes
+    found.append(("Acct-Session-Id", who.acct_session_id))
+    return found
+
+
+def access(nas: Nas, who: Subscriber, credentials: Credentials) -> tuple[Attributes, bytes | None]:
+    """Return an Access-Request, and the password that PAP brought, which is not hidden yet."""
+    found: Attributes = [("User-Name", encode_name(credentials.user_name)[:MAX_TEXT_BYTES])]
+    password: bytes | None = None
+    match credentials:
+        case PapCredentials():
+            password = credentials.password
+        case ChapCredentials():  # RFC 2865 §5.3, §5.40
+            found += [
+                ("CHAP-Password", bytes((credentials.identifier,)) + credentials.response),
+                ("CHAP-Challenge", credentials.challenge),
+            ]
+        case MsChap1Credentials():  # RFC 2548 §2.1.3: identifier, flags, LM, NT
+            response = credentials.response
+            found += [
+                ("MS-CHAP-Challenge", credentials.challenge),
+                (
+                    "MS-CHAP-Response",
+                    bytes((credentials.identifier, response[48])) + response[:48],
+                ),
+            ]
+        case MsChap2Credentials():  # RFC 2548 §2.3.2: identifier, flags, peer challenge, zeros, NT
+            response = credentials.response
+            found += [
+                ("MS-CHAP-Challenge", credentials.challenge),
+                (
+                    "MS-CHAP2-Response",
+                    bytes((credentials.identifier, response[48])) + response[:48],
+                ),
+            ]
+        case _:
+            assert_never(credentials)
+    return found + subscriber(nas, who), password
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Usage:
+    """What a session carried (RFC 2866 §5.3 to §5.6): IP bytes and packets, in from the client."""
+
+    in_bytes: int = 0
+    in_packets: int = 0
+    out_bytes: int = 0
+    out_packets: int = 0
+
+
+START, STOP, INTERIM, ON, OFF = 1, 2, 3, 7, 8
+"""Acct-Status-Type (RFC 2866 §5.1)."""
+AUTHENTIC_RADIUS, AUTHENTIC_LOCAL = 1, 2
+"""Acct-Authentic (RFC 2866 §5.6)."""
+LOW32 = 0xFFFF_FFFF
+
+
+def usage(carried: Usage, seconds: int) -> Attributes:
+    """Return the counters, 64 bits in two attributes each (RFC 2869 §5.1, §5.2)."""
+    return [
+        ("Acct-Session-Time", seconds & LOW32),
+        ("Acct-Input-Octets", carried.in_bytes & LOW32),
+        ("Acct-Input-Gigawords", carried.in_bytes >> 32 & LOW32),
+        ("Acct-Input-Packets", carried.in_packets & LOW32),
+        ("Acct-Output-Octets", carried.out_bytes & LOW32),
+        ("Acct-Output-Gigawords", carried.out_bytes >> 32 & LOW32),
+        ("Acct-Output-Packets", carried.out_packets & LOW32),
+    ]
+
+
+def on_off(nas: Nas, status: int, acct_session_id: str, wall: float) -> Attributes:
+    """Return Accounting-On or -Off (RFC 2866 §4.1, §5.1): the box itself begins, or ends."""
+    return [
+        ("Acct-Status-Type", status),
+        *identity(nas),
+        ("Acct-Session-Id", acct_session_id),
+        ("Event-Timestamp", int(wall)),
+    ]

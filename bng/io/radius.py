@@ -1,0 +1,198 @@
+"""RADIUS on the event loop: questions to servers, answers to the core, accounting to the spool."""
+
+import asyncio
+import os
+import random
+import time
+from collections.abc import Callable, Mapping
+from typing import cast
+
+import structlog
+
+from bng.aaa import requests
+from bng.aaa.attributes import Value
+from bng.aaa.radius import Question, RadiusBackend, Reply
+from bng.aaa.requests import Nas, Usage
+from bng.session.actions import Account, AccountStatus
+from bng.session.manager import SessionManager
+from bng.session.model import Counters, Session
+from radius.accounting import EVERYBODY, Accounting
+from radius.client import Answered, Client, Failed
+from radius.dictionary import Dictionary
+from radius.errors import DictionaryError, MalformedValue
+from radius.link import Link
+from radius.packet import Code, Packet, Request
+from radius.settings import Group
+from radius.spool import Record, Spool
+
+
+def client(group: Group, dictionary: Dictionary, nas: Nas) -> Client:
+    """Return a client for *group* with the entropy and the time of day of this host."""
+    return Client(
+        group,
+        dictionary,
+        entropy=os.urandom,
+        jitter=lambda: random.uniform(-1, 1),
+        wall=time.time,
+        probe=Request(code=Code.STATUS_SERVER, attributes=tuple(requests.identity(nas))),
+    )
+
+
+def values(packet: Packet) -> tuple[tuple[str, Value], ...]:
+    """Return the attributes of *packet* by name; a value that is malformed is its bytes."""
+    dictionary = packet.dictionary
+    found: list[tuple[str, Value]] = []
+    for key, data in packet.attributes:
+        try:
+            value = dictionary.decode(key, data)
+        except MalformedValue:
+            value = data
+        found.append((dictionary.name(key), value))
+    return tuple(found)
+
+
+class RadiusAccess:
+    """Access-Requests: carries questions of a `RadiusBackend`, brings answers to *manager*.
+
+    *settled* is called after each answer, so that what the core decided is carried out.
+    """
+
+    def __init__(self, core: Client, settled: Callable[[], None]) -> None:
+        self.link = Link(core, self._ended, time.monotonic)
+        self.backend: RadiusBackend | None = None
+        self.manager: SessionManager | None = None
+        self._settled = settled
+        self._log = structlog.get_logger("radius")
+
+    def ask(self, question: Question) -> None:
+        """Send an Access-Request."""
+        request = Request(
+            code=Code.ACCESS_REQUEST,
+            attributes=question.attributes,
+            password=question.password,
+        )
+        self.link.client.submit(request, question, time.monotonic())
+        self.link.settle()
+
+    async def try_out(self, request: Request) -> Answered | Failed:
+        """Send *request*, of which nothing comes but its end."""
+        end: asyncio.Future[Answered | Failed] = asyncio.get_running_loop().create_future()
+        self.link.client.submit(request, end, time.monotonic())
+        self.link.settle()
+        return await end
+
+    def _ended(self, end: Answered | Failed) -> None:
+        if isinstance(end.token, asyncio.Future):
+            if not end.token.done():
+                end.token.set_result(end)
+            return
+        question = cast(Question, end.token)
+        backend, manager, request = self.backend, self.manager, question.request
+        assert backend is not None and manager is not None  # noqa: S101 - set when the box starts
+        now = time.monotonic()
+        if isinstance(end, Answered):
+            accepted = end.reply.code is Code.ACCESS_ACCEPT
+            reply = Reply(accepted, values(end.reply), end.server)
+            answer, warnings = backend.answer(question, reply, now)
+            for warning in warnings:
+                self._log.warning(
+                    "attribute-without-effect",
+                    session=request.acct_session_id,
+                    user=request.user_name,
+                    server=end.server,
+                    attribute=warning,
+                )
+        else:
+            answer = backend.unanswered(question, end.reason.value, now)
+        index, generation = request.key
+        manager.answered(index, generation, request.request_id, request.user_name, answer, now)
+        self._settled()
+
+
+class RadiusAccounting:
+    """Accounting-Requests: from `bng.session.actions.Account` to the spool.
+
+    *read* reads the counters of a session index as they are. *committed* is called with index and
+    generation of each session whose Stop is on disk.
+    """
+
+    def __init__(
+        self,
+        spool: Spool,
+        clients: Mapping[str, Client],
+        nas: Nas,
+        read: Callable[[int], Counters],
+        committed: Callable[[int, int], None],
+    ) -> None:
+        self.nas = nas
+        self._read = read
+        self._committed = committed
+        self.accounting = Accounting(spool, clients, time.monotonic, self._written)
+
+    def account(self, action: Account) -> None:
+        """Take what a session has to report."""
+        session = action.session
+        wall = time.time()
+        counters = action.counters
+        if counters is None and action.status is not AccountStatus.START:
+            counters = self._read(session.index)
+        pairs = _attributes(self.nas, session, action, counters, wall)
+        tag = None
+        if action.status is AccountStatus.STOP:
+            tag = (session.handle.index, session.handle.generation)
+        self.accounting.put(Record(session.acct_session_id, wall, tuple(pairs)), tag)
+
+    def box(self, status: int, acct_session_id: str) -> None:
+        """Report Accounting-On or -Off (RFC 2866 §4.1)."""
+        wall = time.time()
+        pairs = requests.on_off(self.nas, status, acct_session_id, wall)
+        self.accounting.put(Record(EVERYBODY, wall, tuple(pairs)), None)
+
+    def _written(self, tag: object) -> None:
+        self._committed(*cast(tuple[int, int], tag))
+
+
+def _attributes(
+    nas: Nas, session: Session, action: Account, counters: Counters | None, wall: float
+) -> requests.Attributes:
+    accept, cause = session.accept, session.cause
+    found: requests.Attributes = [
+        ("Acct-Status-Type", int(action.status)),
+        ("User-Name", session.user_name or ""),
+    ]
+    found += requests.subscriber(
+        nas,
+        requests.Subscriber(
+            acct_session_id=session.acct_session_id,
+            line=session.line,
+            mac=session.mac,
+            service_name=session.service_name,
+            circuit_id=session.circuit_id,
+            remote_id=session.remote_id,
+        ),
+    )
+    if session.ipv4_address is not None:
+        found.append(("Framed-IP-Address", session.ipv4_address))
+    if session.interface_id is not None:
+        found.append(("Framed-Interface-Id", session.interface_id.to_bytes(8, "big")))
+    if accept is not None:
+        local = accept.degraded
+        found.append(
+            ("Acct-Authentic", requests.AUTHENTIC_LOCAL if local else requests.AUTHENTIC_RADIUS)
+        )
+        found += (("Class", value) for value in accept.classes)
+    found.append(("Event-Timestamp", int(wall)))
+    if counters is not None:
+        carried = Usage(
+            in_bytes=counters.in_bytes,
+            in_packets=counters.in_packets,
+            out_bytes=counters.out_bytes,
+            out_packets=counters.out_packets,
+        )
+        found += requests.usage(carried, action.seconds)
+    if action.status is AccountStatus.STOP and cause is not None:
+        found.append(("Acct-Terminate-Cause", cause.acct_terminate_cause))
+    return found
+
+
+__all__ = ["DictionaryError", "RadiusAccess", "RadiusAccounting", "client", "values"]

@@ -1,0 +1,214 @@
+"""All of RADIUS that one box runs, from the configuration: clients, backend, accounting."""
+
+import asyncio
+import os
+import socket
+from collections.abc import Callable, Mapping
+from ipaddress import IPv4Address
+
+import structlog
+
+from bng.aaa.attributes import Offered
+from bng.aaa.model import SubscriberProfile
+from bng.aaa.radius import Policy, RadiusBackend, WithoutServer
+from bng.aaa.requests import OFF, ON, Nas
+from bng.config.model import Config
+from bng.config.radius import Server as ServerTable
+from bng.errors import ConfigError
+from bng.io import radius as io
+from bng.session.manager import SessionManager
+from bng.session.model import Counters
+from radius.client import Client
+from radius.dictionary import Dictionary
+from radius.errors import DictionaryError, SpoolError
+from radius.settings import Group, Server, Tls, Transport
+from radius.spool import Spool
+
+DRAIN_S = 3.0
+"""How long stopping waits for servers to take the last records; the spool keeps the others."""
+POLL_S = 0.02
+
+
+class RadiusService:
+    """Clients and what uses them; `attach` before anything is asked. *ports* are names by index.
+
+    *read* reads the counters of a session index. Raises: ConfigError.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        ports: Mapping[int, str],
+        fallback: SubscriberProfile | None,
+        read: Callable[[int], Counters],
+    ) -> None:
+        self.config = config
+        try:
+            self.dictionary = Dictionary(config.radius.dictionaries)
+        except DictionaryError as error:
+            raise ConfigError(f"radius.dictionaries: {error}") from None
+        self.nas = _nas(config, ports)
+        self._manager: SessionManager | None = None
+        self._settled: Callable[[], None] = lambda: None
+        self.access: io.RadiusAccess | None = None
+        self.backend: RadiusBackend | None = None
+        self.accounting: io.RadiusAccounting | None = None
+        self.acct_clients: dict[str, Client] = {}
+        if config.aaa.method == "radius":
+            group = _group(config, "authentication")
+            self.access = io.RadiusAccess(self._client(group), self._settle)
+            self.backend = self.access.backend = RadiusBackend(
+                nas=self.nas,
+                offered=_offered(config),
+                policy=_policy(config, fallback),
+                ask=self.access.ask,
+                entropy=os.urandom,
+            )
+        if config.accounting:
+            self._open_spool(read)
+
+    def _open_spool(self, read: Callable[[int], Counters]) -> None:
+        names = dict.fromkeys(
+            server.group for server in self.config.radius.server if "accounting" in server.roles
+        )
+        for name in names:
+            self.acct_clients[name] = self._client(_group(self.config, "accounting", name))
+        try:
+            spool = Spool(self.config.spool_path, self.acct_clients)
+        except SpoolError as error:
+            raise ConfigError(str(error)) from None
+        self.accounting = io.RadiusAccounting(
+            spool, self.acct_clients, self.nas, read, self._committed
+        )
+
+    def _client(self, group: Group) -> Client:
+        return io.client(group, self.dictionary, self.nas)
+
+    def attach(self, manager: SessionManager, settled: Callable[[], None]) -> None:
+        """Say whose questions these are; *settled* carries out what *manager* decided."""
+        self._manager, self._settled = manager, settled
+        if self.access is not None:
+            self.access.manager = manager
+
+    async def run(self) -> None:
+        """Serve until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            if self.access is not None:
+                tasks.create_task(self.access.link.run())
+            if self.accounting is not None:
+                tasks.create_task(self.accounting.accounting.run())
+
+    def started(self, acct_session_id: str) -> None:
+        """Tell accounting that the box begins: sessions it knows of are gone."""
+        if self.accounting is not None:
+            self.accounting.box(ON, acct_session_id)
+
+    async def stop(self, acct_session_id: str | None) -> None:
+        """Bring the last records to the disk, and what time allows to servers.
+
+        *acct_session_id*: of the Accounting-Off; None: the sessions stay, so it would not be true.
+        """
+        if self.accounting is None:
+            return
+        if acct_session_id is not None:
+            self.accounting.box(OFF, acct_session_id)
+        spool = self.accounting.accounting.spool
+        deadline = asyncio.get_running_loop().time() + DRAIN_S
+        while asyncio.get_running_loop().time() < deadline:
+            if not spool.waiting and not any(spool.depth.values()):
+                break
+            await asyncio.sleep(POLL_S)
+
+    async def close(self) -> None:
+        """Write what is left, after `run` has ended."""
+        if self.accounting is None:
+            return
+        spool = self.accounting.accounting.spool
+        if await spool.flush() is None:
+            structlog.get_logger("accounting").error(
+                "spool-not-written", path=str(spool.path), records=spool.waiting
+            )
+        spool.close()
+
+    def _settle(self) -> None:
+        self._settled()
+
+    def _committed(self, index: int, generation: int) -> None:
+        if self._manager is not None:
+            self._manager.accounted(index, generation)
+            self._settled()
+
+
+def _nas(config: Config, ports: Mapping[int, str]) -> Nas:
+    radius = config.radius
+    return Nas(
+        identifier=radius.nas_identifier or socket.gethostname() or config.system.name,
+        ip4=radius.nas_ip_address,
+        ports=ports,
+        calling_station_id=radius.calling_station_id,
+        called_station_id=radius.called_station_id,
+        nas_port_id=radius.nas_port_id,
+    )
+
+
+def _offered(config: Config) -> Offered:
+    own: set[IPv4Address] = config.own_addresses
+    return Offered(
+        pools={pool.name for pool in config.pool},
+        acls={acl.name for acl in config.acl},
+        nat_profiles=config.nat.profile.keys(),
+        own_addresses=own,
+    )
+
+
+def _policy(config: Config, fallback: SubscriberProfile | None) -> Policy:
+    return Policy(
+        without_server=WithoutServer(config.radius.without_server),
+        max_age_s=config.radius.last_good_max_age_s,
+        profile=fallback,
+    )
+
+
+def _group(config: Config, role: str, name: str | None = None) -> Group:
+    """Return the servers of *role*, of the group *name* when it is given."""
+    radius = config.radius
+    return Group(
+        servers=tuple(
+            _server(server, role)
+            for server in radius.server
+            if role in server.roles and name in (None, server.group)
+        ),
+        timeout_s=radius.timeout_s,
+        max_timeout_s=radius.max_timeout_s,
+        tries=radius.tries,
+        give_up_s=radius.give_up_s,
+        dead_s=radius.dead_s,
+        probe_s=radius.probe_s or None,
+        queue_limit=radius.queue_limit,
+    )
+
+
+def _server(table: ServerTable, role: str) -> Server:
+    tls = None
+    port = table.auth_port if role == "authentication" else table.acct_port
+    if table.tls is not None:
+        port = table.tls_port
+        tls = Tls(
+            ca=str(table.tls.ca),
+            certificate=str(table.tls.certificate),
+            key=str(table.tls.key),
+            server_name=table.tls.server_name,
+        )
+    return Server(
+        name=table.name,
+        address=table.address,
+        port=port,
+        secret=table.secret.encode(),
+        transport=Transport.UDP if tls is None else Transport.TLS,
+        tls=tls,
+        source=table.source,
+        priority=table.priority,
+        weight=table.weight,
+        demand_signature=table.message_authenticator,
+        max_outstanding=table.max_outstanding,
+    )

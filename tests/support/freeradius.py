@@ -1,0 +1,245 @@
+"""A FreeRADIUS 3 from Debian, with a configuration of its own in a folder."""
+
+import socket
+import subprocess
+import time
+from pathlib import Path
+from types import TracebackType
+
+from tests.support.netns import command
+
+SECRET = "testing123"
+CONFIG = """
+name = lab
+prefix = /usr
+logdir = {directory}
+raddbdir = {directory}
+libdir = /usr/lib/freeradius
+pidfile = {directory}/pid
+max_request_time = 30
+cleanup_delay = 2
+max_requests = 65536
+hostname_lookups = no
+log {{
+  destination = stdout
+  auth = no
+}}
+security {{
+  allow_core_dumps = no
+  max_attributes = 200
+  reject_delay = 0
+  status_server = yes
+}}
+thread pool {{
+  start_servers = 2
+  max_servers = 4
+  min_spare_servers = 1
+  max_spare_servers = 4
+}}
+modules {{
+  pap {{
+  }}
+  chap {{
+  }}
+  mschap {{
+    use_mppe = no
+  }}
+  files {{
+    filename = {directory}/users
+  }}
+  detail {{
+    filename = {directory}/detail
+    permissions = 0600
+    header = "%t"
+  }}
+}}
+client anybody {{
+  ipaddr = 0.0.0.0/0
+  secret = {secret}
+  require_message_authenticator = yes
+}}
+{tls_client}
+server default {{
+  listen {{
+    type = auth
+    ipaddr = {address}
+    port = {auth_port}
+  }}
+  listen {{
+    type = acct
+    ipaddr = {address}
+    port = {acct_port}
+  }}
+  {tls_listen}
+  authorize {{
+    chap
+    mschap
+    files
+    pap
+  }}
+  authenticate {{
+    Auth-Type PAP {{
+      pap
+    }}
+    Auth-Type CHAP {{
+      chap
+    }}
+    Auth-Type MS-CHAP {{
+      mschap
+    }}
+  }}
+  post-auth {{
+    update reply {{
+      &Message-Authenticator := 0x00
+    }}
+    Post-Auth-Type REJECT {{
+      update reply {{
+        &Message-Authenticator := 0x00
+      }}
+    }}
+  }}
+  accounting {{
+    detail
+  }}
+}}
+"""
+TLS_LISTEN = """
+  listen {{
+    type = auth+acct
+    proto = tcp
+    ipaddr = {address}
+    port = {tls_port}
+    clients = radsec
+    tls {{
+      private_key_file = {certs}/server.key
+      certificate_file = {certs}/server.pem
+      ca_file = {certs}/ca.pem
+      require_client_cert = yes
+      tls_min_version = "1.2"
+      tls_max_version = "1.3"
+    }}
+  }}
+"""
+TLS_CLIENT = """
+clients radsec {{
+  client loopback {{
+    ipaddr = 127.0.0.0/8
+    proto = tls
+    secret = radsec
+  }}
+}}
+"""
+
+
+def free_port(kind: socket.SocketKind = socket.SOCK_DGRAM) -> int:
+    """Return a port of loopback that nobody has at the moment."""
+    with socket.socket(socket.AF_INET, kind) as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+class FreeRadius:
+    """A running server, a context manager. *users* is the text of its ``users`` file.
+
+    *certs*: a folder of `certificates`, for RADIUS over TLS on *tls_port*, too. It runs in the
+    namespace *netns*, here without one.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        users: str,
+        *,
+        secret: str = SECRET,
+        address: str = "127.0.0.1",
+        certs: Path | None = None,
+        netns: str | None = None,
+        auth_port: int | None = None,
+        acct_port: int | None = None,
+    ) -> None:
+        self.directory = directory
+        self.address = address
+        self.secret = secret
+        self.netns = netns
+        self.auth_port, self.acct_port = auth_port or free_port(), acct_port or free_port()
+        self.tls_port = free_port(socket.SOCK_STREAM)
+        self.log = directory / "log"
+        self.process: subprocess.Popen[bytes] | None = None
+        directory.mkdir(parents=True, exist_ok=True)
+        directory.chmod(0o755)
+        (directory / "users").write_text(users)
+        names = {"address": address, "certs": certs, "tls_port": self.tls_port}
+        (directory / "radiusd.conf").write_text(
+            CONFIG.format(
+                directory=directory,
+                secret=secret,
+                address=address,
+                auth_port=self.auth_port,
+                acct_port=self.acct_port,
+                tls_listen=TLS_LISTEN.format(**names) if certs else "",
+                tls_client=TLS_CLIENT.format() if certs else "",
+            )
+        )
+
+    def __enter__(self) -> "FreeRadius":
+        self.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.stop()
+        print(f"--- FreeRADIUS\n{self.log.read_text(errors='replace')[-4000:]}")
+
+    def start(self) -> None:
+        """Start it and wait until it is ready."""
+        argv = ["freeradius", "-f", "-d", str(self.directory)]
+        with self.log.open("wb") as log:
+            self.process = subprocess.Popen(
+                command(self.netns, argv), stdout=log, stderr=subprocess.STDOUT
+            )
+        end = time.monotonic() + 20
+        while b"Ready to process requests" not in self.log.read_bytes():
+            assert self.process.poll() is None, self.log.read_text()
+            assert time.monotonic() < end, self.log.read_text()
+            time.sleep(0.05)
+
+    def stop(self) -> None:
+        """Kill it."""
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait()
+            self.process = None
+
+    def detail(self) -> list[dict[str, str]]:
+        """Return the accounting records of its detail file, in order of arrival."""
+        path = self.directory / "detail"
+        if not path.exists():
+            return []
+        records = []
+        for block in path.read_text().strip().split("\n\n"):
+            pairs = [line.strip().partition(" = ") for line in block.splitlines()[1:]]
+            records.append({name: value.strip('"') for name, _, value in pairs})
+        return records
+
+
+def certificates(directory: Path) -> Path:
+    """Make a CA, and certificates of a server (127.0.0.1) and a client; return their folder."""
+    directory.mkdir(parents=True, exist_ok=True)
+
+    def openssl(*words: str) -> None:
+        subprocess.run(["openssl", *words], cwd=directory, check=True, capture_output=True)
+
+    new = ("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes")
+    openssl(*new, "-keyout", "ca.key", "-out", "ca.pem", "-days", "2", "-subj", "/CN=lab CA")
+    for name, extension in (
+        ("server", "subjectAltName=IP:127.0.0.1"),
+        ("client", "extendedKeyUsage=clientAuth"),
+    ):
+        issued = ("-CA", "ca.pem", "-CAkey", "ca.key", "-days", "2", "-addext", extension)
+        files = ("-keyout", f"{name}.key", "-out", f"{name}.pem", "-subj", f"/CN={name}")
+        openssl(*new, *files, *issued)
+    return directory
