@@ -234,6 +234,12 @@ def _judge(lab: RouterLab, taken: list[tuple[float, Snapshot]]) -> float | None:
     return next(at for at, fib in taken if is_right(fib, addresses, hops))
 
 
+def _ip_batch(lab: RouterLab, batch: Path) -> None:
+    """Run a batch, however long it takes."""
+    argv = command(lab.netns("bng"), ["ip", "-batch", str(batch)])
+    subprocess.run(argv, check=True, stdout=subprocess.DEVNULL)
+
+
 def phase(lab: RouterLab, name: str, lines: list[str], *, stopped: bool = False) -> Row:
     """Give *lines* to ``ip -batch``, the dataplane meanwhile *stopped* or forwarding."""
     assert lab.process is not None
@@ -245,7 +251,7 @@ def phase(lab: RouterLab, name: str, lines: list[str], *, stopped: bool = False)
         begin = time.monotonic()
         if stopped:
             lab.process.send_signal(signal.SIGSTOP)
-        lab.run("bng", "ip", "-batch", str(batch))
+        _ip_batch(lab, batch)
         if stopped:
             lab.process.send_signal(signal.SIGCONT)
         batch_s = time.monotonic() - begin
@@ -282,7 +288,7 @@ def repoint_ms(lab: RouterLab) -> tuple[float, int, int]:
     prefixes = (f"10.{16 + (i >> 8)}.{i & 255}.0/24" for i in range(ON_AN_OBJECT))
     batch = lab.log.with_name("batch")
     batch.write_text("".join(f"route replace {prefix} nhid 1\n" for prefix in prefixes))
-    lab.run("bng", "ip", "-batch", str(batch))
+    _ip_batch(lab, batch)
     last = f"10.{16 + ((ON_AN_OBJECT - 1) >> 8)}.{(ON_AN_OBJECT - 1) & 255}.1"
     until(lambda: set(lab.slots_or_none(last) or ()) == {HOST_A}, "all are there", 60)
     time.sleep(1)
