@@ -124,11 +124,12 @@ static void resolve(struct mirror *m, uint8_t port, be32 address)
 
 void mirror_resolve(struct mirror *m, uint8_t port, be32 address)
 {
-	if (!m->resolves_left) {
+	bool is_gateway = adjacency_find(m->adjacencies, port, address) != ADJACENCY_NONE;
+	if (!m->resolves_left && !is_gateway) {
 		m->shared->resolves_cut++;
 		return;
 	}
-	m->resolves_left--;
+	m->resolves_left -= !is_gateway;
 	m->shared->resolves++;
 	resolve(m, port, address);
 }

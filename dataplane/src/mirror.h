@@ -31,7 +31,7 @@ void mirror_work(struct mirror *m);
 /* CMD_ROUTE4_*, CMD_GATEWAY4_*. Returns 0 or -errno for the completion. */
 int mirror_command(struct mirror *m, const struct command *c);
 /* A worker met a glean adjacency: have the kernel resolve it (RTM_NEWNEIGH, NTF_USE), as far as the
- * rate for that goes. */
+ * rate for that goes; the next hop of a route always. */
 void mirror_resolve(struct mirror *m, uint8_t port, be32 address);
 /* Every 100 ms: keeps next hops in use resolved, reclaims FIB pages once every worker has passed a
  * vector boundary. */

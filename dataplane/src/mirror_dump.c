@@ -203,6 +203,8 @@ void mirror_work(struct mirror *m)
 {
 	if (m->unread)
 		mirror_receive(m);
+	if (!mirror_busy(m))
+		return;
 	uint64_t end = monotonic_ns() + SLICE_NS, before = netlink_cpu_ns();
 	while (monotonic_ns() < end && work_step(m)) {
 		uint64_t now = netlink_cpu_ns();

@@ -237,7 +237,7 @@ def test_twenty_thousand_session_routes_go_in_and_come_out(library: ctypes.CDLL)
         fib.close()
 
 
-def test_reserved_pages_are_for_sessions(library: ctypes.CDLL) -> None:
+def test_reserved_pages_are_for_sessions_and_our_own_addresses(library: ctypes.CDLL) -> None:
     fib = Fib(library, max_pages=3)
     try:
         library.fib4_reserve(fib.fib, 2)
@@ -246,5 +246,9 @@ def test_reserved_pages_are_for_sessions(library: ctypes.CDLL) -> None:
         assert fib.add(0x0A000100, 24, 4, LEAF_ADJACENCY, 1) == 0, "that needs no page"
         assert fib.add(0x0B000001, 32, 0, LEAF_SESSION, 1) == 0
         fib.check(0x0B000001)
+        fib.delete(0x0B000001, 32, 0)
+        fib.reclaim()
+        fib.reclaim()
+        assert fib.add(0x0B000001, 32, 1, LEAF_ADJACENCY, 1) == 0
     finally:
         fib.close()

@@ -221,7 +221,7 @@ int fib4_add(struct fib4 *fib, uint32_t prefix, uint8_t length, enum fib_source 
 		return -EINVAL;
 	prefix &= prefix_mask(length);
 	uint32_t pages = pages_needed(fib, prefix, length);
-	uint32_t kept = pages && source != FIB_SESSION ? fib->reserved : 0;
+	uint32_t kept = pages && source > FIB_LOCAL ? fib->reserved : 0;
 	if (pages + kept > fib->free.n || fib4_list_grow(&fib->list))
 		return -ENOMEM;
 	struct fib4_offers found = fib4_list_look(&fib->list, prefix, length, source);

@@ -52,7 +52,8 @@ struct fib4; /* the writer's state */
 
 struct fib4 *fib4_create(uint32_t *root, uint32_t *pages, uint32_t max_pages);
 void fib4_destroy(struct fib4 *fib);
-/* Keeps that many pages for the routes of sessions: others are refused when no more are free. */
+/* Keeps that many pages for sessions and our own addresses: other routes are refused when no more
+ * are free. */
 void fib4_reserve(struct fib4 *fib, uint32_t pages);
 /* prefix in host order, host bits ignored. One route per (prefix, source); adding again replaces.
  * Returns 0, -ENOMEM (pages or memory), -EINVAL. */

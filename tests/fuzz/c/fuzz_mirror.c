@@ -46,8 +46,8 @@ static size_t message(struct mirror *m, const uint8_t *data, size_t size)
 	memcpy(exact, &header, sizeof(header));
 	mirror_kernel_message((const struct nlmsghdr *)(const void *)exact, m);
 	free(exact);
-	mirror_work(m);
-	assert(!m->scan);
+	while (mirror_busy(m))
+		mirror_work(m);
 	return header.nlmsg_len;
 }
 
