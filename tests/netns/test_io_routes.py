@@ -258,7 +258,7 @@ def counted_packets(lab: RouterLab, address: str) -> Iterator[None]:
         ping.send_signal(signal.SIGINT)
         text, _ = ping.communicate(timeout=10)
     sent, received = map(int, re.findall(r"(\d+) (?:packets transmitted|received)", text))
-    assert sent > 50
+    assert sent > 5, "the block was too short to show anything"
     assert received >= sent - 1, text  # the last one may be under way
 
 
