@@ -165,11 +165,13 @@ class Population:
     def fill(self, count: int) -> None:
         """Dial until *count* are there. Raises: RuntimeError when they do not come up."""
         start, dialled = time.monotonic(), 0
-        missing = count - len(self.here)
-        deadline = start + missing / FILL_PER_S + 30
+        deadline = start + (count - len(self.here)) / FILL_PER_S + 60
         while len(self.here) < count:
             now = time.monotonic()
-            while dialled < min(missing, (now - start) * FILL_PER_S):
+            due = min(
+                count - len(self.here) - self._dialling, int((now - start) * FILL_PER_S) - dialled
+            )
+            for _ in range(due):
                 self.join()
                 dialled += 1
             self.step(0.002)
@@ -180,7 +182,7 @@ class Population:
         """Have all leave. Raises: RuntimeError when they do not."""
         start, sent_away = time.monotonic(), 0
         everybody = len(self.here) + self._dialling
-        deadline = start + everybody / FILL_PER_S + 30
+        deadline = start + everybody / FILL_PER_S + 60
         while self.here or self._leaving or self._dialling or self._closing():
             now = time.monotonic()
             while self.here and sent_away < (now - start) * FILL_PER_S:
@@ -229,12 +231,20 @@ class Population:
             if detail == "terminated":
                 self.left += 1
             elif not subscriber.failure:
-                self.failures[f"ended: {detail}"] += 1
-                for flow in self._flows(subscriber):
-                    self.area.stop(flow)
-                if subscriber in self.here:
-                    self.here.remove(subscriber)
+                self._ended(subscriber, detail)
             self.away.append(subscriber)
+
+    def _ended(self, subscriber: Subscriber, why: str) -> None:
+        """Count a session that the box ended."""
+        if not subscriber.opened_at:
+            self._dialling -= 1
+            self.failures[f"while dialling: {why}"] += 1
+            return
+        self.failures[f"ended: {why}"] += 1
+        for flow in self._flows(subscriber):
+            self.area.stop(flow)
+        if subscriber in self.here:
+            self.here.remove(subscriber)
 
 
 class Run:
@@ -273,7 +283,7 @@ class Run:
         people.empty()
         result.left = people.left
         result.up, result.down = people.ended[UP], people.ended[DOWN]
-        result.failures = dict(people.failures)
+        result.failures = dict(people.failures + self._reasons())
         result.stray = area.stray()
         result.after = self._settled(result.before)
         result.memory_grown_bytes = {
@@ -302,6 +312,15 @@ class Run:
                 empty = not usage["sessions"] and not usage["ring_bytes"]
                 if (empty and usage == (wanted or usage)) or time.monotonic() > deadline:
                     return usage
+
+    def _reasons(self) -> Counter[str]:
+        """Return why bngd ended sessions that did not want to leave, as it logged that."""
+        lines = (json.loads(line) for line in self.lab.log("bngd").splitlines() if line[:1] == "{")
+        return Counter(
+            f"{line['event']}: {line['cause']} {line['detail']}"
+            for line in lines
+            if line["event"] in ("session-stop", "setup-failed") and line["cause"] != "user-request"
+        )
 
     def _memory(self) -> dict[str, int]:
         return {n: resident_bytes(self.lab.process(n).pid) for n in ("bngd", "bng-dataplane")}
