@@ -299,7 +299,7 @@ def _nat_set(config: Config) -> NatSet:
     )
 
 
-def _nat_log(dataplane: Dataplane, config: Config) -> NatLog:
+def nat_log_of(dataplane: Dataplane, config: Config) -> NatLog:
     """Return the NAT log with what it goes to beside its file. Raises: NatLogError."""
     syslog, ipfix = config.nat.log.syslog, config.nat.log.ipfix
     exporters: list[Exporter] = []
@@ -460,7 +460,7 @@ async def start(config_path: Path, config: Config, on_lost: Callable[[], None]) 
         access=access,
         executor=executor,
         journal=journal,
-        nat_log=await asyncio.to_thread(_nat_log, dataplane, config),
+        nat_log=await asyncio.to_thread(nat_log_of, dataplane, config),
         acls=acls,
         dispatcher=dispatcher,
         loop=loop,

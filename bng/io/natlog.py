@@ -53,8 +53,9 @@ class Exporter(Protocol):
 
 @dataclass(slots=True)
 class Written:
-    """What the newest file says: the last run, what comes next by worker, what is given out."""
+    """What a file says: its age, the last run, what comes next by worker, what is given out."""
 
+    begun_ns: int | None = None
     boot: int | None = None
     following: list[int] = field(default_factory=list)
     given: dict[Key, Record] = field(default_factory=dict)
@@ -70,6 +71,7 @@ class Written:
             self.damaged += 1
             return
         if isinstance(entry, Header):
+            self.begun_ns = self.begun_ns or entry.time_ns
             if entry.boot != self.boot:
                 self.given.clear()
             self.boot, self.following = entry.boot, list(entry.following)
@@ -126,6 +128,7 @@ class NatLog:
             self.given = found.given
             following = [*found.following, *following][: len(following)]
         self.readers = [NatLogReader(self._dataplane, w, n) for w, n in enumerate(following)]
+        self._file.begun_at = (found.begun_ns or 0) / 1e9
         if not present:
             self._file.begin(self._head(), time.time())
         elif not known:

@@ -39,7 +39,8 @@ class LogFile:
         self._settings = settings
         self._log = structlog.get_logger("natlog")
         self._tidying: threading.Thread | None = None
-        self._begun_at = 0.0
+        self.begun_at = 0.0
+        """When the file was begun, seconds since 1970."""
         self._head_bytes = 0
         self._bytes = 0
 
@@ -58,7 +59,6 @@ class LogFile:
             self._bytes = self._cut_half_line()
         except FileNotFoundError:
             return False
-        self._begun_at = self.path.stat().st_mtime
         return self._bytes > 0
 
     def _cut_half_line(self) -> int:
@@ -90,7 +90,7 @@ class LogFile:
             os.fsync(folder)
         finally:
             os.close(folder)
-        self._begun_at = now
+        self.begun_at = now
         self._head_bytes = self._bytes = len(head)
 
     def append(self, data: bytes) -> None:
@@ -115,7 +115,7 @@ class LogFile:
         if grown <= 0:
             return False
         full = 0 < settings.rotate_bytes <= grown
-        return full or 0 < settings.rotate_s <= now - self._begun_at
+        return full or 0 < settings.rotate_s <= now - self.begun_at
 
     def rotate(self, head: bytes, now: float) -> None:
         """Put the file aside and begin another one with *head*. There is a file at any moment."""

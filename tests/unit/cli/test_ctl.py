@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from bng.io.natlog_export import Endpoint, Syslog
 from tests.support.managed_box import Managed
 from tests.unit.cli.conftest import Ctl
 
@@ -370,3 +371,15 @@ def test_deterministic_ports_of_nobody_and_wrong_questions_are_refused(
     run = ctl("nat", "deterministic", "--config", str(CONF), *words)
     assert (run.status, run.out) == (status, "")
     assert text in run.err
+
+
+def test_show_nat_tells_what_the_log_goes_to(
+    served: Managed, ctl: Ctl, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    syslog = Syslog(Endpoint(tmp_path / "devlog"), "local0", "bng")
+    monkeypatch.setattr(served.box.nat_log, "exporters", [syslog])
+    run = ctl("show", "nat")
+    assert (run.status, run.err) == (0, "")
+    rows = [line.split() for line in run.out.splitlines()]
+    assert ["syslog", str(tmp_path / "devlog"), "0", "0", "0"] in rows
+    syslog.close()

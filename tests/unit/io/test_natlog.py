@@ -1,5 +1,6 @@
 """NAT log records reach the disk before the dataplane may forget them, each once."""
 
+import re
 import resource
 from collections.abc import Iterator
 from pathlib import Path
@@ -302,6 +303,20 @@ def test_a_file_goes_on_in_another_when_it_is_old_and_not_empty(tmp_path: Path) 
     assert not file.is_due(9_999.0)
     assert [text_of(path) for path in all_files(file.path)] == ["head\na line\n", "head\n"]
     assert aside(file.path)[0].name == "nat.log-19700101T011640.000000Z.gz"
+
+
+def test_the_age_of_a_file_outlives_bngd(box: MemoryBox, tmp_path: Path) -> None:
+    log = log_of(box, tmp_path / "nat.log")
+    text = text_of(log.path)
+    log.path.write_text(re.sub(r"time=\S+", "time=2020-01-15T08:00:00.000000Z", text))
+    again, source = log_of(box, log.path, rotate_s=86_400), Source(box.dataplane)
+    source.mapping()
+    again.flush()
+    assert again.stats()["rotated"] == 1
+    source.mapping()
+    again.flush()
+    again._file.wait(60)
+    assert len(aside(log.path)) == 1
 
 
 def test_a_rotation_that_was_cut_off_is_taken_back(box: MemoryBox, tmp_path: Path) -> None:

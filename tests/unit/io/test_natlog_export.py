@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from bng.box import nat_log_of
+from bng.config import parse as parse_config
 from bng.io import natlog_export
 from bng.io.natlog import Exporter, NatLog
 from bng.io.natlog_export import Endpoint, Ipfix, Syslog
@@ -15,6 +17,7 @@ from bng.io.natlog_file import NatLogSettings
 from bng.natlog.lines import Record, parse
 from tests.support.memory_box import MemoryBox, memory_box
 from tests.support.natlog import Source, records, text_of
+from tests.unit.test_config_errors import BASE
 
 RFC5424 = re.compile(
     r"<(?P<pri>\d{1,3})>1 (?P<time>\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{1,6}Z) "
@@ -133,6 +136,32 @@ def test_a_collector_that_is_away_harms_nothing(box: MemoryBox, tmp_path: Path) 
     assert (log.written, log.errors) == (3_000, 0)
     assert exporters[1].sent + exporters[1].dropped == 3_000
     assert str(unreachable) == "[2001:db8::9]:4739"
+    log.close()
+
+
+def test_the_configuration_says_where_the_log_goes(
+    box: MemoryBox, tmp_path: Path, collector: socket.socket
+) -> None:
+    to = str(endpoint(collector))
+    tables = f'[nat.log]\npath = "{tmp_path}/nat.log"\nrotate_mb = 1\n'
+    tables += f'[nat.log.syslog]\nserver = "{tmp_path}/devlog"\n'
+    tables += f'[nat.log.ipfix]\ncollector = "{to}"\ndomain = 5\n[[nat.pool]]'
+    text = BASE.replace("[[nat.pool]]", tables)
+    log = nat_log_of(box.dataplane, parse_config(Path("bng.toml"), text.encode()))
+    box.dial(box.subscriber(1))
+    log.flush()
+    assert collector.recv(2_048)[12:16] == b"\0\0\0\x05"
+    assert log.stats() == {
+        **{"file": f"{tmp_path}/nat.log", "written": 1, "errors": 0, "lost": 0, "rotated": 0},
+        "waiting_bytes": 0,
+        "exporters": [
+            {
+                **{"exporter": "syslog", "to": f"{tmp_path}/devlog"},
+                **{"sent": 0, "errors": 1, "dropped": 0},
+            },
+            {"exporter": "ipfix", "to": to, "sent": 1, "errors": 0, "dropped": 0},
+        ],
+    }
     log.close()
 
 
