@@ -157,12 +157,37 @@ void arena_plan(const struct options *o, uint32_t n_nodes, struct arena_header *
 	section(h, SECTION_RING_DATA, 1, ring_data_size(o));
 }
 
+/* Bytes of one item in each section from `first` to `last`. */
+static uint64_t per_item(
+	const struct arena_header *h, enum arena_section_id first, enum arena_section_id last)
+{
+	uint64_t sum = 0;
+	for (int id = (int)first; id <= (int)last; id++)
+		sum += h->section[id].stride;
+	return sum;
+}
+
+/* Bytes of one public address with its blocks and slots. */
+static uint64_t nat_address_size(const struct arena_header *h)
+{
+	uint64_t sum = 0;
+	const enum arena_section_id ids[] = {
+		SECTION_NAT_ADDRESS, SECTION_NAT_BLOCK, SECTION_NAT_SLOT};
+	for (size_t i = 0; i < sizeof(ids) / sizeof(*ids); i++)
+		sum += h->section[ids[i]].stride * h->section[ids[i]].count;
+	return h->n_nat_addresses ? sum / h->n_nat_addresses : 0;
+}
+
 void arena_print(const struct arena_header *h, FILE *out)
 {
 	for (int id = 0; id < N_SECTIONS; id++)
 		fprintf(out, "section=%s count=%lu stride=%lu bytes=%lu\n", section_names[id],
 			h->section[id].count, h->section[id].stride,
 			h->section[id].count * h->section[id].stride);
+	fprintf(out, "session=%lu control-record=%lu nat-address=%lu\n",
+		per_item(h, SECTION_SESSION_IN, SECTION_SESSION_COLD) +
+			per_item(h, SECTION_POLICER, SECTION_POLICER),
+		per_item(h, SECTION_CONTROL, SECTION_CONTROL), nat_address_size(h));
 	fprintf(out, "total=%lu MiB=%lu\n", h->size, round_up(h->size, MIB) / MIB);
 }
 

@@ -66,6 +66,9 @@ def test_the_first_packet_of_a_flow_is_measured_at_every_fill() -> None:
     rows = _run("firstpacket", "--runs", "1", "--sessions", "200", "--hugepages", "off")["rows"]
     names = {row["what"] for row in rows if row["name"] == "first-packet"}
     assert names >= {"fill-10-percent", "fill-50-percent", "fill-90-percent", "new-block"}
+    size = {row["what"]: row["median"] for row in rows if row["name"] == "bytes"}
+    assert size["session"] <= 512
+    assert size["nat-per-mapping-80-percent"] <= 24
 
 
 def test_installing_sessions_is_measured_prepared_and_live() -> None:

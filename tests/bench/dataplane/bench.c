@@ -326,10 +326,12 @@ int main(int argc, char **argv)
 		reserve_hugepages();
 	print_head(&s);
 	calibrate(&s);
-	if (s.firstpacket)
+	if (s.firstpacket) {
 		bench_first_packets(&s);
-	else
+		bench_memory(&s);
+	} else {
 		bench_rows(&s);
+	}
 	print_tail(&s);
 	return 0;
 }

@@ -124,6 +124,8 @@ uint64_t bench_turn(struct bench *b, struct pkt **pkts, uint16_t n);
 long preemptions(void);
 /* Two workers, a thread each: one receives, the other owns all sessions. */
 void bench_handoff(const struct settings *s, struct row row);
+/* Bytes of the arena for a session, a subscriber's NAT, a live mapping. */
+void bench_memory(struct settings *s);
 /* First packets of flows: mappings are made, and blocks. */
 void bench_first_packets(struct settings *s);
 
@@ -143,6 +145,8 @@ void summarize(double *values, uint32_t n, struct summary *s);
 void print_head(struct settings *s);
 void print_result(const struct settings *s, const struct result *r, bool hugepages);
 /* One figure of first packets. */
+void print_figure(
+	struct settings *s, const char *kind, const char *name, const struct summary *sum);
 void print_first_packet(struct settings *s, const char *name, const struct summary *sum);
 void print_tail(const struct settings *s);
 void reserve_hugepages(void);

@@ -80,8 +80,7 @@ void print_result(const struct settings *s, const struct result *r, bool hugepag
 	fflush(stdout);
 }
 
-static void print_figure(
-	struct settings *s, const char *kind, const char *name, const struct summary *sum)
+void print_figure(struct settings *s, const char *kind, const char *name, const struct summary *sum)
 {
 	if (s->json)
 		printf("%s\n{\"name\": \"%s\", \"what\": \"%s\", \"median\": %.1f, "
