@@ -14,7 +14,7 @@ import structlog
 from bng import settings
 from bng.aaa import users
 from bng.aaa.local import LocalBackend
-from bng.aaa.model import Backend, SubscriberProfile
+from bng.aaa.model import AccessAnswer, AccessRequest, Backend, SubscriberProfile
 from bng.aaa.users import Users
 from bng.access.domains import Domains
 from bng.access.pppoe import PppoeAccess
@@ -33,6 +33,7 @@ from bng.io.natlog_file import NatLogSettings
 from bng.io.punt import Dispatcher, read_counters
 from bng.io.radius_service import RadiusService
 from bng.io.tracer import Tracer
+from bng.io.verifier import Verifier
 from bng.pool.ipv4 import Ipv4Pools
 from bng.pppoe.discovery import Discovery
 from bng.session.features import Refreshed, refresh
@@ -86,9 +87,13 @@ class Box:
     serving: asyncio.Task[None] = field(init=False)
     reloading: asyncio.Lock = field(default_factory=asyncio.Lock)
     tracer: Tracer = field(init=False)
+    verifier: Verifier = field(init=False)
 
     def __post_init__(self) -> None:
         self.tracer = Tracer(self.dataplane)
+        self.verifier = Verifier(self.users, self.answered)
+        if self.radius.backend is None:
+            self.manager.backend = self.verifier
         self.serving = asyncio.get_running_loop().create_task(self.radius.run())
         self.serving.add_done_callback(_served)
 
@@ -131,8 +136,7 @@ class Box:
                 raise ConfigError(f"{self.config_path}: pool: {error}") from None
         self.acls.apply(plan)
         self.users = loaded
-        if self.radius.backend is None:
-            self.manager.backend = LocalBackend(loaded)
+        self.verifier.replace(loaded)
         self.manager.settings = settings.session(config, self.ports, self.acls.numbers())
         self.access.discovery.reconfigure(discovery)
         self.access.discovery.setup_per_s = config.session.setup_per_s
@@ -202,6 +206,12 @@ class Box:
 
     # ---- start and stop ----
 
+    def answered(self, request: AccessRequest, answer: AccessAnswer) -> None:
+        """Take an answer of AAA that came late."""
+        asked = (*request.key, request.request_id, request.user_name)
+        self.manager.answered(*asked, answer, self.loop.now())
+        self.loop.settle()
+
     async def stop(self, *, keep_sessions: bool) -> None:
         """End the sessions with PADT, unless they are kept, and let go of everything."""
         if not keep_sessions:
@@ -209,6 +219,7 @@ class Box:
         await self.radius.stop(None if keep_sessions else self.manager.box_session_id)
         self.serving.cancel()
         await asyncio.gather(self.serving, return_exceptions=True)
+        self.verifier.stop()
         self.loop.stop()
         self.dataplane.flush()
         await self.flush()

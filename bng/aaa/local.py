@@ -12,7 +12,7 @@ from bng.aaa.model import (
     AccessRequest,
     RejectReason,
 )
-from bng.aaa.password import ClearText, NtHash, StoredPassword
+from bng.aaa.password import ClearText, NtHash, Pbkdf2, Scrypt, StoredPassword
 from bng.aaa.users import Users
 from bng.ppp import chap, mschap
 from bng.ppp.credentials import (
@@ -22,6 +22,9 @@ from bng.ppp.credentials import (
     MsChap2Credentials,
     PapCredentials,
 )
+
+SLOW = (Scrypt, Pbkdf2)
+"""Passwords that are stored so that each guess costs much."""
 
 
 class LocalBackend:
@@ -35,11 +38,14 @@ class LocalBackend:
     def __init__(self, users: Users) -> None:
         self.users = users
 
-    def start(self, request: AccessRequest, now: float) -> AccessAnswer:
-        """Verify the credentials of *request*, which takes no account of *now*.
+    def is_slow(self, request: AccessRequest) -> bool:
+        """Say whether the check takes milliseconds of CPU or more, not microseconds."""
+        user = self.users.by_name.get(request.user_name)
+        stored = self.users.decoy if user is None else user.password
+        return isinstance(request.credentials, PapCredentials) and isinstance(stored, SLOW)
 
-        One scrypt or PBKDF2 check is milliseconds of CPU, everything else microseconds.
-        """
+    def start(self, request: AccessRequest, now: float) -> AccessAnswer:
+        """Verify the credentials of *request*, which takes no account of *now*."""
         user = self.users.by_name.get(request.user_name)
         if user is None:
             _verify(request.credentials, self.users.decoy)

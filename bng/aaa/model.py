@@ -107,8 +107,8 @@ class SubscriberProfile:
 class AccessRequest:
     """One question to a backend (RFC 2865 §4.1).
 
-    *request_id* is chosen by the session and comes back with a late answer, together with
-    *acct_session_id*, so that an answer to an older question is known as stale.
+    *request_id* is chosen by the session and comes back with a late answer, together with *key*,
+    so that an answer to an older question is known as stale.
     """
 
     acct_session_id: str
@@ -141,6 +141,8 @@ class RejectReason(StrEnum):
     NOT_SERVED = "not-served"
     """The server accepts, with something that this box cannot give."""
     NO_ANSWER = "no-answer"
+    BUSY = "busy"
+    """Too many others wait for an answer."""
 
 
 @dataclass(frozen=True, slots=True)

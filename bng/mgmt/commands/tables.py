@@ -92,6 +92,7 @@ def show_counters(box: Box, args: Args) -> object:
         "edges": {f"{n} {to}": count for (n, to, why), count in edges.items() if not why},
         "discovery": dict(box.access.discovery.counters),
         "session": dict(manager.counters),
+        "verifier": {"waiting": box.verifier.waiting, **box.verifier.counters},
         "punt": dict(box.dispatcher.counters),
         "tables": _tables(box),
         "rings": _rings(box),
