@@ -2,6 +2,7 @@
 #include "options_parse.h"
 
 #include <arpa/inet.h>
+#include <ctype.h>
 #include <errno.h>
 #include <getopt.h>
 #include <stdio.h>
@@ -124,7 +125,7 @@ int parse_number(const char *option, const char *text, uint32_t low, uint32_t hi
 	char *end;
 	errno = 0;
 	unsigned long v = strtoul(text, &end, 10);
-	if (errno || end == text || *end || text[0] == '-' || v < low || v > high) {
+	if (errno || !isdigit((unsigned char)text[0]) || *end || v < low || v > high) {
 		fprintf(stderr, "bng-dataplane: --%s %s: not a number in %u..%u\n", option, text,
 			low, high);
 		return -1;

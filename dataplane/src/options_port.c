@@ -130,9 +130,11 @@ int parse_port(struct options *o, char *arg)
 
 static int parse_vids(const char *key, const char *value, uint16_t *low, uint16_t *high)
 {
-	unsigned int a;
-	unsigned int b;
-	int end = 0;
+	const char *dash = strchr(value, '-');
+	size_t len = dash ? (size_t)(dash - value) : strlen(value);
+	char first[PORT_NAME_LEN];
+	uint32_t a;
+	uint32_t b;
 
 	if (!strcmp(value, "none")) {
 		*low = *high = 0;
@@ -143,12 +145,14 @@ static int parse_vids(const char *key, const char *value, uint16_t *low, uint16_
 		*high = 4094;
 		return 0;
 	}
-	if (sscanf(value, "%u-%u%n", &a, &b, &end) != 2 || value[end]) {
-		if (sscanf(value, "%u%n", &a, &end) != 1 || value[end])
-			return refuse(key, value, "not LO-HI, none or any");
-		b = a;
-	}
-	if (a < 1 || a > b || b > 4094)
+	if (len >= sizeof(first))
+		return refuse(key, value, "not LO-HI, none or any");
+	memcpy(first, value, len);
+	first[len] = 0;
+	if (parse_number(key, first, 1, 4094, &a) ||
+		parse_number(key, dash ? dash + 1 : first, 1, 4094, &b))
+		return -1;
+	if (a > b)
 		return refuse(key, value, "VIDs are 1..4094, lowest first");
 	*low = (uint16_t)a;
 	*high = (uint16_t)b;

@@ -303,6 +303,19 @@ def test_every_outer_vid_of_every_access_port_has_room_for_a_domain() -> None:
             ["--port=name=a,role=access", "--access=port=a,outer=9-8"],
             "--access outer 9-8: VIDs are 1..4094, lowest first",
         ),
+        *(
+            (["--port=name=a,role=access", f"--access=port=a,outer={value}"], text)
+            for value, text in (
+                ("4294967297", "--access outer 4294967297: not a number in 1..4094"),
+                ("7-4294967304", "--access outer 4294967304: not a number in 1..4094"),
+                ("18446744073709551617", "--access outer 18446744073709551617: not LO-HI"),
+                ("-7", "--access outer : not a number in 1..4094"),
+                ("7-", "--access outer : not a number in 1..4094"),
+                (" 7", "--access outer  7: not a number in 1..4094"),
+                ("+7", "--access outer +7: not a number in 1..4094"),
+                ("4095", "--access outer 4095: not a number in 1..4094"),
+            )
+        ),
         (["--nat-address=203.0.113"], "--nat-address 203.0.113: not an IPv4 address"),
         (["--nat-block-size=100"], "--nat-block-size 100: not a power of two"),
         (["--nat-timeout=dns=5"], "--nat-timeout dns: not udp, tcp, tcp-trans, icmp or protocol"),
