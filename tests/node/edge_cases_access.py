@@ -183,6 +183,14 @@ def _padt_not_served(dp: Dataplane) -> None:
     padt(dp, lab.session_frame(IP_FRAME))
 
 
+@case("pppoe_padt/drop: svlan-share-used-up")
+def _padt_svlan(dp: Dataplane) -> None:
+    padt(dp, *[lab.session_frame(IP_FRAME, source=mac) for mac in clients(256)])
+
+
 @case("pppoe_padt/drop: rate-limited")
 def _padt_limited(dp: Dataplane) -> None:
-    padt(dp, *[lab.session_frame(IP_FRAME, source=mac) for mac in clients(256)])
+    macs = clients(256)
+    tags = [((0x8100, number % 8 + 1),) for number in range(len(macs))]
+    pairs = zip(macs, tags, strict=True)
+    dp.receive(ACC, *[lab.session_frame(IP_FRAME, source=m, tags=t) for m, t in pairs])

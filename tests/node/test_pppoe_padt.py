@@ -49,6 +49,16 @@ def test_one_client_does_not_use_up_what_is_for_all(dp: Dataplane) -> None:
     assert len(dp.sent(ACC)) == 1
 
 
+def test_one_svlan_does_not_use_up_what_is_for_all(dp: Dataplane) -> None:
+    macs = [b"\x02\x00\x00\x00\x00" + bytes((i,)) for i in range(250)]
+    noisy, other = ((0x8100, 7),), ((0x8100, 8),)
+    dp.receive(ACC, *[lab.session_frame(bytes(40), source=m, tags=noisy) for m in macs[20:]])
+    assert len(dp.sent(ACC)) == 50
+    dp.receive(ACC, *[lab.session_frame(bytes(40), source=m, tags=other) for m in macs[:20]])
+    assert len(dp.sent(ACC)) >= 14, "a few clients may share a bucket with others"
+    assert dp.counters()["pppoe_padt/drop: svlan-share-used-up"] > 150
+
+
 @pytest.mark.parametrize("session_id", [0, 0xFFFF])
 def test_reserved_ids_draw_nothing(dp: Dataplane, session_id: int) -> None:
     dp.receive(ACC, lab.session_frame(bytes(40), session_id=session_id))

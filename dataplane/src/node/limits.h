@@ -22,9 +22,11 @@ enum {
 	PPP_UNKNOWN_LEN = 128, /* bytes punted: enough for a Protocol-Reject */
 	SESSION_SHARE_RATE = 40,
 	SESSION_SHARE_BURST = 40,
-	/* pppoe_padt: of all; to one client */
+	/* pppoe_padt: of all; of one S-VLAN (port, outer VID); to one client */
 	PADT_RATE = 200,
 	PADT_BURST = 200,
+	PADT_SVLAN_RATE = 50,
+	PADT_SVLAN_BURST = 50,
 	PADT_CLIENT_RATE = 1,
 	PADT_CLIENT_BURST = 1,
 	PADT_CLIENTS = 4096,

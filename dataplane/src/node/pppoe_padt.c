@@ -1,7 +1,7 @@
 /*
  * pppoe_padt: a session frame for an id nobody holds draws a PADT (RFC 2516 section 5.5), so that a
- * client that outlived our restart dials in again. Rate limited in all and per client; only on
- * VLANs that are served. The current header is the PPPoE header.
+ * client that outlived our restart dials in again. Rate limited in all, per S-VLAN and per client;
+ * only on VLANs that are served. The current header is the PPPoE header.
  */
 #include <errno.h>
 
@@ -17,18 +17,24 @@ enum {
 	EDGE_ID_RESERVED,
 	EDGE_VLAN_NOT_SERVED,
 	EDGE_CLIENT_SHARE,
+	EDGE_SVLAN_SHARE,
 	EDGE_RATE_LIMITED,
+};
+
+struct state {
+	struct bucket svlan[MAX_PORTS << 12]; /* [port << 12 | outer VID] */
+	struct share_table clients;
 };
 
 static struct node node_pppoe_padt;
 
 static int init(struct worker *w)
 {
-	struct share_table *clients = share_state(sizeof(*clients), PADT_CLIENTS);
-	if (!clients)
+	struct state *s = share_state(sizeof(*s), PADT_CLIENTS);
+	if (!s)
 		return -ENOMEM;
-	share_table_init(clients, w, PADT_CLIENTS);
-	w->node_state[node_pppoe_padt.id] = clients;
+	share_table_init(&s->clients, w, PADT_CLIENTS);
+	w->node_state[node_pppoe_padt.id] = s;
 	return 0;
 }
 
@@ -52,7 +58,7 @@ static void make_padt(const struct port_shared *port, struct pkt *p)
 	p->tx_port = p->rx_port;
 }
 
-static uint16_t padt(struct worker *w, struct share_table *clients, struct pkt *p)
+static uint16_t padt(struct worker *w, struct state *s, struct pkt *p)
 {
 	const struct pppoe_hdr *pppoe = (const struct pppoe_hdr *)pkt_data(p);
 	uint16_t id = ntoh16(pppoe->session_id);
@@ -60,13 +66,17 @@ static uint16_t padt(struct worker *w, struct share_table *clients, struct pkt *
 		return EDGE_ID_RESERVED;
 	if (!access_allowed(w->t, p))
 		return EDGE_VLAN_NOT_SERVED;
-	struct bucket *client =
-		share_find(clients, l2_client_key(l2_header(p), 0) ^ (uint64_t)p->rx_port << 48);
+	struct bucket *client = share_find(
+		&s->clients, l2_client_key(l2_header(p), 0) ^ (uint64_t)p->rx_port << 48);
+	struct bucket *svlan = &s->svlan[(uint32_t)p->rx_port << 12 | p->outer_vid];
 	if (!bucket_ready(client, w->now_ms, PADT_CLIENT_RATE, PADT_CLIENT_BURST))
 		return EDGE_CLIENT_SHARE;
+	if (!bucket_ready(svlan, w->now_ms, PADT_SVLAN_RATE, PADT_SVLAN_BURST))
+		return EDGE_SVLAN_SHARE;
 	if (!bucket_take(&w->padt_policer, w->now_ms, PADT_RATE, PADT_BURST))
 		return EDGE_RATE_LIMITED;
 	bucket_spend(client);
+	bucket_spend(svlan);
 	make_padt(&w->t->port[p->rx_port], p);
 	return EDGE_PORT_OUTPUT;
 }
@@ -87,6 +97,7 @@ NODE(pppoe_padt) = {
 			[EDGE_ID_RESERVED] = DROP("session-id-reserved"),
 			[EDGE_VLAN_NOT_SERVED] = DROP("vlan-not-served"),
 			[EDGE_CLIENT_SHARE] = DROP("client-share-used-up"),
+			[EDGE_SVLAN_SHARE] = DROP("svlan-share-used-up"),
 			[EDGE_RATE_LIMITED] = DROP("rate-limited"),
 		},
 };
