@@ -22,6 +22,9 @@ enum pkt_flags {
 	PKT_TRANSLATED = 8,   /* NAT44 has made a session's address of the one it had */
 };
 
+/* In pkt.trace: made from that traced packet, to be traced as one of its own. */
+enum { PKT_TRACE_COPY = 1 << 15 };
+
 struct pkt {
 	struct pkt *link;		 /* free list, hand-off */
 	uint32_t session;		 /* index, NO_SESSION */

@@ -143,6 +143,21 @@ static void write_record(struct worker *w, const struct trace_record *r, const u
 	ring_publish(ring, ring_data, len);
 }
 
+/* Is to be marked: it enters and fits, or was made from one that did. */
+static bool begins(const struct worker *w, struct pkt *p, bool enters, bool injected)
+{
+	const struct trace *t = w->engine->trace;
+	bool room = t->marked < t->filter.count;
+
+	if (is_marked(t, p)) {
+		bool copy = p->trace & PKT_TRACE_COPY;
+		if (copy && !room)
+			p->trace = 0;
+		return copy && room;
+	}
+	return enters && room && trace_fits(w, &t->filter, t->session, p, injected);
+}
+
 /* Marks what fits, where packets enter, and notes all that is marked. Returns how many. */
 static uint16_t note(struct worker *w, uint16_t id, struct pkt **pkts, uint16_t n)
 {
@@ -155,8 +170,7 @@ static uint16_t note(struct worker *w, uint16_t id, struct pkt **pkts, uint16_t 
 	for (uint16_t i = 0; i < n; i++) {
 		struct pkt *p = pkts[i];
 		struct before *b = &t->before[noted];
-		bool first = enters && !is_marked(t, p) && t->marked < t->filter.count &&
-			     trace_fits(w, &t->filter, t->session, p, injected);
+		bool first = begins(w, p, enters, injected);
 		if (first)
 			mark(w, t, p);
 		if (!is_marked(t, p))

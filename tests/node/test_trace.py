@@ -90,6 +90,25 @@ def answer(box: Box) -> bytes:
     return lab.routed_frame(bytes(IP(src=sent.dst, dst=sent.src) / UDP(sport=53, dport=sent.sport)))
 
 
+@pytest.mark.parametrize("count", [100, 2])
+def test_fragments_that_the_box_makes_are_traced_as_packets_of_their_own(
+    box: Box, count: int
+) -> None:
+    assert box.trace(count=count, prefix=IPv4Network(OTHER_CLIENT)) == 0
+    whole = lab.udp(lab.SERVER, OTHER_CLIENT, 1480)
+    box.dp.receive(WAN, lab.routed_frame(whole))
+    assert len(box.dp.sent(ACC)) == 2
+    records = box.records()
+    numbers = sorted({r.packet & 0xFFFF for r in records})
+    assert numbers == list(range(1, min(count, 3) + 1))
+    for number in numbers[1:]:
+        own = [r for r in records if r.packet & 0xFFFF == number]
+        names = [box.nodes[r.node].name for r in own]
+        assert names == ["session_output", "pppoe_output", "port_output"]
+        assert [r.flags & (FIRST | LAST) for r in own] == [FIRST, 0, LAST]
+        assert IP(own[0].data).dst == OTHER_CLIENT
+
+
 def test_a_packet_through_nat_leaves_a_record_at_each_node(box: Box) -> None:
     assert box.trace() == 0
     box.dp.receive(ACC, UP)

@@ -61,6 +61,7 @@ static struct pkt *make_piece(struct worker *w, const struct pkt *whole, const s
 	p->leaf = whole->leaf;
 	p->rx_port = whole->rx_port;
 	p->flags = whole->flags;
+	p->trace = whole->trace ? whole->trace | PKT_TRACE_COPY : 0;
 	p->len = (uint16_t)(piece->header_len + piece->payload_len);
 	struct ip4_hdr *ip = (struct ip4_hdr *)pkt_data(p);
 	memcpy(ip, piece->header, piece->header_len);
