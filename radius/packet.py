@@ -8,7 +8,7 @@ replies to Access-Request).
 
 import hashlib
 import hmac
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import IntEnum
 
@@ -246,10 +246,3 @@ def message_authenticator(data: bytes, authenticator: bytes, secret: bytes) -> b
         at += max(data[at + 1], 2)
     zeroed[4:HEADER_BYTES] = authenticator
     return hmac.new(secret, zeroed, "md5").digest()
-
-
-def names(packet: Packet, known: Iterable[str]) -> list[str]:
-    """Return the names of attributes in *packet* that are not *known*, in order, once each."""
-    wanted = set(known)
-    found = dict.fromkeys(packet.dictionary.name(key) for key, _ in packet.attributes)
-    return [name for name in found if name not in wanted]

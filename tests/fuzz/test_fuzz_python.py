@@ -15,7 +15,9 @@ from .replay import CORPUS, TARGETS
 SECONDS = int(os.environ.get("FUZZ_SECONDS", "2"))
 LEAST_PERCENT = 90.0
 PARSERS = {
+    "bng/aaa/attributes.py",
     "bng/aaa/password.py",
+    "bng/aaa/rates.py",
     "bng/aaa/users.py",
     "bng/config/model.py",
     "bng/ethernet.py",
@@ -28,6 +30,8 @@ PARSERS = {
     "bng/pppoe/discovery.py",
     "bng/tomlfile.py",
     "bng/tomltypes.py",
+    "radius/dynauth.py",
+    "radius/packet.py",
 }
 
 
@@ -63,7 +67,7 @@ def test_the_corpora_cover_the_parsers(tmp_path: Path) -> None:
     parsers = PARSERS | raisers("MalformedPacket")
     assert {"bng/wire.py", "bng/pppoe/packet.py", "bng/ppp/packet.py"} <= parsers
     data, report = f"--data-file={tmp_path}/data", f"{tmp_path}/report.json"
-    done = run("-m", "coverage", "run", data, "--source=bng", "-m", "tests.fuzz.replay")
+    done = run("-m", "coverage", "run", data, "--source=bng,radius", "-m", "tests.fuzz.replay")
     assert done.returncode == 0, done.stderr[-6000:]
     done = run("-m", "coverage", "json", data, "-q", "-o", report)
     assert done.returncode == 0, done.stderr
