@@ -22,7 +22,16 @@ import structlog
 
 from bng.io.natlog_file import LogFile, NatLogSettings
 from bng.natlog.files import aside, open_log
-from bng.natlog.lines import EVENTS, MAX_LINE_BYTES, Header, Key, NatLogFormatError, Record, parse
+from bng.natlog.lines import (
+    EVENTS,
+    MAX_LINE_BYTES,
+    MAX_SEQUENCE,
+    Header,
+    Key,
+    NatLogFormatError,
+    Record,
+    parse,
+)
 from dataplane.binding import Dataplane, NatLogRecord
 from dataplane.natlog import NatLogBatch, NatLogReader
 
@@ -63,6 +72,8 @@ class Written:
 
     def take(self, line: bytes) -> None:
         """Take a line. Raises: NatLogFormatError when it is the first one and no header."""
+        if self.boot is not None and self._mapping(line):
+            return
         try:
             entry = parse(line.decode("ascii", "replace"))
         except NatLogFormatError:
@@ -80,11 +91,22 @@ class Written:
         else:
             self._record(entry)
 
+    def _mapping(self, line: bytes) -> bool:
+        """Take the sequence of a mapping's line, and no more: there are many. False: none."""
+        fields = line.split(b" ", 4)
+        if len(fields) < 5 or fields[3] not in (b"+map", b"-map"):
+            return False
+        worker, sequence = fields[1], fields[2]
+        if not (worker.isdigit() and sequence.isdigit() and len(worker) + len(sequence) < 30):
+            return False
+        if int(worker) < len(self.following) and int(sequence) <= MAX_SEQUENCE:
+            self.following[int(worker)] = int(sequence) + 1
+        return True
+
     def _record(self, record: Record) -> None:
         if record.event[0] != "=" and record.worker < len(self.following):
             self.following[record.worker] = record.sequence + 1
-        if record.kind != "map":
-            account(self.given, record)
+        account(self.given, record)
 
 
 def account(given: dict[Key, Record], record: Record) -> None:
