@@ -13,6 +13,7 @@ tests/support/soak.py.
 
 import argparse
 import json
+import os
 import sys
 import tempfile
 import time
@@ -95,7 +96,8 @@ class Population:
         self.here: deque[Subscriber] = deque()
         self.ended: dict[int, Count] = {UP: Count(), DOWN: Count()}
         self.failures: Counter[str] = Counter()
-        self.joined = self.left = self._dialling = 0
+        self.joined = self.left = 0
+        self._dialling: set[int] = set()
         self._leaving: deque[tuple[float, float, Subscriber]] = deque()
         self._incarnation = 0
         self._silent: set[int] = set()
@@ -124,7 +126,7 @@ class Population:
             subscriber = self.away.popleft()
             subscriber.start(time.monotonic())
             self.dialer.arm(subscriber)
-            self._dialling += 1
+            self._dialling.add(subscriber.index)
 
     def leave(self) -> None:
         """Have the one stop sending who was there longest, and then hang up."""
@@ -168,9 +170,8 @@ class Population:
         deadline = start + (count - len(self.here)) / FILL_PER_S + 60
         while len(self.here) < count:
             now = time.monotonic()
-            due = min(
-                count - len(self.here) - self._dialling, int((now - start) * FILL_PER_S) - dialled
-            )
+            missing = count - len(self.here) - len(self._dialling)
+            due = min(missing, int((now - start) * FILL_PER_S) - dialled)
             for _ in range(due):
                 self.join()
                 dialled += 1
@@ -181,7 +182,7 @@ class Population:
     def empty(self) -> None:
         """Have all leave. Raises: RuntimeError when they do not."""
         start, sent_away = time.monotonic(), 0
-        everybody = len(self.here) + self._dialling
+        everybody = len(self.here) + len(self._dialling)
         deadline = start + everybody / FILL_PER_S + 60
         while self.here or self._leaving or self._dialling or self._closing():
             now = time.monotonic()
@@ -216,28 +217,27 @@ class Population:
     def _event(self, subscriber: Subscriber, name: str, detail: str) -> None:
         if subscriber.index in self._silent:
             return
-        if name == "up":
-            self._dialling -= 1
+        if name == "up" and subscriber.index not in self._dialling:
+            self.failures["negotiated again"] += 1  # which pauses the session
+        elif name == "up":
+            self._dialling.discard(subscriber.index)
             self.joined += 1
             self._incarnation += 1
             for number, flow in enumerate(self._flows(subscriber)):
                 port = soak.FIRST_PORT + (self._incarnation + 7 * number) % 40_000
                 self.area.start(flow, self._incarnation, subscriber, port)
             self.here.append(subscriber)
-        elif name == "failed":
-            self._dialling -= 1
-            self.failures[detail] += 1
         elif name == "down":
-            if detail == "terminated":
+            if detail == "terminated" and subscriber.index not in self._dialling:
                 self.left += 1
-            elif not subscriber.failure:
-                self._ended(subscriber, detail)
+            else:
+                self._ended(subscriber, subscriber.failure or detail)
             self.away.append(subscriber)
 
     def _ended(self, subscriber: Subscriber, why: str) -> None:
-        """Count a session that the box ended."""
-        if not subscriber.opened_at:
-            self._dialling -= 1
+        """Count a session that ended, or a dial that failed, without our wish."""
+        if subscriber.index in self._dialling:
+            self._dialling.discard(subscriber.index)
             self.failures[f"while dialling: {why}"] += 1
             return
         self.failures[f"ended: {why}"] += 1
@@ -341,7 +341,7 @@ class Run:
         result.command_errors = sum(worker["command_errors"] for worker in after["workers"])
 
 
-def soak_run(args: argparse.Namespace, directory: Path, prefix: str = "bs") -> Result:
+def soak_run(args: argparse.Namespace, directory: Path, prefix: str) -> Result:
     """Build the lab in *directory* and run. Raises: RuntimeError, LabError."""
     people = args.subscribers + args.churn
     binary = soak.sanitized() if args.sanitize else soak.program()
@@ -377,7 +377,7 @@ def main() -> None:
     """Print what came of it; exit status 1 when something must not be."""
     args = arguments()
     with tempfile.TemporaryDirectory(prefix="bng-soak-") as directory:
-        result = soak_run(args, Path(directory))
+        result = soak_run(args, Path(directory), f"bs{os.getpid()}")
     problems = result.problems()
     if args.json:
         print(json.dumps(asdict(result) | {"problems": problems}))
