@@ -47,8 +47,8 @@ def dataplane_args(config: Config) -> list[str]:
         *("--nat-protocol-flows", str(nat.protocol_flows_per_worker)),
         "--nat-timeout",
         f"udp={nat.udp_timeout_s},tcp={nat.tcp_established_timeout_s},"
-        f"tcp-trans={nat.tcp_transitory_timeout_s},icmp={nat.icmp_timeout_s},"
-        f"protocol={nat.protocol_timeout_s}",
+        f"tcp-trans={nat.tcp_transitory_timeout_s},tcp-closing={nat.tcp_closing_timeout_s},"
+        f"icmp={nat.icmp_timeout_s},protocol={nat.protocol_timeout_s}",
     ]
 
 

@@ -311,6 +311,7 @@ class Nat(Table):
     udp_timeout_s: int = Field(default=300, ge=120, le=86_400)
     tcp_established_timeout_s: int = Field(default=7_440, ge=7_440, le=86_400)
     tcp_transitory_timeout_s: int = Field(default=240, ge=240, le=86_400)
+    tcp_closing_timeout_s: int = Field(default=240, ge=240, le=86_400)
     icmp_timeout_s: int = Field(default=60, ge=60, le=86_400)
     protocol_timeout_s: int = Field(default=300, ge=60, le=86_400)
     protocol_flows_per_worker: int = Field(default=4_096, ge=64, le=1 << 20)

@@ -30,7 +30,7 @@ struct nat_config {
 	uint32_t port_min;
 	uint32_t udp_timeout_s;
 	uint32_t tcp_established_s;
-	uint32_t tcp_transitory_s;
+	uint32_t tcp_transitory_s; /* opening */
 	uint32_t icmp_timeout_s;
 	uint32_t hash_key[4];
 	uint32_t filtering;	       /* enum nat_filtering */
@@ -43,7 +43,8 @@ struct nat_config {
 	uint32_t log_mappings; /* 1: begin and end of each are on record, beside those of blocks */
 	uint32_t protocol_flows_per_worker; /* power of two */
 	uint32_t protocol_timeout_s;
-	uint32_t reserved[8];
+	uint32_t tcp_closing_s;
+	uint32_t reserved[7];
 };
 
 struct nat_address {
@@ -95,7 +96,7 @@ enum nat_slot_flags {
 	NAT_SYN_IN = 8,
 	NAT_FIN_OUT = 16,
 	NAT_FIN_IN = 32,
-	NAT_RST = 64,
+	NAT_RST = 64, /* with MULTI: no connection is open */
 	NAT_TCP_ESTABLISHED = 128,
 };
 

@@ -262,6 +262,7 @@ static const uint32_t layout[] = {
 	FIELD(nat_config, log_mappings),
 	FIELD(nat_config, protocol_flows_per_worker),
 	FIELD(nat_config, protocol_timeout_s),
+	FIELD(nat_config, tcp_closing_s),
 	SIZE(nat_address),
 	FIELD(nat_address, address),
 	FIELD(nat_address, owner),

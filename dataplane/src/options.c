@@ -44,8 +44,8 @@ static const char help[] =
 	"  --nat-quarantine-percent N        of an address's blocks at most rest [50]\n"
 	"  --nat-log-mib N                   room for log records per worker, power of two [4]\n"
 	"  --nat-protocol-flows N            GRE and ESP flows, per worker, power of two [4096]\n"
-	"  --nat-timeout udp=S,tcp=S,tcp-trans=S,icmp=S,protocol=S\n"
-	"                                    [300, 7440, 240, 60, 300]\n"
+	"  --nat-timeout udp=S,tcp=S,tcp-trans=S,tcp-closing=S,icmp=S,protocol=S\n"
+	"                                    [300, 7440, 240, 240, 60, 300]\n"
 	"  --check                           print the size of the arena, exit\n"
 	"  --version, --help\n";
 
@@ -243,6 +243,7 @@ static int parse_nat_timeout(struct options *o, char *arg)
 		{"udp", "nat-timeout udp", 120, &o->nat.udp_timeout_s},
 		{"tcp", "nat-timeout tcp", 7440, &o->nat.tcp_established_s},
 		{"tcp-trans", "nat-timeout tcp-trans", 240, &o->nat.tcp_transitory_s},
+		{"tcp-closing", "nat-timeout tcp-closing", 240, &o->nat.tcp_closing_s},
 		{"icmp", "nat-timeout icmp", 60, &o->nat.icmp_timeout_s},
 		{"protocol", "nat-timeout protocol", 60, &o->nat.protocol_timeout_s},
 	};
@@ -255,8 +256,8 @@ static int parse_nat_timeout(struct options *o, char *arg)
 		while (i < n && strcmp(item, timers[i].key))
 			i++;
 		if (i == n)
-			return refuse(
-				"nat-timeout", item, "not udp, tcp, tcp-trans, icmp or protocol");
+			return refuse("nat-timeout", item,
+				"not udp, tcp, tcp-trans, tcp-closing, icmp or protocol");
 		if (parse_number(timers[i].option, value, timers[i].low, 86400, timers[i].value))
 			return -1;
 	}
@@ -367,6 +368,7 @@ enum options_result options_parse(struct options *o, int argc, char **argv)
 			.udp_timeout_s = 300,
 			.tcp_established_s = 7440,
 			.tcp_transitory_s = 240,
+			.tcp_closing_s = 240,
 			.icmp_timeout_s = 60,
 			.remotes_per_worker = 65536,
 			.remotes_per_session = 4096,

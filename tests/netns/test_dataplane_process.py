@@ -318,7 +318,10 @@ def test_every_outer_vid_of_every_access_port_has_room_for_a_domain() -> None:
         ),
         (["--nat-address=203.0.113"], "--nat-address 203.0.113: not an IPv4 address"),
         (["--nat-block-size=100"], "--nat-block-size 100: not a power of two"),
-        (["--nat-timeout=dns=5"], "--nat-timeout dns: not udp, tcp, tcp-trans, icmp or protocol"),
+        (
+            ["--nat-timeout=dns=5"],
+            "--nat-timeout dns: not udp, tcp, tcp-trans, tcp-closing, icmp or protocol",
+        ),
         (["--nat-timeout=udp=119"], "--nat-timeout udp 119: not a number in 120..86400"),
         (["--nat-timeout=tcp=7439"], "--nat-timeout tcp 7439: not a number in 7440..86400"),
         (

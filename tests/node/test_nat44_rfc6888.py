@@ -11,7 +11,7 @@ from dataplane.acl import Rule, compile_acl, with_counters
 from dataplane.binding import SESSION_BYPASS, AclAction, CommandType, EventType, NatRefusal
 
 from . import lab
-from .harness import FEATURE_IN_NAT44, Frame, dataplane, ffi, lib
+from .harness import DEFAULT_ARGS, FEATURE_IN_NAT44, Frame, dataplane, ffi, lib
 from .nat44 import (
     DELIVERED,
     INNER,
@@ -55,7 +55,7 @@ def test_req_2_a_subscriber_is_on_one_address_in_all_protocols() -> None:
 
 def test_req_3_the_pool_has_any_number_of_addresses_wherever_they_are() -> None:
     pool = ["203.0.113.1", "203.0.113.2", "198.18.7.255", "192.0.2.0", "100.127.255.1"]
-    with dataplane(*(f"--nat-address={address}" for address in pool), *nat_args()[:-3]) as dp:
+    with dataplane(*(f"--nat-address={address}" for address in pool), *DEFAULT_ARGS) as dp:
         for number, address in enumerate(pool):
             generation = dp.bind(number)
             inner = f"100.64.1.{number + 1}"
@@ -164,6 +164,19 @@ def test_req_8a_ports_of_tracked_tcp_are_used_again_at_once(box: Nat) -> None:
     assert box.out(tcp("S", sport=200)).edge_name == "drop: port-limit"
     box.at(240)
     assert int(box.sent(tcp("S", sport=200))[TCP].sport) in external
+
+
+def test_req_8b_ports_that_are_a_subscribers_for_good_are_used_again_at_once() -> None:
+    args = ("--nat-address=203.0.113.1,deterministic", *nat_args(block_size=64, blocks=1)[-2:])
+    with dataplane(*DEFAULT_ARGS, *args, "--nat-quarantine=120") as dp:
+        box, place = Nat(dp, [0, 0]), {"nat_address": 1, "nat_blocks": (101, 1)}
+        for _ in range(3):
+            box.generations[0] = dp.bind(0)
+            dp.up(0, box.generations[0], INNER[0], features_in=FEATURE_IN_NAT44, **place)
+            external = {box.port_of(port) for port in range(64)}
+            assert external == set(range(6400, 6464))
+            box.release(0)
+        assert box.log() == []
 
 
 def test_req_11a_and_11b_the_packet_is_dropped_and_its_sender_told() -> None:

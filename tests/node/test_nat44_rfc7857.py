@@ -31,10 +31,10 @@ def box() -> Iterator[Nat]:
     yield from nat()
 
 
-def opened(box: Nat, dst: str = REMOTE) -> int:
-    external = int(box.sent(tcp("S", dst=dst))[TCP].sport)
+def opened(box: Nat, dst: str = REMOTE, sport: int = 5000) -> int:
+    external = int(box.sent(tcp("S", dst=dst, sport=sport))[TCP].sport)
     box.got(tcp_back("SA", external, src=dst))
-    box.sent(tcp("A", dst=dst))
+    box.sent(tcp("A", dst=dst, sport=sport))
     return external
 
 
@@ -84,6 +84,19 @@ def test_section_2_1_an_opening_and_a_closing_connection_live_four_minutes(box: 
     box.at(TRANSITORY_S)
     for port in (opening, external):
         assert box.back(tcp_back("A", port, src=STRANGER)).edge_name == "drop: no-mapping"
+
+
+def test_section_2_1_opening_and_closing_are_configured_apart() -> None:
+    for box in nat(*nat_args(), "--nat-timeout=tcp-trans=300,tcp-closing=260"):
+        opening = int(box.sent(tcp("S", sport=6000))[TCP].sport)
+        closing = [opened(box)]
+        box.sent(tcp("R"))
+        for dst in (REMOTE, OTHER):  # two connections of one port
+            closing.append(opened(box, dst=dst, sport=7000))
+            box.sent(tcp("FA", sport=7000, dst=dst))
+            box.got(tcp_back("FA", closing[-1], src=dst))
+        for external, timer_s in ((closing[0], 260), (closing[1], 260), (opening, 300)):
+            lives_for(box, external, 0, timer_s)
 
 
 @pytest.mark.parametrize("side", ["subscriber", "server"])

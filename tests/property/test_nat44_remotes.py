@@ -17,7 +17,7 @@ from tests.support.nat44_table import library, nat44_table
 TCP, UDP = 0, 1
 FIN, SYN, RST, ACK = 1, 2, 4, 16
 LIVE, MULTI, SYN_OUT, SYN_IN, FIN_OUT, FIN_IN, RESET, ESTABLISHED = (1 << n for n in range(8))
-ESTABLISHED_S, TRANSITORY_S, UDP_S = 7440, 240, 300
+ESTABLISHED_S, TRANSITORY_S, CLOSING_S, UDP_S = 7440, 240, 250, 300
 SESSIONS, ENTRIES, MOST = 3, 64, 20
 
 Remote = tuple[int, int]
@@ -38,6 +38,12 @@ class Connection:
     @property
     def established(self) -> bool:
         return bool(self.flags & ESTABLISHED) and not self.closed
+
+    @property
+    def timeout_s(self) -> int:
+        if self.closed:
+            return CLOSING_S
+        return ESTABLISHED_S if self.established else TRANSITORY_S
 
     def segment(self, tcp: int, now_s: int, *, out: bool) -> bool:
         """Take a segment; say whether it refreshes."""
@@ -86,14 +92,17 @@ class Mapping:
         if self.plane == UDP:
             return UDP_S
         (only, *_) = self.remotes.values() if not self.several else (Connection(0),)
-        established = self.established if self.several else only.established
-        return ESTABLISHED_S if established else TRANSITORY_S
+        if not self.several:
+            return only.timeout_s
+        if not self.lost and all(c.closed for c in self.remotes.values()):
+            return CLOSING_S
+        return ESTABLISHED_S if self.established else TRANSITORY_S
 
 
 def entry_timeout_s(plane: int, connection: Connection) -> int:
     if plane == UDP:
         return UDP_S
-    return ESTABLISHED_S if connection.established else TRANSITORY_S
+    return connection.timeout_s
 
 
 segments = st.sampled_from([SYN, SYN | ACK, ACK, ACK, FIN | ACK, RST, RST | ACK])
@@ -302,7 +311,7 @@ class RemotesMachine(RuleBasedStateMachine):
             mapping.last_s = self.now_s
         self.reconcile()
 
-    @rule(seconds=st.sampled_from([1, 60, 239, 240, 300, 7200]))
+    @rule(seconds=st.sampled_from([1, 10, 60, 239, 240, 300, 7200]))
     def wait(self, seconds: int) -> None:
         self.now_s += seconds
         self.table.time(self.now_s)

@@ -134,12 +134,13 @@ static inline bool nat44_tcp_established(uint8_t flags)
 	return flags & NAT_TCP_ESTABLISHED && !nat44_tcp_closed(flags);
 }
 
-/* RFC 4787 REQ-5, RFC 5382 REQ-5, RFC 5508 REQ-2. */
+/* RFC 4787 REQ-5, RFC 5382 REQ-5, RFC 7857 section 2.1, RFC 5508 REQ-2. */
 static inline uint32_t nat44_timeout_s(const struct nat_config *nat, uint32_t plane, uint8_t flags)
 {
+	if (plane == NAT_TCP && nat44_tcp_closed(flags))
+		return nat->tcp_closing_s;
 	if (plane == NAT_TCP)
-		return nat44_tcp_established(flags) ? nat->tcp_established_s
-						    : nat->tcp_transitory_s;
+		return flags & NAT_TCP_ESTABLISHED ? nat->tcp_established_s : nat->tcp_transitory_s;
 	return plane == NAT_UDP ? nat->udp_timeout_s : nat->icmp_timeout_s;
 }
 

@@ -63,8 +63,9 @@ static be16 port_of(const struct nat44_flow *flow)
 static void count_open(struct nat_slot *slot, int step)
 {
 	slot->remote_port = (be16)(slot->remote_port + step);
-	if (!slot->remote_port && !slot->lost)
-		slot->flags &= (uint8_t)~NAT_TCP_ESTABLISHED;
+	bool closed = !slot->remote_port && !slot->lost;
+	slot->flags = (uint8_t)(closed ? (slot->flags & ~NAT_TCP_ESTABLISHED) | NAT_RST
+				       : slot->flags & ~NAT_RST);
 }
 
 static void set_flags(struct nat_slot *slot, struct nat_remote *r, uint8_t flags)
@@ -159,7 +160,7 @@ static struct nat_remote *add(struct worker *w, struct nat_slot *slot, be32 addr
 static void lose(struct nat_slot *slot)
 {
 	slot->lost = 1;
-	slot->flags |= NAT_TCP_ESTABLISHED;
+	slot->flags = (uint8_t)((slot->flags & ~NAT_RST) | NAT_TCP_ESTABLISHED);
 }
 
 /* The first remote becomes one of several. False: it cannot, and filtering needs it. */

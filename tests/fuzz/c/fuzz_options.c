@@ -40,7 +40,8 @@ static void check(const struct options *o)
 	assert(nat->blocks_per_address * nat->block_size == 65536 && nat->blocks_per_session);
 	assert(nat->n_addresses >= o->n_nat_addresses && nat->n_addresses <= MAX_NAT_ADDRESSES);
 	assert(nat->udp_timeout_s >= 120 && nat->tcp_established_s >= 7440);
-	assert(nat->tcp_transitory_s >= 240 && nat->icmp_timeout_s >= 60);
+	assert(nat->tcp_transitory_s >= 240 && nat->tcp_closing_s >= 240 &&
+		nat->icmp_timeout_s >= 60);
 	assert(nat->port_min && nat->port_min + nat->block_size <= 65536);
 	assert(strnlen(o->socket, PATH_LEN) < PATH_LEN);
 	assert(strnlen(o->arena_dir, PATH_LEN) < PATH_LEN);

@@ -41,6 +41,7 @@ struct table_test *table_create(uint32_t block_size, uint32_t blocks_per_session
 		.udp_timeout_s = 300,
 		.tcp_established_s = 7440,
 		.tcp_transitory_s = 240,
+		.tcp_closing_s = 250,
 		.icmp_timeout_s = 60,
 		.hash_key = {seed, seed * 2654435761u, seed ^ 0x9e3779b9, seed + 0x85ebca6b},
 	};
