@@ -116,7 +116,7 @@ static void sweep_all(struct bench *b)
 
 	b->w->nat_sweep.credit = blocks * 60000;
 	for (uint64_t i = 0; i < blocks; i++)
-		nat44_sweep(b->w);
+		(void)nat44_sweep(b->w, true);
 }
 
 static void churn(struct bench *b, uint32_t percent)
