@@ -157,6 +157,18 @@ def test_path_mtu_discovery_of_a_server_works(box: Dataplane) -> None:
     assert box.sent(ACC) == []
 
 
+def test_an_answer_too_big_for_the_session_comes_home_in_fragments(box: Dataplane) -> None:
+    external = external_port(box, CLIENT_IP, 5000, 1)
+    data = bytes(i & 0xFF for i in range(1472))
+    big = IP(src=SERVER, dst=PUBLIC, id=7) / UDP(sport=53, dport=external) / data
+    box.receive(WAN, routed_frame(bytes(big)))
+    parts = [Ether(frame)[PPPoE][IP] for frame in box.sent(ACC)]
+    assert [(p.src, p.dst, p.id) for p in parts] == [(SERVER, CLIENT_IP, 7)] * 2
+    joined = b"".join(bytes(p.payload) for p in parts)
+    home = IP(src=SERVER, dst=CLIENT_IP) / UDP(sport=53, dport=5000) / data
+    assert joined == bytes(home)[20:]
+
+
 def test_a_subscriber_beyond_his_limit_is_told(box: Dataplane) -> None:
     for port in range(128):
         external_port(box, CLIENT_IP, port, 1)

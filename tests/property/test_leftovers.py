@@ -88,7 +88,11 @@ NAT = {
         {"name": "public", "addresses": ["198.51.100.0/29"]},
         {"name": "own", "mode": "one-to-one", "addresses": ["203.0.113.0/30"]},
     ],
-    "profile": {"own": {"translate": True, "pool": "own"}},
+    "profile": {
+        "own": {"translate": True, "pool": "own"},
+        "plain": {"translate": True},
+        "bypass": {"translate": True, "bypass": ["192.0.2.77 udp 53"]},
+    },
 }
 OWN = "203.0.113.2"
 FEATURES: dict[str, Any] = {
@@ -98,9 +102,10 @@ FEATURES: dict[str, Any] = {
     "acl_out": "out",
     "mss_clamp": True,
     "idle_timeout_s": 80_000,
+    "nat_profile": "bypass",
 }
 """Those that may change while a session lives."""
-PLAIN = {"password": "secret", "mss_clamp": False}
+PLAIN = {"password": "secret", "mss_clamp": False, "nat_profile": "plain"}
 USERS = {
     "user00001": PLAIN | FEATURES | {"routes": [{"prefix": "192.168.0.0/16"}]},
     "user00002": PLAIN,
@@ -118,7 +123,7 @@ ARGS = (
     "--nat-mappings-per-s=600",
     "--nat-quarantine=60",
 )
-SERVER, SECOND_SERVER = "192.0.2.9", "192.0.2.10"
+SERVER, SECOND_SERVER, BYPASSED = "192.0.2.9", "192.0.2.10", "192.0.2.77"
 LONGER_THAN_ALL_TIMERS_S = 8_000.0
 
 
@@ -263,6 +268,16 @@ def portless(bed: Bed) -> None:
         bed.arrived()
 
 
+def bypass(bed: Bed) -> None:
+    """A destination without NAT, and what the guard of the inner address lets in."""
+    inner = bed.inner()
+    assert bed.sent(IP(src=inner, dst=BYPASSED) / UDP(sport=19, dport=53)).src == inner
+    assert bed.got(IP(src=BYPASSED, dst=inner) / UDP(sport=53, dport=19)).dst == inner
+    assert bed.sent(IP(src=inner, dst=BYPASSED) / UDP(sport=19, dport=54)).src != inner
+    bed.answer(IP(src=SERVER, dst=inner) / UDP(sport=53, dport=19))
+    assert bed.arrived() == []
+
+
 def one_to_one(bed: Bed) -> None:
     """A subscriber with a public address of his own: ports, no ports, errors."""
     inner = bed.inner(2)
@@ -287,6 +302,7 @@ LIVE_TRAFFIC: tuple[Callable[[Bed], None], ...] = (
     hairpin,
     filtered,
     portless,
+    bypass,
     one_to_one,
     udp_many,
 )
