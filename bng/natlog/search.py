@@ -1,10 +1,12 @@
 """Who had a public address and port at a time, from the files of the NAT log.
 
 Files are read as streams, from the last one that begins before the time to where the answer is
-complete; nothing is kept of them but what fits the question.
+complete; nothing is kept of them but what fits the question. A mapping that began in an older file
+is known there by its end only: its block says whose it was. GRE and ESP have port 0.
 """
 
 import zlib
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -108,6 +110,7 @@ class Search:
         self.damaged = 0
         self._boot: int | None = None
         self._open: dict[Key, Record] = {}
+        self._more: Counter[Key] = Counter()  # flows without ports that look the same
         self._found: list[Holding] = []
 
     def feed(self, lines: Iterable[bytes]) -> bool:
@@ -134,18 +137,20 @@ class Search:
         named = [h for h in self._found if h.begin.kind != "map"]
         who = {(h.begin.session, h.begin.generation): h.begin for h in named}
         mappings = [h for h in self._found if h.begin.kind == "map"]
-        return named + [replace(h, begin=_named(h.begin, who)) for h in mappings]
+        holders = [h for h in named if h.begin.first <= self.question.port <= h.begin.last]
+        return holders + [replace(h, begin=_named(h.begin, who)) for h in mappings]
 
     def _holders(self) -> list[Record]:
         return [r for r in self._open.values() if r.time_ns <= self.question.at_ns]
 
     def _concerns(self, record: Record) -> bool:
         q = self.question
-        return (
-            record.outer == str(q.address)
-            and record.first <= q.port <= record.last
-            and (q.protocol is None or record.protocol in (0, q.protocol))
-        )
+        if record.outer != str(q.address):
+            return False
+        if record.kind == "block" and not q.port:  # says whose a flow without ports is
+            return True
+        fits = q.protocol is None or record.protocol in (0, q.protocol)
+        return fits and record.first <= q.port <= record.last
 
     def _header(self, header: Header) -> None:
         if self._boot is not None and header.boot != self._boot:
@@ -154,20 +159,31 @@ class Search:
         self._boot = header.boot
 
     def _record(self, record: Record) -> None:
+        key = record.key
         if record.event[0] != "-":
-            self._open.setdefault(record.key, record)
-            return
-        if record.kind == "block":
-            whose = record.key[4:]
-            for key in [k for k in self._open if k[0] == "map" and k[4:] == whose]:
-                self._close(key, record.time_ns, RELEASED)
-        if record.key in self._open:
-            self._close(record.key, record.time_ns, RELEASED)
+            self._more[key] += key in self._open and record.kind == "map"
+            self._open.setdefault(key, record)
+        elif self._more[key] > 0:
+            self._more[key] -= 1
+        elif key in self._open:
+            self._close(key, record.time_ns, RELEASED)
         elif record.time_ns > self.question.at_ns:
             self._found.append(Holding(record, None, record.time_ns, RELEASED))
+        if record.event == "-block":
+            self._last_block(key[4:], record.time_ns)
+
+    def _last_block(self, whose: tuple[int, int], at_ns: int) -> None:
+        """With a subscriber's last block that concerns us end all of his mappings."""
+        his = [key for key in self._open if key[4:] == whose]
+        if any(key[0] == "block" for key in his):
+            return
+        for key in his:
+            if key[0] == "map":
+                self._close(key, at_ns, RELEASED)
 
     def _close(self, key: Key, at_ns: int, how: str) -> None:
         begin = self._open.pop(key)
+        del self._more[key]
         if begin.time_ns <= self.question.at_ns < at_ns:
             self._found.append(Holding(begin, begin.time_ns, at_ns, how))
 

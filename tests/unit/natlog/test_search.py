@@ -38,12 +38,12 @@ def block(second: int, event: str = "+block", session: int = 1, **fields: object
         acct_id=f"id{session}",
         user=f"user{session}",
     )
-    return replace(record, **fields)  # type: ignore[arg-type]
+    return replace(record, **fields)
 
 
 def mapping(second: int, event: str = "+map", port: int = 1030, **fields: object) -> Record:
     own = {"inner_port": 5000, "first": port, "last": port, "protocol": 17}
-    return block(second, event, **{**own, "acct_id": "", "user": "", **fields})  # type: ignore[arg-type]
+    return block(second, event, **{**own, "acct_id": "", "user": "", **fields})
 
 
 def write(path: Path, *entries: Header | Record) -> Path:
@@ -132,6 +132,24 @@ def test_a_whole_address_and_a_forwarded_port_are_found(tmp_path: Path) -> None:
         "from": time_text(NOON + 2 * S),
     }
     assert users(ask(files, 5, port=80, protocol=17)) == []
+
+
+def test_flows_without_ports_end_one_by_one_or_with_the_last_block(tmp_path: Path) -> None:
+    gre = {"port": 0, "protocol": 47, "inner_port": 0}
+    second = {"first": 2048, "last": 2559}
+    files = [
+        write(
+            tmp_path / "nat.log",
+            *(header(0), block(1), block(2, session=2, **second), mapping(3, **gre)),
+            *(mapping(4, **gre), mapping(5, session=2, **gre), mapping(6, "-map", **gre)),
+            block(20, "-block"),
+        )
+    ]
+    one, two = ask(files, 10, port=0, protocol=47).holdings
+    assert (one.begin.user, one.from_ns, one.to_ns) == ("user1", NOON + 3 * S, NOON + 20 * S)
+    assert (two.begin.user, two.from_ns, two.to_ns) == ("user2", NOON + 5 * S, None)
+    assert users(ask(files, 25, port=0, protocol=47)) == [("map", "user2")]
+    assert users(ask(files, 25, port=0, protocol=50)) == []
 
 
 # ---- several files
@@ -230,7 +248,7 @@ def test_a_log_longer_than_what_is_read_at_once_is_searched_whole(tmp_path: Path
             begin = second + rng.randrange(1, 20)
             second = begin + rng.randrange(1, 20)
             name = {"first": port, "last": port, "session": session}
-            entries += [block(begin, **name), block(second, "-block", **name)]  # type: ignore[arg-type]
+            entries += [block(begin, **name), block(second, "-block", **name)]
             truth.append((port, session, begin, second))
     noise = [mapping(s, outer="198.51.100.77") for s in range(0, 5_000) for _ in range(6)]
     ordered = sorted([*entries[1:], *noise], key=lambda r: r.time_ns)
