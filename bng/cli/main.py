@@ -156,9 +156,11 @@ def show_nat(context: typer.Context, json: Json = False) -> None:
     if json:
         render.as_json(data, sys.stdout)
         return
-    apart = ("addresses", "log")
+    apart = ("addresses", "fragments", "log")
     render.section("nat44", {k: v for k, v in data.items() if k not in apart}, sys.stdout)
     log = {k: v for k, v in data["log"].items() if k != "exporters"}
+    sys.stdout.write("\n")
+    render.section("fragments", data["fragments"], sys.stdout)
     sys.stdout.write("\n")
     render.section("log", log, sys.stdout)
     if exporters := data["log"]["exporters"]:

@@ -67,6 +67,8 @@ struct nat_sweep {
 	uint32_t stamp_ms;
 };
 
+struct nat44_sent;
+
 struct worker {
 	const struct tables *t; /* read-mostly from here on */
 	struct dataplane *dp;
@@ -90,6 +92,7 @@ struct worker {
 	struct bucket icmp_policer;
 	struct bucket padt_policer;
 	struct nat_sweep nat_sweep, protocol_sweep;
+	struct nat44_sent *nat_sent; /* ids of fragments; nat44_in2out made it */
 	void *node_state[MAX_NODES]; /* a node's own, made by it on first use at start: see
 					node_init */
 	/* the engine's: graph queues, transmit vectors, hand-off rings */

@@ -162,7 +162,7 @@ IN_DROPS: dict[str, tuple[str, Callable[[Dataplane], None]]] = {
     "acl rejected": ("acl", lambda dp: up(dp, lab.udp(lab.CLIENT_IP, "10.6.0.1"))),
     "policed": ("policed", lambda dp: up(drained(dp, Direction.IN), ip() / UDP())),
     "no-mapping": ("nat", lambda dp: up(dp, ip() / TCP(flags="R"))),
-    "fragment-without-ports": ("nat", lambda dp: up(dp, ip(frag=9) / bytes(64))),
+    "fragment-overlaps-header": ("nat", lambda dp: up(dp, ip(frag=1, proto=6) / bytes(64))),
     "icmp-not-translated": ("nat", lambda dp: up(dp, ip() / ICMP(type=5))),
     "truncated-header": ("nat", lambda dp: up(dp, ip(proto=17) / bytes(7))),
     "bad-checksum": ("nat", lambda dp: up(dp, quoting(ICMP(type=3, chksum=1)))),
@@ -286,6 +286,7 @@ def test_charged_and_dropped_are_all_there_is(
 ) -> None:
     for upstream, packet in packets:
         (up if upstream else down)(full, packet)
+    full.advance(2.1, step=2.1)  # fragments wait no longer for a first one
     for port in (ACC, WAN):
         full.sent(port)
     full.punts()

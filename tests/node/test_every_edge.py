@@ -2,11 +2,25 @@
 
 import pytest
 
-from . import edge_cases_access, edge_cases_control, edge_cases_ip4, edge_cases_nat
+from . import (
+    edge_cases_access,
+    edge_cases_control,
+    edge_cases_ip4,
+    edge_cases_nat,
+    edge_cases_nat_fragments,
+)
 from .edges import CASES
 from .harness import DEFAULT_ARGS, Dataplane, dataplane, ffi, lib
+from .nat44 import nat_args
 
-MODULES = (edge_cases_access, edge_cases_control, edge_cases_ip4, edge_cases_nat)  # they fill CASES
+MODULES = (
+    edge_cases_access,
+    edge_cases_control,
+    edge_cases_ip4,
+    edge_cases_nat,
+    edge_cases_nat_fragments,
+)
+"""They fill CASES."""
 NODES = (
     "ethernet_input",
     "twin_output",
@@ -34,6 +48,7 @@ NODES = (
     "lcp_echo",
     "icmp4_error",
     "ip4_fragment",
+    "nat44_fragment",
 )
 NO_FEATURE = "drop: no-such-feature"  # an arc's bit that nobody stands on
 
@@ -60,7 +75,7 @@ def test_no_edge_is_without_a_case(dp: Dataplane) -> None:
 
 @pytest.mark.parametrize("edge", sorted(CASES))
 def test_the_case_takes_its_edge(edge: str) -> None:
-    args = list(DEFAULT_ARGS)
+    args = list(nat_args() if "nat44_fragment/" in edge else DEFAULT_ARGS)
     if "graph-full" in edge:
         args.append("--buffers=8192")
     if "handoff" in edge:

@@ -138,7 +138,7 @@ def test_without_a_block_nothing_leaves_with_its_inner_address() -> None:
     ("packet", "reason"),
     [
         (IP(src=INNER[0], dst=REMOTE, proto=132) / bytes(20), "protocol-not-translated"),
-        (IP(src=INNER[0], dst=REMOTE, proto=17, frag=3) / bytes(20), "fragment-without-ports"),
+        (IP(src=INNER[0], dst=REMOTE, flags="MF") / ICMP(type=3), "fragment-without-ports"),
         (IP(src=INNER[0], dst=REMOTE) / ICMP(type=5), "icmp-not-translated"),
         (IP(src=INNER[0], dst=REMOTE) / ICMP(type=0, id=9), "no-mapping"),
         (IP(src=INNER[0], dst=REMOTE) / TCP(sport=9, flags="R"), "no-mapping"),

@@ -8,6 +8,17 @@ from scapy.layers.l2 import Ether
 
 from dataplane import binding
 
+from .fragments import (
+    PAYLOAD,
+    answer,
+    cut,
+    downstream,
+    lone,
+    question,
+    translated,
+    upstream,
+    whole,
+)
 from .harness import ACC, FEATURE_IN_NAT44, WAN, dataplane
 from .lab import CLIENT_IP, SERVER, adjacency, furnish, session_frame
 from .nat44 import INNER, OTHER, PUBLIC, REMOTE, Nat, nat, nat_args, udp, udp_back
@@ -162,3 +173,28 @@ def test_req_13a_too_big_without_df_is_fragmented_in_order() -> None:
         assert all(f.src == PUBLIC and len(f) <= 576 for f in fragments)
         joined = b"".join(bytes(f.payload) for f in fragments)
         assert joined[8:] == data
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2, 3), (3, 1, 0, 2)], ids=["in order", "out of order"])
+def test_req_14_fragments_pass_both_ways_in_order_and_out_of_order(order: tuple[int, ...]) -> None:
+    with dataplane(*nat_args()) as dp:
+        translated(dp)
+        parts = cut(IP(src=CLIENT_IP, dst=SERVER, id=99) / UDP(sport=5000, dport=53) / PAYLOAD)
+        there = upstream(dp, *(parts[i] for i in order))
+        query = whole(sorted(there, key=lambda p: int(p.frag)))
+        assert (query.src, bytes(query[UDP].payload)) == (PUBLIC, PAYLOAD)
+        parts = cut(answer(query))
+        home = [p for _, p in downstream(dp, *(parts[i] for i in order))]
+        reply = whole(sorted(home, key=lambda p: int(p.frag)))
+        assert (reply.dst, bytes(reply[UDP].payload)) == (CLIENT_IP, PAYLOAD)
+
+
+def test_req_14a_a_flood_of_lone_fragments_costs_datagrams_in_order_nothing() -> None:
+    with dataplane(*nat_args()) as box:
+        translated(box)
+        parts = cut(answer(question(box)))
+        came = 0
+        for part in parts:
+            came += len(downstream(box, part, *(lone(n) for n in range(300))))
+        assert came == 4
+        box.advance(2.02)

@@ -5,8 +5,12 @@ from collections.abc import Iterator
 from itertools import pairwise
 
 import pytest
-from scapy.layers.inet import ICMP, IP, TCP
+from scapy.layers.inet import ICMP, IP, TCP, UDP
+from scapy.packet import Packet
 
+from .fragments import SECOND_IP, cut, translated, upstream, whole
+from .harness import dataplane
+from .lab import CLIENT_IP, SERVER
 from .nat44 import (
     DELIVERED,
     INNER,
@@ -203,6 +207,23 @@ def test_section_9_the_port_is_not_foreseen_from_others() -> None:
     assert len(steps) > 150
     offsets = {a % 4096 - b % 4096 for a, b in zip(*runs, strict=True)}
     assert len(offsets) > 150  # the same inner ports, another start
+
+
+def test_section_10_fragments_of_two_subscribers_never_share_an_id() -> None:
+    with dataplane(*nat_args()) as box:
+        translated(box)
+        layers = [UDP(sport=port, dport=53) / (bytes([port]) * 3000) for port in (1, 2)]
+        mine = cut(IP(src=CLIENT_IP, dst=SERVER, id=99) / layers[0])
+        theirs = cut(IP(src=SECOND_IP, dst=SERVER, id=99) / layers[1])
+        sent = []
+        for one, other in zip(mine, theirs, strict=True):
+            sent += upstream(box, one)
+            sent += upstream(box, other, session_id=2)
+        by_id: dict[int, list[Packet]] = {}
+        for packet in sent:
+            by_id.setdefault(int(packet.id), []).append(packet)
+        assert len(by_id) == 2
+        assert sorted(bytes(whole(parts))[-1] for parts in by_id.values()) == [1, 2]
 
 
 def test_section_11_an_icmp_mapping_stays_until_its_own_timer_ends(box: Nat) -> None:

@@ -59,11 +59,21 @@ def show_nat(box: Box, args: Args) -> object:
     return {
         "block_size": int(config.block_size) if config else 0,
         "blocks_per_subscriber": int(config.blocks_per_session) if config else 0,
+        "fragments": _fragments(box),
         "log": box.nat_log.stats(),
         "max_addresses": nat.size,
         "addresses_waiting": nat.waiting,
         "addresses": rows,
     }
+
+
+def _fragments(box: Box) -> dict[str, int]:
+    """Count fragments to public addresses: delivered, made to wait, dropped by reason."""
+    counts = {"delivered": 0, "held": 0}
+    for (node, following, why), count in box.dataplane.edge_counters().items():
+        if node == "nat44_fragment":
+            counts[why or {"consumed": "held"}.get(following, "delivered")] = count
+    return counts
 
 
 def _nat_row(box: Box, known: NatEntry) -> dict[str, object]:

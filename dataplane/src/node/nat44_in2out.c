@@ -5,9 +5,12 @@
  * to a public address of the pool need nothing else here: ip4_lookup leads them to nat44_out2in
  * (hairpin with the external source, RFC 4787 REQ-9).
  */
+#include <errno.h>
+
 #include "graph.h"
 #include "node/account.h"
 #include "node/nat44_packet.h"
+#include "table/nat44_fragment.h"
 #include "table/nat44_remote.h"
 #include "table/nat44_tcp.h"
 #include "worker.h"
@@ -27,12 +30,22 @@ enum {
 	EDGE_MAPPING_RATE,
 	EDGE_REMOTE_TAKEN,
 	EDGE_PROTOCOL_FLOWS_FULL,
+	EDGE_OVERLAP,
 };
 
 enum { CREATE_LINES = 4 }; /* after the home line, that a new mapping may have to pass */
 
+static struct node node_nat44_in2out;
+
+static int init(struct worker *w)
+{
+	w->nat_sent = w->node_state[node_nat44_in2out.id] = nat44_sent_create(w);
+	return w->nat_sent ? 0 : -ENOMEM;
+}
+
 static const uint16_t edge_of_kind[] = {
 	[NAT44_FRAGMENT] = EDGE_FRAGMENT,
+	[NAT44_OVERLAP] = EDGE_OVERLAP,
 	[NAT44_PROTOCOL] = EDGE_PROTOCOL,
 	[NAT44_ICMP_OTHER] = EDGE_ICMP_OTHER,
 	[NAT44_TRUNCATED] = EDGE_TRUNCATED,
@@ -44,6 +57,14 @@ static const uint16_t edge_of_kind[] = {
 static inline be32 outer_address(const struct tables *t, uint32_t session)
 {
 	return t->nat_address[nat44_block_address(t, t->in[session].nat_block - 1)].address;
+}
+
+/* Where the search for a mapping starts. */
+static inline struct nat_slot *home_of(
+	const struct tables *t, const struct session_in *in, const struct nat44_flow *flow)
+{
+	uint32_t block = in->nat_block - 1;
+	return nat44_slots(t, block, flow->plane) + nat44_home(t->nat, block, flow->port);
 }
 
 static inline void parse(struct worker *w, struct pkt *p, struct nat44_packet *out)
@@ -59,9 +80,7 @@ static inline void parse(struct worker *w, struct pkt *p, struct nat44_packet *o
 	out->kind = (uint8_t)(in->nat_block ? nat44_parse(p, true, out) : NAT44_NO_MAPPING);
 	if (out->kind != NAT44_FLOW)
 		return;
-	uint32_t block = in->nat_block - 1;
-	out->slot =
-		nat44_slots(t, block, out->flow.plane) + nat44_home(t->nat, block, out->flow.port);
+	out->slot = home_of(t, in, &out->flow);
 	__builtin_prefetch(out->slot, 1);
 }
 
@@ -218,6 +237,46 @@ static uint16_t translate_error(struct worker *w, struct pkt *p, const struct na
 	return arc_next_in(&t->in[p->session], p);
 }
 
+/*
+ * A later fragment needs no mapping: all that the session sends has the one address. It passes
+ * whatever became of its first one, in whatever order, and harms nobody: without the first nothing
+ * can be made of it, it opens nothing, and its id, which is that of no other datagram, keeps it out
+ * of those of other subscribers.
+ */
+static uint16_t translate_later(const struct worker *w, struct pkt *p)
+{
+	nat44_set_address((struct ip4_hdr *)pkt_data(p), true, outer_address(w->t, p->session));
+	return arc_next_in(&w->t->in[p->session], p);
+}
+
+static uint16_t translate_rare(struct worker *w, struct pkt *p, struct nat44_packet *packet)
+{
+	switch (packet->kind) {
+	case NAT44_ICMP_ERROR:
+		return translate_error(w, p, packet);
+	case NAT44_PORTLESS:
+		return translate_portless(w, p);
+	case NAT44_FIRST:
+		packet->slot = home_of(w->t, &w->t->in[p->session], &packet->flow);
+		return translate(w, p, packet);
+	case NAT44_LATER:
+		return translate_later(w, p);
+	default:
+		return edge_of_kind[packet->kind];
+	}
+}
+
+/* What is no whole packet of a flow. */
+static __attribute__((noinline)) uint16_t rare(
+	struct worker *w, struct pkt *p, struct nat44_packet *packet)
+{
+	struct ip4_hdr *ip = (struct ip4_hdr *)pkt_data(p);
+	uint16_t edge = translate_rare(w, p, packet);
+	if (edge < ARC_EDGES && ip->fragment & hton16(IP4_MF | IP4_OFFSET_MASK))
+		nat44_sent_rename(w, w->nat_sent, ip, w->t->in[p->session].ip4);
+	return edge;
+}
+
 static inline uint16_t dispatch(struct worker *w, struct pkt *p, struct nat44_packet *packet)
 {
 	uint16_t edge;
@@ -225,12 +284,8 @@ static inline uint16_t dispatch(struct worker *w, struct pkt *p, struct nat44_pa
 		return arc_next_in(&w->t->in[p->session], p);
 	if (packet->kind == NAT44_FLOW)
 		edge = translate(w, p, packet);
-	else if (packet->kind == NAT44_ICMP_ERROR)
-		edge = translate_error(w, p, packet);
-	else if (packet->kind == NAT44_PORTLESS)
-		edge = translate_portless(w, p);
 	else
-		edge = edge_of_kind[packet->kind];
+		edge = rare(w, p, packet);
 	if (edge >= ARC_EDGES)
 		drop_in(w->t, p->session, IN_DROP_NAT);
 	return edge;
@@ -251,6 +306,7 @@ static void process(struct worker *w, struct pkt **pkts, uint16_t n, uint16_t *n
 NODE(nat44_in2out) = {
 	.name = "nat44_in2out",
 	.process = process,
+	.init = init,
 	.arc = ARC_SESSION_IN,
 	.feature = FEATURE_IN_NAT44,
 	.edges =
@@ -268,6 +324,7 @@ NODE(nat44_in2out) = {
 			[EDGE_MAPPING_LIMIT] = {.next = "icmp4_error", .reason = "mapping-limit"},
 			[EDGE_MAPPING_RATE] = {.next = "icmp4_error", .reason = "mapping-rate"},
 			[EDGE_REMOTE_TAKEN] = {.next = "icmp4_error", .reason = "remote-taken"},
+			[EDGE_OVERLAP] = DROP("fragment-overlaps-header"),
 			[EDGE_PROTOCOL_FLOWS_FULL] = {.next = "icmp4_error",
 				.reason = "protocol-flows-full"},
 		},

@@ -25,10 +25,13 @@ enum {
 	EDGE_TRUNCATED,
 	EDGE_BAD_CHECKSUM,
 	EDGE_FILTERED,
+	EDGE_NAT44_FRAGMENT,
+	EDGE_OVERLAP,
 };
 
 static const uint16_t edge_of_kind[] = {
 	[NAT44_FRAGMENT] = EDGE_FRAGMENT,
+	[NAT44_OVERLAP] = EDGE_OVERLAP,
 	[NAT44_PROTOCOL] = EDGE_PROTOCOL,
 	[NAT44_ICMP_OTHER] = EDGE_ICMP_OTHER,
 	[NAT44_TRUNCATED] = EDGE_TRUNCATED,
@@ -48,6 +51,12 @@ static inline uint32_t block_of(const struct tables *t, uint32_t address, be16 p
 	return address << nat44_block_bits(t->nat) | (uint32_t)ntoh16(port) >> t->nat->block_shift;
 }
 
+static inline struct nat_slot *slot_of(
+	const struct tables *t, uint32_t address, const struct nat44_flow *flow)
+{
+	return t->nat_slot + nat44_slot_index(address, flow->plane, ntoh16(flow->port));
+}
+
 static inline void parse(struct worker *w, struct pkt *p, struct nat44_packet *out)
 {
 	const struct tables *t = w->t;
@@ -59,8 +68,7 @@ static inline void parse(struct worker *w, struct pkt *p, struct nat44_packet *o
 	out->kind = (uint8_t)nat44_parse(p, false, out);
 	if (out->kind != NAT44_FLOW)
 		return;
-	out->slot =
-		t->nat_slot + nat44_slot_index(address, out->flow.plane, ntoh16(out->flow.port));
+	out->slot = slot_of(t, address, &out->flow);
 	__builtin_prefetch(out->slot, 1);
 	__builtin_prefetch(&t->nat_block[block_of(t, address, out->flow.port)]);
 }
@@ -204,8 +212,7 @@ static uint16_t translate_error(struct worker *w, struct pkt *p, const struct na
 	if (kind == NAT44_PORTLESS)
 		return translate_portless_error(w, p, packet->l4, &quote);
 	const struct nat_block *block = &t->nat_block[block_of(t, address, quote.flow.port)];
-	const struct nat_slot *slot =
-		t->nat_slot + nat44_slot_index(address, quote.flow.plane, ntoh16(quote.flow.port));
+	const struct nat_slot *slot = slot_of(t, address, &quote.flow);
 	uint16_t edge = check(w, slot, block, quote.flow.plane);
 	if (edge != EDGE_SESSION)
 		return edge;
@@ -223,17 +230,38 @@ static uint16_t hand_off(const struct worker *w, struct pkt *p)
 	return EDGE_HANDOFF;
 }
 
+/* The first fragment is let in as a whole packet is; nat44_fragment lets the others follow it. */
+static uint16_t translate_first(struct worker *w, struct pkt *p, struct nat44_packet *packet)
+{
+	packet->slot = slot_of(w->t, packet_address(w->t, p), &packet->flow);
+	uint16_t edge = translate(w, p, packet);
+	return edge == EDGE_SESSION ? EDGE_NAT44_FRAGMENT : edge;
+}
+
+/* What is no whole packet of a flow. */
+static __attribute__((noinline)) uint16_t rare(
+	struct worker *w, struct pkt *p, struct nat44_packet *packet)
+{
+	switch (packet->kind) {
+	case NAT44_BYPASS:
+		return hand_off(w, p);
+	case NAT44_ICMP_ERROR:
+		return translate_error(w, p, packet);
+	case NAT44_PORTLESS:
+		return translate_portless(w, p);
+	case NAT44_FIRST:
+		return translate_first(w, p, packet);
+	case NAT44_LATER:
+		p->arg = NAT44_FRAGMENT_ARRIVED;
+		return EDGE_NAT44_FRAGMENT;
+	default:
+		return edge_of_kind[packet->kind];
+	}
+}
+
 static inline uint16_t dispatch(struct worker *w, struct pkt *p, struct nat44_packet *packet)
 {
-	if (packet->kind == NAT44_FLOW)
-		return translate(w, p, packet);
-	if (packet->kind == NAT44_ICMP_ERROR)
-		return translate_error(w, p, packet);
-	if (packet->kind == NAT44_PORTLESS)
-		return translate_portless(w, p);
-	if (packet->kind == NAT44_BYPASS)
-		return hand_off(w, p);
-	return edge_of_kind[packet->kind];
+	return likely(packet->kind == NAT44_FLOW) ? translate(w, p, packet) : rare(w, p, packet);
 }
 
 static void process(struct worker *w, struct pkt **pkts, uint16_t n, uint16_t *next)
@@ -267,5 +295,7 @@ NODE(nat44_out2in) = {
 			[EDGE_TRUNCATED] = DROP("truncated-header"),
 			[EDGE_BAD_CHECKSUM] = DROP("bad-checksum"),
 			[EDGE_FILTERED] = DROP("filtered"),
+			[EDGE_NAT44_FRAGMENT] = {.next = "nat44_fragment"},
+			[EDGE_OVERLAP] = DROP("fragment-overlaps-header"),
 		},
 };

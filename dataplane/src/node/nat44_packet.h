@@ -11,6 +11,7 @@
 
 #include "hdr/checksum.h"
 #include "hdr/ip4.h"
+#include "node/hints.h"
 #include "pkt.h"
 #include "table/nat44_map.h"
 #include "table/nat44_protocol.h"
@@ -19,7 +20,10 @@ enum nat44_kind {
 	NAT44_FLOW,	   /* TCP, UDP, ICMP query: flow is filled */
 	NAT44_ICMP_ERROR,  /* speaks of another packet */
 	NAT44_BYPASS,	   /* not to be translated, or not here */
-	NAT44_FRAGMENT,	   /* without ports */
+	NAT44_FIRST,	   /* NAT44_FLOW that has more fragments */
+	NAT44_LATER,	   /* another fragment of one: without ports */
+	NAT44_OVERLAP,	   /* a fragment that could overwrite the first one's header */
+	NAT44_FRAGMENT,	   /* of an ICMP error, or such an error about a later fragment */
 	NAT44_PORTLESS,	   /* GRE, ESP, and any fragment of them */
 	NAT44_PROTOCOL,	   /* none of these */
 	NAT44_ICMP_OTHER,  /* redirect, router discovery, ... */
@@ -110,22 +114,13 @@ static inline enum nat44_kind nat44_parse_icmp(
 	return fragment & hton16(IP4_MF) ? NAT44_FRAGMENT : NAT44_ICMP_ERROR;
 }
 
-/* Fills l4 and flow; local_is_source: the subscriber, or what stands for him, is the source. */
-static inline enum nat44_kind nat44_parse(
-	struct pkt *p, bool local_is_source, struct nat44_packet *out)
+/* Fills flow, with `room` bytes at l4; a first fragment that is cut within its ports or flags does
+ * not pass (RFC 1858). */
+static inline enum nat44_kind nat44_parse_transport(
+	const struct ip4_hdr *ip, uint16_t room, bool local_is_source, struct nat44_packet *out)
 {
-	const struct ip4_hdr *ip = pkt_header(p, IP4_LEN);
-	if (!ip)
-		return NAT44_TRUNCATED;
-	uint16_t header_len = ip4_header_len(ip);
-	if (header_len < IP4_LEN || header_len > p->len)
-		return NAT44_TRUNCATED;
-	if (ip->fragment & hton16(IP4_OFFSET_MASK))
-		return nat44_has_no_ports(ip->protocol) ? NAT44_PORTLESS : NAT44_FRAGMENT;
-	uint16_t room = (uint16_t)(p->len - header_len);
-	uint8_t *l4 = pkt_data(p) + header_len;
 	enum nat44_kind kind = NAT44_FLOW;
-	out->l4 = l4;
+	const uint8_t *l4 = out->l4;
 	if (ip->protocol == IPPROTO_TCP4) {
 		out->flow.plane = NAT_TCP;
 		kind = room < TCP_LEN ? NAT44_TRUNCATED : NAT44_FLOW;
@@ -141,6 +136,30 @@ static inline enum nat44_kind nat44_parse(
 		nat44_load_flow(&out->flow, ip, l4, local_is_source);
 	return kind;
 }
+
+/* The same of a fragment, first or later. */
+enum nat44_kind nat44_parse_fragment(
+	const struct ip4_hdr *ip, uint16_t room, bool local_is_source, struct nat44_packet *out);
+
+/* Fills l4 and flow; local_is_source: the subscriber, or what stands for him, is the source. */
+static inline enum nat44_kind nat44_parse(
+	struct pkt *p, bool local_is_source, struct nat44_packet *out)
+{
+	const struct ip4_hdr *ip = pkt_header(p, IP4_LEN);
+	if (!ip)
+		return NAT44_TRUNCATED;
+	uint16_t header_len = ip4_header_len(ip);
+	if (header_len < IP4_LEN || header_len > p->len)
+		return NAT44_TRUNCATED;
+	uint16_t room = (uint16_t)(p->len - header_len);
+	out->l4 = pkt_data(p) + header_len;
+	if (unlikely(ip->fragment & hton16(IP4_MF | IP4_OFFSET_MASK)))
+		return nat44_parse_fragment(ip, room, local_is_source, out);
+	return nat44_parse_transport(ip, room, local_is_source, out);
+}
+
+/* p->arg, for nat44_fragment, of a later fragment */
+enum { NAT44_FRAGMENT_ARRIVED };
 
 /* What replacing `from` by `to` adds to a checksum (RFC 1624 equation 3). */
 static inline uint64_t checksum_delta32(be32 from, be32 to)

@@ -367,6 +367,9 @@ static inline void bed_pass_time(uint32_t ms)
 	assert(embedded_run(bed.embedded) == 0);
 }
 
+/* Fragments that wait for a first one do so no longer than this. */
+enum { BED_HELD_MS = 2000 };
+
 static inline void bed_finish(bool ours_only)
 {
 	static struct embedded_frame frames[64];
@@ -380,6 +383,8 @@ static inline void bed_finish(bool ours_only)
 				else if (port == WAN0 && ours_only)
 					bed_check_routed(&frames[i]);
 	}
+	if (embedded_buffers_in_use(bed.embedded))
+		bed_pass_time(BED_HELD_MS);
 	assert(embedded_buffers_in_use(bed.embedded) == 0);
 	bed_empty_rings();
 	bed_pass_time(7);

@@ -1,11 +1,11 @@
 /*
- * Both NAT44 nodes, packet after packet against the same table. Each step is a control byte, a
+ * The NAT44 nodes, packet after packet against the same table. Each step is a control byte, a
  * length and an IPv4 packet; the control byte says which node takes it and what is put right in it
  * first, so that the fuzzer gets behind addresses and checksums. Outbound the last bit of TOS says
  * which of two sessions it comes from.
  *
- * After each step: no buffer is lost, lengths are as before, the node chose an edge of its own, and
- * what it passed on has a right IPv4 checksum if it had one before.
+ * After each step: no buffer is lost, but for fragments that wait; lengths are as before, the node
+ * chose an edge of its own, and what it passed on has a right IPv4 checksum if it had one before.
  */
 #include <assert.h>
 #include <stdlib.h>
@@ -31,7 +31,11 @@ enum control {
 	STEP_STRICT = 128,  /* address-dependent filtering, limits on mappings, which are logged */
 };
 
-enum { MANY = 80 }; /* more than a block has ports */
+enum {
+	MANY = 80,	/* more than a block has ports */
+	MOST_HELD = 64, /* of 512 buffers */
+	HELD_MS = 2000,
+};
 
 static struct embedded *e;
 static struct arena_header *arena;
@@ -39,6 +43,7 @@ static uint64_t now_ns;
 static be32 inner[2], outer;
 static uint32_t pool_leaf;
 static be16 last_port;
+static uint16_t to_fragment; /* edge of nat44_out2in */
 
 static void *section(enum arena_section_id id)
 {
@@ -56,6 +61,17 @@ static void command(uint32_t group, const struct command *c)
 	memcpy(room, c, sizeof(*c));
 	ring_publish(ring, bytes, sizeof(*c));
 	embedded_run(e);
+}
+
+static uint16_t find_edge(const char *from, const char *to)
+{
+	const struct node_name *node = section(SECTION_NODE);
+	while (strcmp(node->name, from))
+		node++;
+	for (uint16_t edge = 0; edge < node->n_edges; edge++)
+		if (!strcmp(node->edge[edge].next, to))
+			return edge;
+	abort();
 }
 
 static void find_pool(void)
@@ -108,6 +124,7 @@ static void start(void)
 	arena = embedded_arena(e);
 	outer = hton32(0xcb007101);
 	find_pool();
+	to_fragment = find_edge("nat44_out2in", "nat44_fragment");
 	connect(0);
 	connect(1);
 	now_ns = UINT64_C(1000000000000);
@@ -215,8 +232,10 @@ static void run_packet(uint8_t control, const uint8_t *data, uint16_t len, uint8
 
 	set_strict(control & STEP_STRICT);
 	int error = embedded_run_node(e, 0, inbound ? "nat44_out2in" : "nat44_in2out", &f, 1);
-	assert(!error && f.len == len && !embedded_buffers_in_use(e));
-	assert(f.edge < ARC_EDGES + 16);
+	assert(!error && f.len == len && f.edge < ARC_EDGES + 16);
+	if (inbound && f.edge == to_fragment)
+		error = embedded_run_node(e, 0, "nat44_fragment", &f, 1);
+	assert(!error && f.len == len && embedded_buffers_in_use(e) <= MOST_HELD);
 	if (f.edge != 0) /* only edge 0 of either node passes on */
 		return;
 	assert(!right || has_right_checksum(f.bytes, len));
@@ -227,12 +246,16 @@ static void run_packet(uint8_t control, const uint8_t *data, uint16_t len, uint8
 		remember_port(&f);
 }
 
+static void pass_time(uint32_t ms)
+{
+	now_ns += (uint64_t)ms * 1000000;
+	embedded_set_time(e, now_ns);
+}
+
 static void run_step(uint8_t control, const uint8_t *data, uint16_t len)
 {
-	if (control & STEP_TIME && len) {
-		now_ns += (uint64_t)data[0] * UINT64_C(10000000000);
-		embedded_set_time(e, now_ns);
-	}
+	if (control & STEP_TIME && len)
+		pass_time(data[0] * 10000u);
 	for (uint8_t i = 0; i < (control & STEP_MANY ? MANY : 1); i++)
 		run_packet(control, data, len, i);
 }
@@ -249,5 +272,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		data += 2 + len;
 		size -= 2 + len;
 	}
+	pass_time(HELD_MS);
+	assert(!embedded_run(e) && !embedded_buffers_in_use(e));
 	return 0;
 }

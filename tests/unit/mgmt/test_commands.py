@@ -263,6 +263,13 @@ def test_show_ports_pools_and_nat_agree_with_the_table(still: Managed) -> None:
     assert sum(row["sessions"] for row in nat["addresses"]) == 2
     assert sum(row["blocks_used"] for row in nat["addresses"]) == 2
     assert {row["gre_esp"] for row in nat["addresses"]} == {0}
+    assert nat["fragments"] == {
+        "delivered": 0,
+        "held": 0,
+        "session-not-live": 0,
+        "first-came-too-late": 0,
+        "too-many-held": 0,
+    }
 
 
 def test_hash_password_makes_what_the_user_file_reads(still: Managed) -> None:
