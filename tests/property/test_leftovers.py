@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from scapy.layers.inet import ICMP, IP, TCP, UDP
+from scapy.layers.inet import ICMP, IP, TCP, UDP, fragment
 from scapy.layers.l2 import Ether
 from scapy.layers.ppp import PPPoE
 from scapy.packet import Packet
@@ -268,6 +268,22 @@ def portless(bed: Bed) -> None:
         bed.arrived()
 
 
+def fragments(bed: Bed) -> None:
+    """Datagrams in fragments: out of order, and later ones whose first never comes."""
+    whole = IP(src=bed.inner(), dst=SERVER, id=7) / UDP(sport=23, dport=53) / bytes(3000)
+    for part in reversed(fragment(whole, 1400)):
+        bed.send(part)
+    *_, first = bed.left()
+    answer = IP(src=SERVER, dst=first.src, id=8) / UDP(sport=53, dport=first[UDP].sport)
+    for part in reversed(fragment(answer / bytes(3000), 1400)):
+        bed.answer(part)
+    assert [packet.dst for packet in bed.arrived()] == [bed.inner()] * 3
+    answer.id = 9
+    for part in fragment(answer / bytes(3000), 1400)[1:]:
+        bed.answer(part)
+    assert bed.box.embedded.buffers_in_use() == 2
+
+
 def bypass(bed: Bed) -> None:
     """A destination without NAT, and what the guard of the inner address lets in."""
     inner = bed.inner()
@@ -302,6 +318,7 @@ LIVE_TRAFFIC: tuple[Callable[[Bed], None], ...] = (
     hairpin,
     filtered,
     portless,
+    fragments,
     bypass,
     one_to_one,
     udp_many,
