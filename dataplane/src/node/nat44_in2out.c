@@ -111,7 +111,7 @@ static bool begins_mapping(const struct nat44_packet *packet)
 	return packet->flow.plane == NAT_UDP || icmp4_is_query(packet->l4[0]);
 }
 
-/* All that making a mapping will touch, at once: the waits overlap. */
+/* All that making a mapping will touch in the block that the subscriber has: the waits overlap. */
 static void prefetch_creation(
 	const struct tables *t, uint32_t session, const struct nat44_flow *flow)
 {
@@ -119,6 +119,7 @@ static void prefetch_creation(
 	uint32_t hash = nat44_hash(t->nat, block, flow->port);
 	uint32_t line = nat44_home_line(t->nat, hash);
 	__builtin_prefetch(&t->nat_block[block], 1);
+	__builtin_prefetch(&t->nat_address[nat44_block_address(t, block)], 1);
 	__builtin_prefetch(&t->cold[session].nat_mappings, 1);
 	for (uint32_t i = 0; i < CREATE_LINES; i++) {
 		line = nat44_next_line(t->nat, line, hash);
@@ -126,13 +127,56 @@ static void prefetch_creation(
 	}
 }
 
+/* When that block is full, the next one that he has, or will get if nobody else does before. */
+static void prefetch_next_block(
+	const struct tables *t, uint32_t session, const struct nat44_flow *flow)
+{
+	uint32_t first = t->in[session].nat_block - 1;
+	const struct nat_block *full = &t->nat_block[first];
+	if (full->live[flow->plane] < t->nat->block_size)
+		return;
+	uint32_t next = full->next;
+	if (!next)
+		next = t->nat_address[nat44_block_address(t, first)].free_first;
+	if (!next)
+		return;
+	__builtin_prefetch(&t->nat_block[next - 1], 1);
+	__builtin_prefetch(
+		nat44_slots(t, next - 1, flow->plane) + nat44_home(t->nat, next - 1, flow->port),
+		1);
+}
+
+/* Looks into the home lines of a group, and has what the packets that find nothing there will need
+ * on its way before the first of them is translated. */
+static inline void look_up(
+	const struct tables *t, struct pkt **pkts, struct nat44_packet *packets, uint16_t n)
+{
+	uint32_t missing = 0;
+	for (uint16_t i = 0; i < n; i++) {
+		struct nat44_packet *packet = &packets[i];
+		if (packet->kind != NAT44_FLOW)
+			continue;
+		packet->found = nat44_line_match(packet->slot, packet->flow.port);
+		missing |= (uint32_t)!packet->found << i;
+	}
+	for (uint32_t left = missing; left; left &= left - 1) {
+		int i = __builtin_ctz(left);
+		prefetch_creation(t, pkts[i]->session, &packets[i].flow);
+	}
+	for (uint32_t left = missing; left; left &= left - 1) {
+		int i = __builtin_ctz(left);
+		prefetch_next_block(t, pkts[i]->session, &packets[i].flow);
+	}
+}
+
+_Static_assert(NAT44_GROUP <= 32, "a bit for each packet of a group");
+
 /* The mapping is not in its home line, or its time is over. */
 static struct nat_slot *find_or_create(
 	struct worker *w, struct pkt *p, const struct nat44_packet *packet, uint16_t *edge)
 {
 	const struct tables *t = w->t;
 	const struct nat44_flow *flow = &packet->flow;
-	prefetch_creation(t, p->session, flow);
 	struct nat_slot *slot = nat44_find(t, t->in[p->session].nat_block, flow->plane, flow->port);
 	if (slot && !nat44_expired(t->nat, flow->plane, slot, w->now_s))
 		return slot;
@@ -170,8 +214,9 @@ static inline uint16_t translate(struct worker *w, struct pkt *p, struct nat44_p
 {
 	const struct tables *t = w->t;
 	const struct nat44_flow *flow = &packet->flow;
-	struct nat_slot *slot = nat44_line_match(packet->slot, flow->port);
-	if (!slot || nat44_expired(t->nat, flow->plane, slot, w->now_s)) {
+	struct nat_slot *slot = packet->found; /* unless a packet before this one ended it */
+	if (!slot || !nat44_is_mapping_of(slot, flow->port) ||
+		nat44_expired(t->nat, flow->plane, slot, w->now_s)) {
 		uint16_t edge;
 		slot = find_or_create(w, p, packet, &edge);
 		if (!slot)
@@ -298,6 +343,7 @@ static void process(struct worker *w, struct pkt **pkts, uint16_t n, uint16_t *n
 		uint16_t group = nat44_group(n, done);
 		for (uint16_t i = 0; i < group; i++)
 			parse(w, pkts[done + i], &packets[i]);
+		look_up(w->t, pkts + done, packets, group);
 		for (uint16_t i = 0; i < group; i++)
 			next[done + i] = dispatch(w, pkts[done + i], &packets[i]);
 	}

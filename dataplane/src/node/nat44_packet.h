@@ -33,7 +33,8 @@ enum nat44_kind {
 };
 
 struct nat44_packet {
-	struct nat_slot *slot; /* where the search starts */
+	struct nat_slot *slot;	/* where the search starts */
+	struct nat_slot *found; /* the mapping in that line, or NULL */
 	uint8_t *l4;
 	struct nat44_flow flow;
 	uint8_t kind; /* enum nat44_kind */

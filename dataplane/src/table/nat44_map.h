@@ -103,6 +103,11 @@ static inline uint32_t nat44_home(const struct nat_config *nat, uint32_t block, 
 	return nat44_home_line(nat, nat44_hash(nat, block, port));
 }
 
+static inline bool nat44_is_mapping_of(const struct nat_slot *slot, be16 port)
+{
+	return slot->inner_port == port && slot->flags & NAT_LIVE;
+}
+
 /* The mapping of an inner port in this line, or NULL. Free of branches up to the end: which of the
  * four it is cannot be predicted. */
 static inline struct nat_slot *nat44_line_match(struct nat_slot *line, be16 port)
