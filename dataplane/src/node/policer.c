@@ -1,7 +1,7 @@
 /*
  * policer: RFC 2697 and RFC 2698 for each session, both ways: policer_in and policer_out. Red is
  * dropped, yellow passes and is counted. Bytes are those of the IP packet, with a fixed number
- * added to each where the session says so.
+ * added to each where the session says so. The nodes that begin the arcs have prefetched the entry.
  */
 #include "table/policer.h"
 
@@ -12,23 +12,11 @@
 
 enum { EDGE_POLICED = ARC_EDGES };
 
-/* The entries of the whole vector are on their way before the first one is looked at. */
-static inline void fetch(const struct tables *t, struct pkt **pkts, uint16_t n, enum direction to)
-{
-	for (uint16_t i = 0; i < n; i++)
-		prefetch_write(policer_of(t, pkts[i]->session, to));
-}
-
 /* False: red. */
-static inline bool passes(
-	const struct tables *t, const struct pkt *p, uint64_t tick, enum direction direction)
+static bool count(const struct worker *w, const struct pkt *p, enum direction direction,
+	enum policer_colour colour)
 {
-	enum policer_colour colour =
-		policer_meter(policer_of(t, p->session, direction), tick, p->len);
-	if (likely(colour == POLICER_GREEN))
-		return true;
-	struct session_cold *cold = &t->cold[p->session];
-	struct policer_counters *counters = &cold->policed[direction];
+	struct policer_counters *counters = &w->t->cold[p->session].policed[direction];
 	if (colour == POLICER_YELLOW) {
 		counters->yellow_packets++;
 		counters->yellow_bytes += p->len;
@@ -39,13 +27,20 @@ static inline bool passes(
 	return false;
 }
 
+static inline bool passes(
+	const struct worker *w, const struct pkt *p, uint64_t tick, enum direction direction)
+{
+	struct policer *policer = policer_of(w->t, p->session, direction);
+	enum policer_colour colour = policer_meter(policer, tick, p->len);
+	return likely(colour == POLICER_GREEN) || count(w, p, direction, colour);
+}
+
 static void process_in(struct worker *w, struct pkt **pkts, uint16_t n, uint16_t *next)
 {
 	uint64_t tick = policer_tick(w);
-	fetch(w->t, pkts, n, DIRECTION_IN);
 	for (uint16_t i = 0; i < n; i++) {
 		struct pkt *p = pkts[i];
-		bool pass = passes(w->t, p, tick, DIRECTION_IN);
+		bool pass = passes(w, p, tick, DIRECTION_IN);
 		next[i] = likely(pass) ? arc_next_in(&w->t->in[p->session], p) : EDGE_POLICED;
 	}
 }
@@ -53,9 +48,8 @@ static void process_in(struct worker *w, struct pkt **pkts, uint16_t n, uint16_t
 static void process_out(struct worker *w, struct pkt **pkts, uint16_t n, uint16_t *next)
 {
 	uint64_t tick = policer_tick(w);
-	fetch(w->t, pkts, n, DIRECTION_OUT);
 	for (uint16_t i = 0; i < n; i++) {
-		bool pass = passes(w->t, pkts[i], tick, DIRECTION_OUT);
+		bool pass = passes(w, pkts[i], tick, DIRECTION_OUT);
 		next[i] = likely(pass) ? arc_next(pkts[i]) : EDGE_POLICED;
 	}
 }

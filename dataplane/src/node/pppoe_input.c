@@ -12,6 +12,7 @@
 #include "node/ip4_validate.h"
 #include "node/l2.h"
 #include "node/session_header.h"
+#include "table/policer.h"
 #include "table/session.h"
 #include "worker.h"
 
@@ -115,6 +116,7 @@ static inline uint16_t ip4(struct worker *w, struct session_in *in, struct pkt *
 		return data_refused(w->t, p, IN_DROP_TOO_BIG, EDGE_PACKET_TOO_BIG);
 	in->last_in_ms = w->now_ms;
 	p->flags |= PKT_FROM_SESSION;
+	policer_prefetch(w->t, p->session, DIRECTION_IN, in->features & 1 << FEATURE_IN_POLICER);
 	return arc_start_in(in, p);
 }
 

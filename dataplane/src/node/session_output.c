@@ -6,6 +6,7 @@
 #include "node/account.h"
 #include "node/hints.h"
 #include "node/ip4_forward.h"
+#include "table/policer.h"
 #include "worker.h"
 
 enum {
@@ -59,6 +60,7 @@ static inline uint16_t output(struct worker *w, struct pkt *p)
 	if (unlikely(verdict == IP4_FRAGMENT))
 		return EDGE_IP4_FRAGMENT;
 	p->flags |= PKT_TO_SESSION;
+	policer_prefetch(w->t, p->session, DIRECTION_OUT, out->features & 1 << FEATURE_OUT_POLICER);
 	/* the guard asks what came past NAT */
 	uint16_t skipped = p->flags & PKT_TRANSLATED ? 1 << FEATURE_OUT_NAT44_GUARD : 0;
 	return arc_start(p, (uint16_t)(out->features & ~skipped));

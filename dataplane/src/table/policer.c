@@ -51,7 +51,7 @@ int policer_command(struct worker *w, const struct command *c)
 		next.tc = next.cbs;
 		next.te = next.ebs;
 	} else {
-		policer_refill(p, next.stamp);
+		(void)policer_take(p, next.stamp, 0);
 		next.tc = least(p->tc, next.cbs);
 		next.te = least(p->te, next.ebs);
 	}

@@ -29,53 +29,81 @@ static inline uint64_t policer_tick(const struct worker *w)
 	return w->now_ns >> POLICER_TICK_SHIFT;
 }
 
-/* Adds to a bucket what has room there; returns the rest. */
-static inline uint64_t policer_fill(uint64_t *tokens, uint64_t burst, uint64_t add)
+/* On its way to the cache before the packet comes to the policer, where the session has one. */
+static inline void policer_prefetch(
+	const struct tables *t, uint32_t session, enum direction direction, bool is_policed)
 {
-	uint64_t room = burst - *tokens;
-	if (add < room) {
-		*tokens += add;
-		return 0;
-	}
-	*tokens = burst;
-	return add - room;
+	if (is_policed)
+		__builtin_prefetch(policer_of(t, session, direction), 1, 3);
 }
 
 /* What a rate gives in that time; more than any bucket holds when it is more than that. */
 static inline uint64_t policer_earned(uint64_t rate_bps, uint64_t ticks)
 {
 	uint64_t tokens;
-	return __builtin_mul_overflow(rate_bps, ticks, &tokens) ? UINT64_MAX : tokens;
+	return __builtin_expect(__builtin_mul_overflow(rate_bps, ticks, &tokens), 0) ? UINT64_MAX
+										     : tokens;
 }
 
-static inline void policer_refill(struct policer *p, uint64_t tick)
+/* A bucket, filled. What it has no room for is added to *rest. */
+static inline uint64_t policer_fill(uint64_t tokens, uint64_t burst, uint64_t add, uint64_t *rest)
+{
+	uint64_t room = burst - tokens;
+	if (add < room)
+		return tokens + add;
+	*rest = add - room;
+	return burst;
+}
+
+static inline uint64_t policer_ticks(struct policer *p, uint64_t tick)
 {
 	uint64_t ticks = tick - p->stamp;
 	p->stamp = tick;
-	uint64_t rest = policer_fill(&p->tc, p->cbs, policer_earned(p->cir_bps, ticks));
-	/* RFC 2697 section 3: what C has no room for goes to E. */
-	policer_fill(&p->te, p->ebs,
-		p->mode == POLICER_TRTCM ? policer_earned(p->pir_bps, ticks) : rest);
+	return ticks;
 }
 
-/* RFC 2697 section 3, RFC 2698 section 3: the colour of a packet, which takes its tokens. */
-static inline enum policer_colour policer_meter(struct policer *p, uint64_t tick, uint32_t len)
+/* RFC 2697 section 3: what C has no room for goes to E. */
+static inline enum policer_colour policer_srtcm(struct policer *p, uint64_t tick, uint64_t cost)
 {
-	if (p->stamp != tick)
-		policer_refill(p, tick);
-	uint64_t cost = (uint64_t)(len + p->overhead_bytes) * POLICER_BYTE;
-	bool two_rates = p->mode == POLICER_TRTCM;
-	if (two_rates && p->te < cost)
-		return POLICER_RED;
-	if (p->tc >= cost) {
-		p->tc -= cost;
-		p->te -= two_rates ? cost : 0;
+	uint64_t earned = policer_earned(p->cir_bps, policer_ticks(p, tick));
+	uint64_t rest = 0;
+	uint64_t tc = policer_fill(p->tc, p->cbs, earned, &rest);
+	if (rest)
+		p->te = policer_fill(p->te, p->ebs, rest, &rest);
+	bool green = tc >= cost;
+	p->tc = green ? tc - cost : tc;
+	if (__builtin_expect(green, 1))
 		return POLICER_GREEN;
-	}
 	if (p->te < cost)
 		return POLICER_RED;
 	p->te -= cost;
 	return POLICER_YELLOW;
+}
+
+/* RFC 2698 section 3: te is Tp, ebs PBS. */
+static inline enum policer_colour policer_trtcm(struct policer *p, uint64_t tick, uint64_t cost)
+{
+	uint64_t ticks = policer_ticks(p, tick);
+	uint64_t rest;
+	uint64_t tc = policer_fill(p->tc, p->cbs, policer_earned(p->cir_bps, ticks), &rest);
+	uint64_t tp = policer_fill(p->te, p->ebs, policer_earned(p->pir_bps, ticks), &rest);
+	bool red = tp < cost;
+	bool green = !red && tc >= cost;
+	p->tc = green ? tc - cost : tc;
+	p->te = red ? tp : tp - cost;
+	return red ? POLICER_RED : green ? POLICER_GREEN : POLICER_YELLOW;
+}
+
+/* The colour of a packet, which takes its tokens. A cost of 0 refills only. */
+static inline enum policer_colour policer_take(struct policer *p, uint64_t tick, uint64_t cost)
+{
+	return p->mode == POLICER_TRTCM ? policer_trtcm(p, tick, cost)
+					: policer_srtcm(p, tick, cost);
+}
+
+static inline enum policer_colour policer_meter(struct policer *p, uint64_t tick, uint32_t len)
+{
+	return policer_take(p, tick, (uint64_t)(len + p->overhead_bytes) * POLICER_BYTE);
 }
 
 #endif
