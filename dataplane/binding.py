@@ -34,6 +34,7 @@ UP = struct.Struct("=4sIHHHHH2xIHH12x")
 ECHO = struct.Struct("=IIII24x")
 POLICER = struct.Struct("=QQQQHB5x")
 SESSION_ACL = struct.Struct("=HH36x")
+SESSION_FORWARD = struct.Struct("=HHBB34x")
 SESSION_BYPASS = struct.Struct("=H38x")
 SESSION_STATIC = struct.Struct("=4s4s32x")
 ACL_SET = struct.Struct("=III28x")
@@ -80,6 +81,7 @@ class CommandType(IntEnum):
     NAT_SET = 19
     SESSION_MOVE = 20
     NAT_ADDRESS = 21
+    SESSION_FORWARD = 22
     SESSION_BYPASS = 23
     SESSION_STATIC = 24
     UNREACHABLE4_ADD = 25
@@ -353,21 +355,6 @@ def session_acl_record(
     return COMMAND.pack(kind, CMD_FLAG_QUIET, session, generation, 0, cookie, body)
 
 
-def bypass_record(session: int, generation: int, cookie: int, acl: int) -> bytes:
-    """Pack CMD_SESSION_BYPASS, quiet; *acl* is an index + 1, 0 for none."""
-    kind, body = CommandType.SESSION_BYPASS, SESSION_BYPASS.pack(acl)
-    return COMMAND.pack(kind, CMD_FLAG_QUIET, session, generation, 0, cookie, body)
-
-
-def static_record(
-    session: int, generation: int, cookie: int, address: bytes, inner: bytes
-) -> bytes:
-    """Pack CMD_SESSION_STATIC, quiet; *address* is the public one, zeros for none."""
-    body = SESSION_STATIC.pack(address, inner)
-    kind = CommandType.SESSION_STATIC
-    return COMMAND.pack(kind, CMD_FLAG_QUIET, session, generation, 0, cookie, body)
-
-
 def acl_record(index: int, offset: int, size: int) -> bytes:
     """Pack CMD_ACL_SET, quiet; *size* 0: there is no such ACL any more."""
     body = ACL_SET.pack(index, offset, size)
@@ -449,6 +436,7 @@ class Dataplane:
         self.nat_config = self._section("struct nat_config *", lib.SECTION_NAT_CONFIG)
         self.nat_address = self._section("struct nat_address *", lib.SECTION_NAT_ADDRESS)
         self.nat_block = self._section("struct nat_block *", lib.SECTION_NAT_BLOCK)
+        self.nat_forward = self._section("struct nat_forward *", lib.SECTION_NAT_FORWARD)
         self.nat_slot = self._section("struct nat_slot *", lib.SECTION_NAT_SLOT)
         self.adjacencies = self._section("struct adjacency *", lib.SECTION_ADJACENCY)
         self.mirror = self._section("struct mirror_shared *", lib.SECTION_MIRROR)

@@ -258,6 +258,22 @@ def nat_owner(dataplane: Dataplane, address_index: int, port: int) -> tuple[int,
     return (int(entry.session) - 1, int(entry.generation)) if entry.session else None
 
 
+def nat_forward(
+    dataplane: Dataplane, address_index: int, plane: str, port: int
+) -> tuple[int, int] | None:
+    """Return (session, inner port) that a forwarded public port leads to, None: it is not."""
+    n = int(dataplane.nat_config[0].forwards_per_worker)
+    first = n * int(dataplane.nat_address[address_index].owner)
+    for entry in dataplane.nat_forward[first : first + n]:
+        if (
+            entry.session
+            and (entry.address, entry.plane) == (address_index, NAT_PLANES[plane])
+            and _host16(entry.external) == port
+        ):
+            return int(entry.session) - 1, _host16(entry.inner)
+    return None
+
+
 def nat_mapping(
     dataplane: Dataplane, address_index: int, plane: str, port: int
 ) -> dict[str, object] | None:

@@ -12,7 +12,7 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from typing import TypeVar
 
 from bng.aaa import rates
-from bng.aaa.model import NO_NAT, FramedRoute, SubscriberProfile
+from bng.aaa.model import NO_NAT, FramedRoute, SubscriberProfile, parse_forward
 
 Value = int | str | bytes | IPv4Address | IPv6Address | IPv6Network
 T = TypeVar("T", int, str, bytes, IPv4Address)
@@ -22,6 +22,7 @@ FROM_POOL = IPv4Address("255.255.255.254")
 NEGOTIATED = IPv4Address("255.255.255.255")
 MIN_MTU, MAX_MTU = 576, 1_912
 MAX_ROUTES = 16
+MAX_FORWARDS = 32
 MAX_CLASSES = 8
 LEAST_INTERIM_S = 60
 """RFC 2869 §5.16: not smaller than that."""
@@ -331,6 +332,17 @@ def _nat_profile(reading: Reading, value: Value) -> None:
     reading.put("nat_profile", name)
 
 
+def _port_forward(reading: Reading, value: Value) -> None:
+    text = _as(str, value)
+    before = reading.fields.get("port_forwards", ())
+    if isinstance(before, tuple) and len(before) >= MAX_FORWARDS:
+        raise Unserved(f"more than {MAX_FORWARDS} port forwards")
+    try:
+        reading.append("port_forwards", parse_forward(text))
+    except ValueError:
+        raise Unserved(f'{text!r} is not as "tcp 8080 80"') from None
+
+
 def _flag(name: str) -> Reader:
     def reader(reading: Reading, value: Value) -> None:
         reading.put(name, bool(_as(int, value)))
@@ -399,6 +411,7 @@ ROWS = (
     Row("Bng-Acl-Out", "ours", _acl("acl_out"), live=True),
     Row("Bng-Nat-Profile", "ours", _nat_profile, live=True),
     Row("Bng-Nat-Address", "ours", _field("nat_address", IPv4Address)),
+    Row("Bng-Nat-Port-Forward", "ours", _port_forward, live=True),
     Row("Bng-Mss-Clamp", "ours", _flag("mss_clamp"), live=True),
 )
 """Every attribute that is read, in the order of their definitions."""

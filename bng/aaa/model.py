@@ -46,6 +46,34 @@ class RatePolicy:
     pbs_bytes: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class PortForward:
+    """A port of the subscriber's public address that leads to one of his own.
+
+    *protocol* is that of IP: TCP or UDP.
+    """
+
+    protocol: int
+    external: int
+    inner: int
+
+    def __str__(self) -> str:
+        return f"{FORWARD_PROTOCOLS[self.protocol]} {self.external} {self.inner}"
+
+
+FORWARD_PROTOCOLS = {6: "tcp", 17: "udp"}
+
+
+def parse_forward(text: str) -> PortForward:
+    """Return the forward ``PROTOCOL EXTERNAL INNER``. Raises: ValueError."""
+    name, *ports = text.split()
+    protocol = {name: number for number, name in FORWARD_PROTOCOLS.items()}.get(name)
+    external, inner = (int(port) if port.isdecimal() else 0 for port in ports)
+    if not protocol or not (0 < external <= 0xFFFF and 0 < inner <= 0xFFFF):
+        raise ValueError(text)
+    return PortForward(protocol, external, inner)
+
+
 DEFAULT_BURST_MS = 200
 LEAST_BURST_BYTES = 15_000
 """Ten packets of 1500 bytes."""
@@ -93,6 +121,8 @@ class SubscriberProfile:
     """A ``[nat.profile.X]`` of the configuration, or ``none``: never translate."""
     nat_address: IPv4Address | None = None
     """The public address: of a ``[[nat.pool]]`` with port blocks, shared; one-to-one: his own."""
+    port_forwards: tuple[PortForward, ...] = ()
+    """Ports of *nat_address*, which must be of a pool with port blocks, that lead to him."""
     session_timeout_s: int | None = None
     """Session-Timeout (§5.27)."""
     idle_timeout_s: int | None = None

@@ -18,9 +18,11 @@ from bng.aaa.model import (
     MAX_BURST_BYTES,
     NO_NAT,
     FramedRoute,
+    PortForward,
     RatePolicy,
     SubscriberProfile,
     default_burst_bytes,
+    parse_forward,
 )
 from bng.aaa.password import ClearText, StoredPassword, parse_password
 from bng.tomlfile import Key, Problem, Table, TomlFile, problems_of
@@ -28,6 +30,9 @@ from bng.tomltypes import Address, List, Name, Prefix, reader
 
 MAX_USER_NAME_BYTES = 253
 """User-Name is one RADIUS attribute (RFC 2865 §5.1)."""
+
+MAX_FORWARDS = 32
+"""``NAT_FORWARDS_PER_SESSION`` of nat44_shared.h."""
 
 MAX_ROUTES = 16
 """As many fit into the record that the dataplane keeps of a session."""
@@ -79,6 +84,8 @@ class Known:
     """The mode of each NAT pool."""
     nat_pool_of_profile: Mapping[str, str | None] = field(default_factory=dict)
     """The NAT pool that each profile names; profiles that do not translate are left out."""
+    forward_ports: tuple[int, int] | None = None
+    """Public ports that are kept for forwards, first and last."""
     acls: Collection[str] = ()
     own_addresses: Collection[IPv4Address] = ()
     """Addresses of the box itself, which no subscriber may have."""
@@ -136,6 +143,12 @@ InterfaceId = Annotated[
 ]
 
 
+Forward = Annotated[
+    PortForward,
+    reader(parse_forward, '"tcp" or "udp", a public port, his own port: "tcp 8080 80"'),
+]
+
+
 class _Template(Table):
     """What ``[profile.X]`` may say: the fields of `SubscriberProfile` that users can share."""
 
@@ -169,6 +182,7 @@ class _User(_Default):
     routes: List[_Route] = Field(default=(), max_length=MAX_ROUTES)
     ipv6_interface_id: InterfaceId | None = None
     nat_address: Address | None = None
+    port_forwards: List[Forward] = Field(default=(), max_length=MAX_FORWARDS)
 
 
 class _File(Table):
@@ -224,7 +238,7 @@ class _Loader:
     def __init__(self, known: Known | None, templates: Mapping[object, Raw]) -> None:
         self._known = known
         self._templates = templates
-        self._owners: dict[IPv4Address | IPv4Network, str] = {}
+        self._owners: dict[IPv4Address | IPv4Network | str, str] = {}
         self.problems: list[Problem] = []
 
     def problem(self, key: Key, message: str) -> None:
@@ -248,6 +262,7 @@ class _Loader:
             return None
         self._check_address(at, entry)
         self._check_nat_address(at, entry)
+        self._check_forwards(at, entry)
         for index, route in enumerate(entry.routes):
             self._claim((*at, "routes", index, "prefix"), route.prefix, name)
         if raw.keys() & _NAMES:
@@ -308,7 +323,37 @@ class _Loader:
         if wanted not in (None, pool):
             self.problem(at, f"{address} is of pool {pool}, nat_profile {profile} takes {wanted}")
 
-    def _claim(self, key: Key, thing: IPv4Address | IPv4Network, name: str) -> None:
+    def _check_forwards(self, at: Key, entry: _User) -> None:
+        address, known = entry.nat_address, self._known
+        if not entry.port_forwards:
+            return
+        mode = ""
+        if address is not None:
+            pool = known.nat_addresses.get(address, "") if known is not None else ""
+            mode = known.nat_pools.get(pool, "") if known is not None else "port-blocks"
+        if mode != "port-blocks":
+            self.problem(
+                (*at, "port_forwards"), "needs a nat_address of a [[nat.pool]] with port blocks"
+            )
+            return
+        if (entry.simultaneous_use or 1) > 1:
+            self.problem((*at, "port_forwards"), "lead to one session: simultaneous_use must be 1")
+        inner, external = set(), set()
+        for index, forward in enumerate(entry.port_forwards):
+            key = (*at, "port_forwards", index)
+            name = str(forward).rsplit(" ", 1)[0]
+            self._claim(key, f"{address} {name}", str(at[1]))
+            kept = known.forward_ports if known is not None else (1, 0xFFFF)
+            if kept is None or not kept[0] <= forward.external <= kept[1]:
+                self.problem(key, f"port {forward.external} is not one of nat.forward_ports")
+            if (forward.protocol, forward.inner) in inner:
+                self.problem(key, f"a second forward leads to his port {forward.inner}")
+            if (forward.protocol, forward.external) in external:
+                self.problem(key, f"{address} {name} is forwarded twice")
+            inner.add((forward.protocol, forward.inner))
+            external.add((forward.protocol, forward.external))
+
+    def _claim(self, key: Key, thing: IPv4Address | IPv4Network | str, name: str) -> None:
         owner = self._owners.setdefault(thing, name)
         if owner != name:
             self.problem(key, f"{thing} belongs to user {owner}, too")
@@ -343,6 +388,7 @@ def _profile(name: str, entry: _User) -> SubscriberProfile:
         mss_clamp=entry.mss_clamp,
         nat_profile=entry.nat_profile,
         nat_address=entry.nat_address,
+        port_forwards=entry.port_forwards,
         session_timeout_s=entry.session_timeout_s,
         idle_timeout_s=entry.idle_timeout_s,
         simultaneous_use=entry.simultaneous_use,

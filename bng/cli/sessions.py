@@ -47,6 +47,7 @@ SECTIONS = {
         "nat",
         "nat_address",
         "nat_bypass",
+        "port_forwards",
         "nat_mappings",
         "nat_refused",
     ),

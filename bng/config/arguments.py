@@ -37,6 +37,8 @@ def dataplane_args(config: Config) -> list[str]:
         *("--nat-blocks", str(nat.blocks_per_subscriber)),
         *("--nat-port-min", str(nat.port_min)),
         *("--nat-filtering", nat.filtering),
+        *("--nat-forward-ports", "{}-{}".format(*(nat.forward_ports or (0, 0)))),
+        *("--nat-forwards", str(nat.forwards_per_worker)),
         *("--nat-remotes", str(nat.remotes_per_worker)),
         *("--nat-session-remotes", str(nat.remotes_per_subscriber)),
         *("--nat-session-mappings", str(nat.mappings_per_subscriber)),

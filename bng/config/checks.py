@@ -211,6 +211,7 @@ def _nat(config: Config) -> Iterator[Problem]:
     nat = config.nat
     powers = (
         "port_block_size",
+        "forwards_per_worker",
         "remotes_per_worker",
         "protocol_flows_per_worker",
         "log_buffer_mib",

@@ -236,6 +236,16 @@ class NatProfile(Table):
     )
 
 
+def _port_range(value: object) -> tuple[int, int] | None:
+    if isinstance(value, str):
+        if value == "none":
+            return None
+        first, _, last = value.partition("-")
+        if first.isdecimal() and last.isdecimal() and 1 <= int(first) <= int(last) <= 0xFFFF:
+            return int(first), int(last)
+    raise ValueError('must be ports, FIRST-LAST, or "none"')
+
+
 class NatPool(Table):
     """``[[nat.pool]]``: public addresses.
 
@@ -316,6 +326,8 @@ class Nat(Table):
     protocol_timeout_s: int = Field(default=300, ge=60, le=86_400)
     protocol_flows_per_worker: int = Field(default=4_096, ge=64, le=1 << 20)
     filtering: Literal["endpoint-independent", "address-dependent"] = "endpoint-independent"
+    forward_ports: Annotated[tuple[int, int] | None, PlainValidator(_port_range)] = (1, 1_023)
+    forwards_per_worker: int = Field(default=4_096, ge=64, le=65_536)
     remotes_per_worker: int = Field(default=65_536, ge=64, le=1 << 20)
     remotes_per_subscriber: int = Field(default=4_096, ge=0, le=65_535)
     mappings_per_subscriber: int = Field(default=0, ge=0, le=1 << 24)
@@ -459,6 +471,7 @@ class Config(Table):
             nat_addresses={a: pool.name for pool in self.nat.pool for a in pool.hosts()},
             nat_pools={pool.name: pool.mode for pool in self.nat.pool},
             nat_pool_of_profile={n: p.pool for n, p in self.nat.profile.items() if p.translate},
+            forward_ports=self.nat.forward_ports,
             acls={acl.name for acl in self.acl},
             own_addresses=self.own_addresses,
         )

@@ -18,16 +18,15 @@ from dataplane.binding import (
     NatMode,
     PolicerMode,
     bind_record,
-    bypass_record,
     echo_record,
     nat_address_record,
     policer_record,
     route4_record,
     session_acl_record,
     session_record,
-    static_record,
     up_record,
 )
+from dataplane.nat import bypass_record, forward_record, static_record
 
 NO_TAG = VlanTag(0, 0)
 NO_ADDRESS = bytes(4)
@@ -96,6 +95,7 @@ class Executor:
             actions.FilterSession: self._filter,
             actions.TranslateSession: self._translate,
             actions.BypassSession: self._bypass,
+            actions.ForwardPort: self._forward,
             actions.EchoSession: self._echo,
             actions.PauseSession: self._pause,
             actions.CloseSession: self._close,
@@ -199,6 +199,19 @@ class Executor:
         h = a.handle
         tag = cookie(CommandKind.BYPASS, h)
         self.dataplane.command(h.worker, bypass_record(h.index, h.generation, tag, a.acl))
+
+    def _forward(self, a: actions.ForwardPort) -> None:
+        h, forward = a.handle, a.forward
+        record = forward_record(
+            h.index,
+            h.generation,
+            cookie(CommandKind.FORWARD, h),
+            protocol=forward.protocol,
+            external=forward.external,
+            inner=forward.inner,
+            on=a.on,
+        )
+        self.dataplane.command(h.worker, record)
 
     def _echo(self, a: actions.EchoSession) -> None:
         h = a.handle

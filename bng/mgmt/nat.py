@@ -25,3 +25,8 @@ def nat_bypass_of(box: Box, session: Session) -> list[str]:
     profile = session.profile.nat_profile if session.bypassed and session.profile else None
     table = box.config.nat.profile.get(profile or "")
     return [] if table is None else [str(rule) for rule in table.bypass]
+
+
+def port_forwards_of(session: Session) -> list[str]:
+    """Return the ports that lead to the session."""
+    return [str(forward) for forward in session.forwarded]

@@ -10,7 +10,7 @@ from enum import IntEnum
 from ipaddress import IPv4Address, IPv4Network
 from typing import TYPE_CHECKING
 
-from bng.aaa.model import RatePolicy
+from bng.aaa.model import PortForward, RatePolicy
 from bng.ethernet import AccessLine, Mac
 from bng.session.nat import NatPlace, SetNatAddress
 
@@ -44,6 +44,7 @@ class CommandKind(IntEnum):
     TRANSLATE = 9
     BYPASS = 10
     NAT_ADDRESS = 11
+    FORWARD = 12
 
 
 def cookie(kind: CommandKind, handle: Handle) -> int:
@@ -149,6 +150,15 @@ class BypassSession:
 
 
 @dataclass(frozen=True, slots=True)
+class ForwardPort:
+    """Lead a public port to a session, or no more."""
+
+    handle: Handle
+    forward: PortForward
+    on: bool
+
+
+@dataclass(frozen=True, slots=True)
 class EchoSession:
     """Let the dataplane keep LCP Echo."""
 
@@ -251,6 +261,7 @@ Action = (
     | FilterSession
     | TranslateSession
     | BypassSession
+    | ForwardPort
     | EchoSession
     | PauseSession
     | CloseSession

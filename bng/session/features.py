@@ -16,7 +16,7 @@ from bng.session.model import Session, State
 if TYPE_CHECKING:
     from bng.session.manager import SessionManager
 
-LIVE = ("rate_up", "rate_down", "acl_in", "acl_out", "mss_clamp", "idle_timeout_s")
+LIVE = ("rate_up", "rate_down", "acl_in", "acl_out", "mss_clamp", "idle_timeout_s", "port_forwards")
 """Fields of a profile that a living session takes over."""
 REDIAL = (
     "ipv4_address",
@@ -110,4 +110,5 @@ def refresh(
     if up != session.told:
         manager.tell_up(session, up)
         changed = True
+    changed |= manager.forwards.tell(session)
     result.changed += changed

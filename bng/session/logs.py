@@ -56,3 +56,13 @@ def nat_refused(session: Session, reason: str) -> Log:
     """Return the line for a subscriber that got no NAT mapping."""
     fields: dict[str, object] = {"user": session.user_name, "reason": reason}
     return Log("nat-refused", session.acct_session_id, fields, warning=True)
+
+
+def forward_refused(session: Session, forward: str, reason: str) -> Log:
+    """Return the line for a port forward that the session goes without."""
+    fields: dict[str, object] = {
+        "user": session.user_name,
+        "forward": forward,
+        "reason": reason,
+    }
+    return Log("forward-refused", session.acct_session_id, fields, warning=True)

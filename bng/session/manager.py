@@ -32,6 +32,7 @@ from bng.session.actions import (
 )
 from bng.session.deadlines import Deadlines
 from bng.session.drain import Drain
+from bng.session.forwards import Forwards
 from bng.session.grants import Grants
 from bng.session.model import Cause, Counters, Session, State
 from bng.session.nat import NatAddresses
@@ -72,6 +73,7 @@ class SessionManager:
         self.drain = Drain(self)
         self.accounts = Accounts(self, entropy)
         self.placement = Placement(self, nat)
+        self.forwards = Forwards(self)
         self.one_to_one = OneToOne(self)
         self.ending: dict[str, Session] = {}  # by Acct-Session-Id
         self._prefix = prefix
@@ -166,6 +168,8 @@ class SessionManager:
             case CommandKind.UP | CommandKind.ROUTE:
                 self._installing(session, status, now)
                 self.reschedule(session)
+            case CommandKind.FORWARD if status:
+                self.forwards.failed(session, status)
             case _ if status:  # those that are answered only when they fail
                 what = CommandKind(kind).name.lower()
                 self.counters[f"{what}_failed"] += 1
@@ -321,6 +325,7 @@ class SessionManager:
             self.emit(EchoSession(session.handle, *session.magics))
         features.tell(self, session)
         self.tell_up(session, install.up(self.settings, session))
+        self.forwards.tell(session)
         session.paused = False
         if not session.routes:
             session.routes = install.routes(session)
@@ -409,6 +414,7 @@ class SessionManager:
             self.pools.release(session.ipv4_address, now)
         self.placement.leave(session)
         self.one_to_one.leave(session)
+        self.forwards.leave(session)
         session.method.released(session, now)
         self.table.free(session.handle)
         self.grants.released(session, now)

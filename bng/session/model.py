@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from ipaddress import IPv4Address, IPv4Network
 
-from bng.aaa.model import AccessAccept, SubscriberProfile
+from bng.aaa.model import AccessAccept, PortForward, SubscriberProfile
 from bng.ethernet import AccessLine, Mac
 from bng.session.access import AccessMethod
 from bng.session.actions import FilterSession, Handle, PoliceSession, UpSession
@@ -93,6 +93,7 @@ class Session:
     told: UpSession | None = None  # what the dataplane was told last
     policed: PoliceSession | None = None  # the same, None: not policed
     filtered: FilterSession | None = None  # the same, None: not filtered
+    forwarded: dict[PortForward, tuple[int, int, int]] = field(default_factory=dict)
     bypassed: int = 0  # the same: ACL of what NAT leaves as it is
     routes: tuple[IPv4Network, ...] = ()  # installed, with the first installation
     paused: bool = False  # in the dataplane

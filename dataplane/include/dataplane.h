@@ -64,6 +64,7 @@ enum arena_section_id {
 	SECTION_NAT_BLOCK,    /* struct nat_block [address * blocks per address + block] */
 	SECTION_NAT_REMOTE,   /* struct nat_remote [worker][remote]; stride: one worker's */
 	SECTION_NAT_PROTOCOL, /* struct nat_protocol [worker][entry]; stride: one worker's */
+	SECTION_NAT_FORWARD,  /* struct nat_forward [worker][entry]; stride: one worker's */
 	SECTION_NAT_SLOT,     /* struct nat_slot [(address * NAT_PLANES + plane) << 16 | port] */
 	SECTION_RING,	      /* struct ring [ring index]; see ring_index below */
 	SECTION_RING_DATA,    /* bytes, all rings one after another */
@@ -201,6 +202,7 @@ enum session_in_feature {
 	FEATURE_IN_POLICER = 5,
 	FEATURE_IN_NAT44_BYPASS = 6,
 	FEATURE_IN_MSS_CLAMP = 7,
+	FEATURE_IN_NAT44_FORWARD = 8,
 	FEATURE_IN_NAT44 = 9,
 	FEATURE_IN_NAT44_STATIC = 10,
 	ARC_EDGES = 16, /* a node's own edges start here when it stands on an arc */
@@ -318,7 +320,7 @@ struct session_cold {
 	uint32_t nat_protocol_first;	   /* first entry in nat_protocol + 1 */
 	be32 nat_public;		   /* one-to-one NAT: the session's address, 0: none */
 	uint32_t domain_page;		   /* page that holds our id */
-	uint32_t reserved1;
+	uint32_t nat_forwards;		   /* first entry in nat_forward + 1 */
 };
 
 /*
@@ -432,13 +434,14 @@ enum command_type {
 	CMD_SESSION_POLICER, /* one direction; arg: enum direction */
 	CMD_TRACE,	     /* to a worker: arg is the number of a trace, 0 ends it */
 	CMD_SESSION_ACL,
-	CMD_ACL_SET,		 /* to the control thread: an ACL has changed */
-	CMD_NAT_SET,		 /* to the control thread: what of NAT44 changes live */
-	CMD_SESSION_MOVE = 20,	 /* while NEGOTIATING; arg: the worker that owns it from now on */
-	CMD_NAT_ADDRESS = 21,	 /* to its owner, or the control thread: comes or goes */
-	CMD_SESSION_BYPASS = 23, /* of NAT */
-	CMD_SESSION_STATIC,	 /* one-to-one NAT */
-	CMD_UNREACHABLE4_ADD,	 /* to the control thread: what is nobody's but by longer routes */
+	CMD_ACL_SET,	       /* to the control thread: an ACL has changed */
+	CMD_NAT_SET,	       /* to the control thread: what of NAT44 changes live */
+	CMD_SESSION_MOVE = 20, /* while NEGOTIATING; arg: the worker that owns it from now on */
+	CMD_NAT_ADDRESS = 21,  /* to its owner, or the control thread: comes or goes */
+	CMD_SESSION_FORWARD,   /* of a public port, to a LIVE session */
+	CMD_SESSION_BYPASS,    /* of NAT */
+	CMD_SESSION_STATIC,    /* one-to-one NAT */
+	CMD_UNREACHABLE4_ADD,  /* to the control thread: what is nobody's but by longer routes */
 	CMD_UNREACHABLE4_DEL,
 };
 
@@ -537,6 +540,7 @@ struct command {
 		struct session_static nat_static;
 		struct session_bypass bypass;
 		struct nat_address_set nat_address;
+		struct session_forward forward;
 		uint8_t bytes[40];
 	} u;
 };

@@ -44,7 +44,9 @@ struct nat_config {
 	uint32_t protocol_flows_per_worker; /* power of two */
 	uint32_t protocol_timeout_s;
 	uint32_t tcp_closing_s;
-	uint32_t reserved[7];
+	uint32_t forward_low, forward_high; /* ports kept for forwards, inclusive; 0: none */
+	uint32_t forwards_per_worker;	    /* power of two */
+	uint32_t reserved[4];
 };
 
 struct nat_address {
@@ -142,6 +144,30 @@ struct nat_protocol {
 	uint8_t reserved[3];
 };
 
+/* A public port that always leads to the same port of a session. Found by a hash of both ends. */
+struct nat_forward {
+	uint32_t session; /* session index + 1, 0: free */
+	uint32_t address; /* index of the nat_address */
+	be16 external;
+	be16 inner;
+	uint32_t head; /* of the chain that belongs to this place: index + 1 */
+	uint32_t next; /* in the chain that this forward is in */
+	uint32_t next_of_session;
+	uint8_t plane; /* enum nat_plane: NAT_TCP or NAT_UDP */
+	uint8_t reserved[7];
+};
+
+enum { NAT_FORWARDS_PER_SESSION = 32 };
+
+/* CMD_SESSION_FORWARD. Ports in host order. */
+struct session_forward {
+	uint16_t external;
+	uint16_t inner;
+	uint8_t protocol; /* of IP: TCP or UDP */
+	uint8_t on;	  /* 1: from now on, 0: no more */
+	uint8_t reserved[34];
+};
+
 /* CMD_NAT_SET: what changes live, all as in nat_config. */
 struct nat_set {
 	uint32_t filtering, remotes_per_session;
@@ -206,6 +232,8 @@ _Static_assert(sizeof(struct nat_slot) == 16, "four to a cache line");
 _Static_assert(sizeof(struct nat_remote) == 32, "two to a cache line");
 _Static_assert(sizeof(struct nat_protocol) == 32, "two to a cache line");
 _Static_assert(sizeof(struct nat_set) == 40, "the body of a command");
+_Static_assert(sizeof(struct nat_forward) == 32, "two to a cache line");
+_Static_assert(sizeof(struct session_forward) == 40, "the body of a command");
 _Static_assert(sizeof(struct session_bypass) == 40, "the body of a command");
 _Static_assert(sizeof(struct session_static) == 40, "the body of a command");
 _Static_assert(sizeof(struct nat_address_set) == 40, "the body of a command");

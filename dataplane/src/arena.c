@@ -43,6 +43,7 @@ static const char *const section_names[N_SECTIONS] = {
 	[SECTION_NAT_BLOCK] = "nat-block",
 	[SECTION_NAT_REMOTE] = "nat-remote",
 	[SECTION_NAT_PROTOCOL] = "nat-protocol",
+	[SECTION_NAT_FORWARD] = "nat-forward",
 	[SECTION_NAT_SLOT] = "nat-slot",
 	[SECTION_RING] = "ring",
 	[SECTION_RING_DATA] = "ring-data",
@@ -150,6 +151,8 @@ void arena_plan(const struct options *o, uint32_t n_nodes, struct arena_header *
 		h->n_nat_addresses ? h->n_workers : 0);
 	section(h, SECTION_NAT_PROTOCOL,
 		o->nat.protocol_flows_per_worker * sizeof(struct nat_protocol),
+		h->n_nat_addresses ? h->n_workers : 0);
+	section(h, SECTION_NAT_FORWARD, o->nat.forwards_per_worker * sizeof(struct nat_forward),
 		h->n_nat_addresses ? h->n_workers : 0);
 	section(h, SECTION_NAT_SLOT, sizeof(struct nat_slot),
 		(uint64_t)h->n_nat_addresses * NAT_PLANES << 16);
@@ -355,6 +358,7 @@ void arena_tables(const struct arena *arena, struct tables *t)
 		.nat_block = AT(SECTION_NAT_BLOCK),
 		.nat_remote = AT(SECTION_NAT_REMOTE),
 		.nat_protocol = AT(SECTION_NAT_PROTOCOL),
+		.nat_forward = AT(SECTION_NAT_FORWARD),
 		.nat_slot = AT(SECTION_NAT_SLOT),
 		.ring = AT(SECTION_RING),
 		.base = arena->base,

@@ -23,6 +23,7 @@ static int apply(struct worker *w, const struct command *c)
 	case CMD_SESSION_ACL:
 	case CMD_SESSION_MOVE:
 	case CMD_SESSION_BYPASS:
+	case CMD_SESSION_FORWARD:
 	case CMD_SESSION_STATIC:
 		return c->session < w->t->max_sessions ? session_command(w, c) : -EINVAL;
 	case CMD_NAT_ADDRESS:

@@ -34,6 +34,8 @@ static const char help[] =
 	"  --nat-port-min N                  lowest external port [1024]\n"
 	"  --nat-filtering endpoint-independent|address-dependent\n"
 	"                                    who may send to a mapping [endpoint-independent]\n"
+	"  --nat-forward-ports LOW-HIGH      ports kept for forwards, 0-0: none [1-1023]\n"
+	"  --nat-forwards N                  of them, per worker, power of two [4096]\n"
 	"  --nat-remotes N                   remotes known beside the first, per worker, power of "
 	"two\n"
 	"                                    [65536]\n"
@@ -75,6 +77,8 @@ enum {
 	OPT_NAT_QUARANTINE_PERCENT,
 	OPT_NAT_LOG_MIB,
 	OPT_NAT_PROTOCOL_FLOWS,
+	OPT_NAT_FORWARD_PORTS,
+	OPT_NAT_FORWARDS,
 	OPT_NAT_TIMEOUT,
 	OPT_CHECK,
 	OPT_VERSION,
@@ -107,6 +111,8 @@ static const struct option long_options[] = {
 	{"nat-quarantine-percent", required_argument, NULL, OPT_NAT_QUARANTINE_PERCENT},
 	{"nat-log-mib", required_argument, NULL, OPT_NAT_LOG_MIB},
 	{"nat-protocol-flows", required_argument, NULL, OPT_NAT_PROTOCOL_FLOWS},
+	{"nat-forward-ports", required_argument, NULL, OPT_NAT_FORWARD_PORTS},
+	{"nat-forwards", required_argument, NULL, OPT_NAT_FORWARDS},
 	{"nat-timeout", required_argument, NULL, OPT_NAT_TIMEOUT},
 	{"check", no_argument, NULL, OPT_CHECK},
 	{"version", no_argument, NULL, OPT_VERSION},
@@ -171,6 +177,20 @@ static int parse_hugepages(struct options *o, const char *arg)
 			return 0;
 		}
 	return refuse("hugepages", arg, "not auto, on or off");
+}
+
+static int parse_forward_ports(struct options *o, char *arg)
+{
+	char *dash = strchr(arg, '-');
+	if (!dash)
+		return refuse("nat-forward-ports", arg, "not LOW-HIGH");
+	*dash = 0;
+	if (parse_number("nat-forward-ports", arg, 0, 65535, &o->nat.forward_low) ||
+		parse_number("nat-forward-ports", dash + 1, 0, 65535, &o->nat.forward_high))
+		return -1;
+	if (!o->nat.forward_low != !o->nat.forward_high || o->nat.forward_low > o->nat.forward_high)
+		return refuse("nat-forward-ports", dash + 1, "0-0, or ports in their order");
+	return 0;
 }
 
 static int parse_nat_mode(const char *text, enum nat_mode *mode)
@@ -322,6 +342,10 @@ static int parse_option(struct options *o, int opt, char *arg)
 	case OPT_NAT_PROTOCOL_FLOWS:
 		return parse_power(
 			"nat-protocol-flows", arg, 64, 1u << 20, &o->nat.protocol_flows_per_worker);
+	case OPT_NAT_FORWARD_PORTS:
+		return parse_forward_ports(o, arg);
+	case OPT_NAT_FORWARDS:
+		return parse_power("nat-forwards", arg, 64, 65536, &o->nat.forwards_per_worker);
 	case OPT_NAT_TIMEOUT:
 		return parse_nat_timeout(o, arg);
 	case OPT_CHECK:
@@ -374,6 +398,9 @@ enum options_result options_parse(struct options *o, int argc, char **argv)
 			.remotes_per_session = 4096,
 			.quarantine_percent = 50,
 			.protocol_flows_per_worker = 4096,
+			.forward_low = 1,
+			.forward_high = 1023,
+			.forwards_per_worker = 4096,
 			.protocol_timeout_s = 300},
 	};
 	optind = 0; /* embedded mode comes here more than once */

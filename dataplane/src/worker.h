@@ -45,6 +45,7 @@ struct tables {
 	struct nat_address *nat_address;
 	struct nat_block *nat_block;
 	struct nat_remote *nat_remote;	   /* [worker * remotes_per_worker] */
+	struct nat_forward *nat_forward;   /* [worker * forwards_per_worker] */
 	struct nat_protocol *nat_protocol; /* [worker * protocol_flows_per_worker] */
 	struct nat_slot *nat_slot;
 	struct ring *ring; /* [group * RINGS_PER_GROUP + kind] */

@@ -6,7 +6,7 @@ from . import lab
 from .edges import CASES, IP_FRAME, Case, case
 from .harness import FEATURE_IN_NAT44, WAN, Dataplane, lib
 
-IN = {6: "nat44_bypass", 10: "nat44_static_in"}
+IN = {6: "nat44_bypass", 8: "nat44_forward", 10: "nat44_static_in"}
 OUT = {1: "nat44_static_out", 2: "nat44_guard"}
 """By their bits."""
 OTHERS_IN = {1: "antispoof4", 3: "acl_in", 5: "policer_in", 7: "mss_clamp_in"}
@@ -57,6 +57,7 @@ def arcs(first: str, ours: dict[int, str], others: dict[int, str], end: str) -> 
 arcs("pppoe_input", IN, OTHERS_IN, "ip4_lookup")
 arcs("session_output", OUT, OTHERS_OUT, "pppoe_output")
 CASES["nat44_bypass/nat44_in2out"] = along("nat44_bypass", 6, 9)
+CASES["nat44_forward/nat44_in2out"] = along("nat44_forward", 8, 9)
 
 
 @case(

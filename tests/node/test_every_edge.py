@@ -34,6 +34,7 @@ NODES = (
     "mss_clamp_in",
     "mss_clamp_out",
     "nat44_bypass",
+    "nat44_forward",
     "nat44_guard",
     "nat44_static_in",
     "nat44_static_out",

@@ -27,6 +27,7 @@ STRUCTS = {
     "NAT_BLOCK": "nat_block",
     "NAT_REMOTE": "nat_remote",
     "NAT_PROTOCOL": "nat_protocol",
+    "NAT_FORWARD": "nat_forward",
     "NAT_SLOT": "nat_slot",
     "RING": "ring",
 }

@@ -4,7 +4,7 @@ from ipaddress import AddressValueError, IPv4Address
 
 from bng.box import Box
 from bng.mgmt.commands.trace import route_text
-from bng.mgmt.nat import nat_address_of, nat_bypass_of, nat_of
+from bng.mgmt.nat import nat_address_of, nat_bypass_of, nat_of, port_forwards_of
 from bng.mgmt.registry import Args, CommandError, command
 from bng.mgmt.select import MAX_PORT, PROTOCOLS, find_one, number, port_name, protocol, text
 from bng.mgmt.select import user_of as user
@@ -60,6 +60,7 @@ def _sender(box: Box, session: Session) -> dict[str, object]:
         "nat": nat_of(box, session),
         "nat_address": nat_address_of(box, session),
         "nat_bypass": nat_bypass_of(box, session),
+        "port_forwards": port_forwards_of(session),
         "worker": int(entry.owner),
     }
 
@@ -137,8 +138,10 @@ def _nat(box: Box, args: Args, adjacency: int) -> dict[str, object]:
     if args.get("port") is None:
         return {"nat": nat}
     port = number(args, "port", 0, 0, MAX_PORT)
-    owner = sight.nat_owner(box.dataplane, index, port)
     nat["port"] = port
+    if (answer := _forwarded(box, args, index, nat)) is not None:
+        return answer
+    owner = sight.nat_owner(box.dataplane, index, port)
     if owner is None:
         return {"nat": nat, "verdict": f"dropped: port {port} belongs to nobody"}
     found = {
@@ -151,3 +154,26 @@ def _nat(box: Box, args: Args, adjacency: int) -> dict[str, object]:
     if not found:
         verdict = f"dropped: {user(box, owner[0])} has the block, but no mapping of port {port}"
     return {"nat": nat | found, "session": _session(box, owner[0]), "verdict": verdict}
+
+
+def _forwarded(
+    box: Box, args: Args, address: int, nat: dict[str, object]
+) -> dict[str, object] | None:
+    """Return whom a public port leads to, None when it is not forwarded."""
+    found: dict[str, object] = {}
+    sessions = set()
+    for name in ("tcp", "udp"):
+        forward = sight.nat_forward(
+            box.dataplane, address, name, number(args, "port", 0, 0, MAX_PORT)
+        )
+        if forward is not None and protocol(args) in {0, PROTOCOLS[name]}:
+            found[name] = {"inner_port": forward[1], "forward": True}
+            sessions.add(forward[0])
+    if not sessions:
+        return None
+    first = min(sessions)
+    return {
+        "nat": nat | found,
+        "session": _session(box, first),
+        "verdict": "; ".join(_to_session(box, index) for index in sorted(sessions)),
+    }

@@ -5,7 +5,7 @@ from dataclasses import asdict
 from typing import Any
 
 from bng.box import Box
-from bng.mgmt.nat import nat_address_of, nat_bypass_of, nat_of
+from bng.mgmt.nat import nat_address_of, nat_bypass_of, nat_of, port_forwards_of
 from bng.mgmt.registry import Args, CommandError, command
 from bng.mgmt.select import SELECTORS, find_one, port_name, select, text, vlans_of
 from bng.session.model import Session
@@ -49,6 +49,7 @@ def show_session(box: Box, args: Args) -> object:
         "nat": nat_of(box, session),
         "nat_address": nat_address_of(box, session),
         "nat_bypass": nat_bypass_of(box, session),
+        "port_forwards": port_forwards_of(session),
         "routes": [str(route) for route in session.routes],
         "interface_id": None if session.interface_id is None else f"{session.interface_id:016x}",
         "peer_mru": session.peer_mru,

@@ -17,7 +17,10 @@
 
 enum { EDGE_FROM_OUTSIDE = ARC_EDGES, EDGE_FROM_SUBSCRIBER };
 
-enum { FEATURES_OF_NAT = 1 << FEATURE_IN_NAT44 | 1 << FEATURE_IN_NAT44_STATIC };
+enum {
+	FEATURES_OF_NAT =
+		1 << FEATURE_IN_NAT44_FORWARD | 1 << FEATURE_IN_NAT44 | 1 << FEATURE_IN_NAT44_STATIC
+};
 
 /* What an ICMP error quotes, and how much of it is there; NULL: it is none. */
 static const struct ip4_hdr *quoted(const struct ip4_hdr *ip, uint16_t *len)

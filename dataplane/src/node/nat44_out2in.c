@@ -9,6 +9,7 @@
 #include "node/account.h"
 #include "node/nat44_packet.h"
 #include "table/fib4.h"
+#include "table/nat44_forward.h"
 #include "table/nat44_remote.h"
 #include "table/nat44_tcp.h"
 #include "worker.h"
@@ -143,6 +144,42 @@ static inline uint16_t deliver(struct pkt *p, uint32_t session, uint32_t generat
 	return EDGE_SESSION;
 }
 
+/* A port that is kept for forwards has no mapping. */
+static __attribute__((noinline)) uint16_t translate_forward(
+	struct worker *w, struct pkt *p, const struct nat44_packet *packet)
+{
+	const struct tables *t = w->t;
+	const struct nat44_flow *flow = &packet->flow;
+	const struct nat_forward *f =
+		nat44_forward_in(w, packet_address(t, p), flow->plane, flow->port);
+	if (!f)
+		return EDGE_NO_MAPPING;
+	uint32_t session = f->session - 1;
+	if (t->out[session].state != SESSION_LIVE)
+		return EDGE_NOT_LIVE;
+	if (answered(t, p, session))
+		return EDGE_ICMP_ERROR;
+	nat44_rewrite((struct ip4_hdr *)pkt_data(p), packet->l4, UINT16_MAX, flow->plane, false,
+		t->in[session].ip4, f->inner);
+	return deliver(p, session, t->out[session].generation);
+}
+
+/* The same of a packet that an error speaks of. */
+static uint16_t translate_forward_error(
+	struct worker *w, struct pkt *p, uint8_t *icmp, const struct nat44_quote *quote)
+{
+	const struct tables *t = w->t;
+	const struct nat_forward *f =
+		nat44_forward_in(w, packet_address(t, p), quote->flow.plane, quote->flow.port);
+	if (!f)
+		return EDGE_NO_MAPPING;
+	uint32_t session = f->session - 1;
+	if (t->out[session].state != SESSION_LIVE)
+		return EDGE_NOT_LIVE;
+	nat44_quote_rewrite(p, icmp, false, quote, t->in[session].ip4, f->inner);
+	return deliver(p, session, t->out[session].generation);
+}
+
 static inline uint16_t translate(struct worker *w, struct pkt *p, struct nat44_packet *packet)
 {
 	const struct tables *t = w->t;
@@ -151,7 +188,8 @@ static inline uint16_t translate(struct worker *w, struct pkt *p, struct nat44_p
 		&t->nat_block[block_of(t, packet_address(t, p), flow->port)];
 	uint16_t edge = check(w, packet->slot, block, flow->plane);
 	if (edge != EDGE_SESSION)
-		return edge;
+		return nat44_is_forward_port(t->nat, flow->port) ? translate_forward(w, p, packet)
+								 : edge;
 	if (!nat44_remote_is_first(packet->slot, flow) &&
 		!nat44_remote_admits(w, packet->slot, flow))
 		return EDGE_FILTERED;
@@ -214,6 +252,8 @@ static uint16_t translate_error(struct worker *w, struct pkt *p, const struct na
 	const struct nat_block *block = &t->nat_block[block_of(t, address, quote.flow.port)];
 	const struct nat_slot *slot = slot_of(t, address, &quote.flow);
 	uint16_t edge = check(w, slot, block, quote.flow.plane);
+	if (edge != EDGE_SESSION && nat44_is_forward_port(t->nat, quote.flow.port))
+		return translate_forward_error(w, p, packet->l4, &quote);
 	if (edge != EDGE_SESSION)
 		return edge;
 	if (!nat44_remote_admits(w, slot, &quote.flow))

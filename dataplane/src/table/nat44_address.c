@@ -19,6 +19,13 @@ static uint64_t next_random(uint64_t *state)
 	return x ^ x >> 31;
 }
 
+/* Whether ports of the block (of its address) are kept for forwards. */
+static bool is_kept(const struct nat_config *nat, uint32_t block)
+{
+	return block >= nat->forward_low >> nat->block_shift &&
+	       block <= nat->forward_high >> nat->block_shift && nat->forward_high;
+}
+
 /* All blocks of an address from port_min on become free, in an order that nobody can foresee. */
 static void free_all(const struct tables *t, uint32_t address, uint64_t *random)
 {
@@ -27,6 +34,8 @@ static void free_all(const struct tables *t, uint32_t address, uint64_t *random)
 	uint32_t n = 0;
 
 	for (uint32_t block = nat44_first_block(nat); block < nat->blocks_per_address; block++) {
+		if (is_kept(nat, block))
+			continue;
 		uint32_t place = (uint32_t)(next_random(random) % (n + 1));
 		order[n] = order[place]; /* Fisher-Yates, inside out */
 		order[place] = (uint16_t)block;

@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "table/nat44_forward.h"
 #include "table/nat44_log.h"
 #include "table/nat44_map.h"
 #include "table/nat44_protocol.h"
@@ -202,6 +203,7 @@ void nat44_session_down(struct worker *w, uint32_t session)
 	const struct tables *t = w->t;
 	uint32_t block = t->in[session].nat_block;
 	nat44_protocol_forget(w, session);
+	nat44_forward_clear(w, session);
 	t->in[session].nat_block = 0;
 	t->cold[session].nat_mappings = 0;
 	while (block) {

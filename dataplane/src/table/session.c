@@ -14,6 +14,7 @@
 #include "node/session_header.h"
 #include "table/acl.h"
 #include "table/nat44.h"
+#include "table/nat44_forward.h"
 #include "table/nat44_static.h"
 #include "table/policer.h"
 
@@ -30,7 +31,8 @@ enum {
 	FEATURES_OUT = 1 << FEATURE_OUT_MSS_CLAMP,
 	/* turned on and off by commands of their own, not by UP */
 	OWN_COMMAND_IN = 1 << FEATURE_IN_ACL | 1 << FEATURE_IN_POLICER |
-			 1 << FEATURE_IN_NAT44_BYPASS | 1 << FEATURE_IN_NAT44_STATIC,
+			 1 << FEATURE_IN_NAT44_BYPASS | 1 << FEATURE_IN_NAT44_FORWARD |
+			 1 << FEATURE_IN_NAT44_STATIC,
 	OWN_COMMAND_OUT =
 		1 << FEATURE_OUT_ACL | 1 << FEATURE_OUT_POLICER | 1 << FEATURE_OUT_NAT44_STATIC,
 };
@@ -369,6 +371,8 @@ int session_command(struct worker *w, const struct command *c)
 		return acl_command(w, c);
 	case CMD_SESSION_MOVE:
 		return session_move(w, c);
+	case CMD_SESSION_FORWARD:
+		return nat44_forward_command(w, c);
 	case CMD_SESSION_BYPASS:
 		return bypass_command(w, c);
 	case CMD_SESSION_STATIC:

@@ -156,6 +156,16 @@ static inline void bed_acl(uint32_t session)
 	bed_push(0, RING_COMMAND, &c, sizeof(c));
 }
 
+/* Public ports 80, of TCP and of UDP, lead to 8080. */
+static inline void bed_forward(uint32_t session)
+{
+	struct command c = {.type = CMD_SESSION_FORWARD, .session = session, .generation = 1};
+	c.u.forward = (struct session_forward){80, 8080, IPPROTO_TCP4, 1, {0}};
+	bed_push(0, RING_COMMAND, &c, sizeof(c));
+	c.u.forward.protocol = IPPROTO_UDP4;
+	bed_push(0, RING_COMMAND, &c, sizeof(c));
+}
+
 /* To ports 1 to 7, and GRE, is translated, all else is not. */
 static inline void bed_own_address(uint32_t session, be32 inner, be32 address)
 {
@@ -180,6 +190,7 @@ static inline void bed_sessions(void)
 	bed_up(0, PAUSED_SESSION, hton32(0xc6340003), 0);
 	bed_up(1, OTHER_SESSION, hton32(0x64410001), 2);
 	bed_up(0, OWN_SESSION, hton32(0xc6350001), 0);
+	bed_forward(NAT_SESSION);
 	bed_own_address(OWN_SESSION, hton32(0xc6350001), hton32(0xc6357107));
 	bed_policers(0, PUBLIC_SESSION, POLICER_SRTCM);
 	bed_policers(1, OTHER_SESSION, POLICER_TRTCM);
@@ -192,6 +203,7 @@ static inline void bed_sessions(void)
 	assert(in[NAT_SESSION].state == SESSION_LIVE && in[PUBLIC_SESSION].state == SESSION_LIVE);
 	assert(in[OTHER_SESSION].state == SESSION_LIVE && in[OTHER_SESSION].owner == 1);
 	assert(in[PAUSED_SESSION].state == SESSION_PAUSED);
+	assert(in[NAT_SESSION].features & 1 << FEATURE_IN_NAT44_FORWARD);
 	assert(in[OWN_SESSION].features & 1 << FEATURE_IN_NAT44_STATIC);
 	assert(in[PUBLIC_SESSION].features & 1 << FEATURE_IN_ACL);
 	assert(*(const uint64_t *)bed_section(SECTION_ACL));

@@ -107,7 +107,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	remove_addresses(address);
 	const struct session_cold *cold = bed_section(SECTION_SESSION_COLD);
 	for (uint32_t i = 0; i < SESSIONS; i++)
-		assert(!cold[i].nat_public);
+		assert(!cold[i].nat_public && !cold[i].nat_forwards);
 	for (uint32_t i = 0; i < 2 * SESSIONS; i++)
 		assert(policer[i].mode == POLICER_OFF && !policer[i].tc && !policer[i].te);
 	forget();

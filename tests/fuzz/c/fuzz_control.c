@@ -56,7 +56,8 @@ static void push_command(uint32_t group, const uint8_t *data, uint32_t len)
 	/* Sessions are another target's; here they stay as they are. */
 	bool of_session = (c.type >= CMD_SESSION_BIND && c.type <= CMD_SESSION_RELEASE) ||
 			  c.type == CMD_SESSION_POLICER || c.type == CMD_SESSION_STATIC ||
-			  c.type == CMD_SESSION_BYPASS || c.type == CMD_NAT_ADDRESS;
+			  c.type == CMD_SESSION_BYPASS || c.type == CMD_NAT_ADDRESS ||
+			  c.type == CMD_SESSION_FORWARD;
 	if (c.type == CMD_NAT_ADDRESS) { /* the bed's own stay routed */
 		c.u.nat_address.index = BED_NAT_ADDRESSES + c.u.nat_address.index % 3;
 		memcpy(bytes, &c, sizeof(c));

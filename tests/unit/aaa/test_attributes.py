@@ -6,7 +6,7 @@ import pytest
 
 from bng.aaa import attributes
 from bng.aaa.attributes import Offered, Reading, Value
-from bng.aaa.model import FramedRoute, RatePolicy
+from bng.aaa.model import FramedRoute, PortForward, RatePolicy
 from radius.dictionary import Dictionary
 
 OFFERED = Offered(
@@ -61,6 +61,7 @@ def test_every_row_is_in_the_dictionary() -> None:
         ("Bng-Nat-Profile", "static", {"nat_profile": "static"}),
         ("Bng-Nat-Profile", "none", {"nat_profile": "none"}),
         ("Bng-Nat-Address", ADDRESS, {"nat_address": ADDRESS}),
+        ("Bng-Nat-Port-Forward", "tcp 80 8080", {"port_forwards": (PortForward(6, 80, 8080),)}),
         ("Bng-Mss-Clamp", 0, {"mss_clamp": False}),
     ],
 )
@@ -208,3 +209,13 @@ def test_the_profile_has_what_was_read_and_the_name_that_was_given() -> None:
     assert (made.user_name, made.reply_message) == ("bob", "one\ntwo")
     assert made.ipv4_dns == (IPv4Address("192.0.2.1"), IPv4Address("192.0.2.2"))
     assert attributes.profile(read(("User-Name", "alice")), "bob").user_name == "alice"
+
+
+def test_port_forwards_add_up_and_those_that_are_none_are_left_out() -> None:
+    name = "Bng-Nat-Port-Forward"
+    texts = [*(f"udp {n} {n}" for n in range(1, 34)), "udp 0 1"]
+    reading = read(*((name, text) for text in texts))
+    assert reading.fields == {"port_forwards": tuple(PortForward(17, n, n) for n in range(1, 33))}
+    assert reading.refusal is None
+    assert len(reading.warnings) == 2
+    assert read((name, "sctp 1 1")).fields == {}

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from bng.aaa.model import FramedRoute, RatePolicy, SubscriberProfile
+from bng.aaa.model import FramedRoute, PortForward, RatePolicy, SubscriberProfile
 from bng.aaa.password import ClearText
 from bng.aaa.users import Known, Users, load
 from bng.errors import ConfigError
@@ -27,6 +27,7 @@ mtu = 1480
 mss_clamp = false
 nat_profile = "public"
 nat_address = "198.51.100.7"
+port_forwards = ["tcp 80 8080"]
 session_timeout_s = 3600
 idle_timeout_s = 600
 simultaneous_use = 1
@@ -75,6 +76,7 @@ def test_every_attribute_arrives_in_the_profile(tmp_path: Path) -> None:
         mss_clamp=False,
         nat_profile="public",
         nat_address=IPv4Address("198.51.100.7"),
+        port_forwards=(PortForward(6, 80, 8080),),
         session_timeout_s=3600,
         idle_timeout_s=600,
         simultaneous_use=1,
