@@ -102,17 +102,19 @@ FEATURES: dict[str, Any] = {
     "acl_out": "out",
     "mss_clamp": True,
     "idle_timeout_s": 80_000,
+    "port_forwards": ["udp 500 500"],
     "nat_profile": "bypass",
 }
 """Those that may change while a session lives."""
 PLAIN = {"password": "secret", "mss_clamp": False, "nat_profile": "plain"}
+PINNED = PLAIN | {"nat_address": "198.51.100.0"}
 USERS = {
-    "user00001": PLAIN | FEATURES | {"routes": [{"prefix": "192.168.0.0/16"}]},
+    "user00001": PINNED | FEATURES | {"routes": [{"prefix": "192.168.0.0/16"}]},
     "user00002": PLAIN,
     "user00003": PLAIN | {"nat_profile": "own", "nat_address": OWN},
 }
 WITHOUT = {
-    "user00001": PLAIN,
+    "user00001": PINNED,
     "user00002": PLAIN,
     "user00003": PLAIN | {"nat_profile": "none"},
 }
@@ -397,7 +399,7 @@ def test_features_turned_off_live_leave_a_session_as_if_it_had_had_none(bed: Bed
     bed.box.set_users(WITHOUT)
     dial(bed)
     before = arena.snapshot(bed.box.dataplane)
-    bed.refresh({**USERS, "user00001": PLAIN | FEATURES})
+    bed.refresh({**USERS, "user00001": PINNED | FEATURES})
     use(bed, LIVE_TRAFFIC)
     bed.refresh(WITHOUT)
     bed.box.run(LONGER_THAN_ALL_TIMERS_S, step=1.0)
