@@ -303,6 +303,7 @@ static uint16_t translate_rare(struct worker *w, struct pkt *p, struct nat44_pac
 		return translate_portless(w, p);
 	case NAT44_FIRST:
 		packet->slot = home_of(w->t, &w->t->in[p->session], &packet->flow);
+		packet->found = nat44_line_match(packet->slot, packet->flow.port);
 		return translate(w, p, packet);
 	case NAT44_LATER:
 		return translate_later(w, p);
