@@ -69,6 +69,8 @@ def accounts(dp: Dataplane, direction: Direction) -> tuple[int, int]:
             charged += count
         else:
             dropped += count
+    if direction is Direction.OUT:  # what NAT answers for the session, before the arc
+        dropped += dp.counters().get("nat44_out2in/icmp4_error", 0)
     return charged, dropped
 
 
