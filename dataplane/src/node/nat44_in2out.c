@@ -210,7 +210,8 @@ static inline bool track(struct worker *w, struct nat_slot *slot, const struct n
 	return true;
 }
 
-static inline uint16_t translate(struct worker *w, struct pkt *p, struct nat44_packet *packet)
+static inline __attribute__((always_inline)) uint16_t translate(
+	struct worker *w, struct pkt *p, struct nat44_packet *packet)
 {
 	const struct tables *t = w->t;
 	const struct nat44_flow *flow = &packet->flow;

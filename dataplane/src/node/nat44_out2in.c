@@ -180,7 +180,8 @@ static uint16_t translate_forward_error(
 	return deliver(p, session, t->out[session].generation);
 }
 
-static inline uint16_t translate(struct worker *w, struct pkt *p, struct nat44_packet *packet)
+static inline __attribute__((always_inline)) uint16_t translate(
+	struct worker *w, struct pkt *p, struct nat44_packet *packet)
 {
 	const struct tables *t = w->t;
 	const struct nat44_flow *flow = &packet->flow;
