@@ -47,6 +47,7 @@ def dataplane_args(config: Config) -> list[str]:
         *("--nat-quarantine-percent", str(nat.port_quarantine_percent)),
         *("--nat-log-mib", str(nat.log_buffer_mib)),
         *("--nat-protocol-flows", str(nat.protocol_flows_per_worker)),
+        *("--nat-session-protocol-flows", str(nat.protocol_flows_per_subscriber)),
         "--nat-timeout",
         f"udp={nat.udp_timeout_s},tcp={nat.tcp_established_timeout_s},"
         f"tcp-trans={nat.tcp_transitory_timeout_s},tcp-closing={nat.tcp_closing_timeout_s},"

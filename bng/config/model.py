@@ -325,6 +325,7 @@ class Nat(Table):
     icmp_timeout_s: int = Field(default=60, ge=60, le=86_400)
     protocol_timeout_s: int = Field(default=300, ge=60, le=86_400)
     protocol_flows_per_worker: int = Field(default=4_096, ge=64, le=1 << 20)
+    protocol_flows_per_subscriber: int = Field(default=64, ge=1, le=65_535)
     filtering: Literal["endpoint-independent", "address-dependent"] = "endpoint-independent"
     forward_ports: Annotated[tuple[int, int] | None, PlainValidator(_port_range)] = (1, 1_023)
     forwards_per_worker: int = Field(default=4_096, ge=64, le=65_536)

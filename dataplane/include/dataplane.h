@@ -301,8 +301,8 @@ struct session_cold {
 	uint16_t session_id; /* PPPoE */
 	uint8_t mac[6];
 	uint8_t port;
-	uint8_t echo_on; /* CMD_SESSION_ECHO was given: Echo stays in C while LIVE */
-	uint8_t reserved0[2];
+	uint8_t echo_on;	       /* CMD_SESSION_ECHO was given: Echo stays in C while LIVE */
+	uint16_t nat_protocol_flows;   /* entries in nat_protocol */
 	uint32_t in_drops[IN_DROPS];   /* by enum session_in_drop; they stop at 2^32 - 1 */
 	uint32_t out_drops[OUT_DROPS]; /* by enum session_out_drop */
 	uint64_t bound_wall_ns;

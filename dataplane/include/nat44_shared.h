@@ -44,9 +44,10 @@ struct nat_config {
 	uint32_t protocol_flows_per_worker; /* power of two */
 	uint32_t protocol_timeout_s;
 	uint32_t tcp_closing_s;
-	uint32_t forward_low, forward_high; /* ports kept for forwards, inclusive; 0: none */
-	uint32_t forwards_per_worker;	    /* power of two */
-	uint32_t reserved[4];
+	uint32_t forward_low, forward_high;  /* ports kept for forwards, inclusive; 0: none */
+	uint32_t forwards_per_worker;	     /* power of two */
+	uint32_t protocol_flows_per_session; /* limit */
+	uint32_t reserved[3];
 };
 
 struct nat_address {

@@ -46,6 +46,7 @@ static const char help[] =
 	"  --nat-quarantine-percent N        of an address's blocks at most rest [50]\n"
 	"  --nat-log-mib N                   room for log records per worker, power of two [4]\n"
 	"  --nat-protocol-flows N            GRE and ESP flows, per worker, power of two [4096]\n"
+	"  --nat-session-protocol-flows N    of one subscriber at most [64]\n"
 	"  --nat-timeout udp=S,tcp=S,tcp-trans=S,tcp-closing=S,icmp=S,protocol=S\n"
 	"                                    [300, 7440, 240, 240, 60, 300]\n"
 	"  --check                           print the size of the arena, exit\n"
@@ -77,6 +78,7 @@ enum {
 	OPT_NAT_QUARANTINE_PERCENT,
 	OPT_NAT_LOG_MIB,
 	OPT_NAT_PROTOCOL_FLOWS,
+	OPT_NAT_SESSION_PROTOCOL_FLOWS,
 	OPT_NAT_FORWARD_PORTS,
 	OPT_NAT_FORWARDS,
 	OPT_NAT_TIMEOUT,
@@ -111,6 +113,7 @@ static const struct option long_options[] = {
 	{"nat-quarantine-percent", required_argument, NULL, OPT_NAT_QUARANTINE_PERCENT},
 	{"nat-log-mib", required_argument, NULL, OPT_NAT_LOG_MIB},
 	{"nat-protocol-flows", required_argument, NULL, OPT_NAT_PROTOCOL_FLOWS},
+	{"nat-session-protocol-flows", required_argument, NULL, OPT_NAT_SESSION_PROTOCOL_FLOWS},
 	{"nat-forward-ports", required_argument, NULL, OPT_NAT_FORWARD_PORTS},
 	{"nat-forwards", required_argument, NULL, OPT_NAT_FORWARDS},
 	{"nat-timeout", required_argument, NULL, OPT_NAT_TIMEOUT},
@@ -342,6 +345,9 @@ static int parse_option(struct options *o, int opt, char *arg)
 	case OPT_NAT_PROTOCOL_FLOWS:
 		return parse_power(
 			"nat-protocol-flows", arg, 64, 1u << 20, &o->nat.protocol_flows_per_worker);
+	case OPT_NAT_SESSION_PROTOCOL_FLOWS:
+		return parse_number("nat-session-protocol-flows", arg, 1, UINT16_MAX,
+			&o->nat.protocol_flows_per_session);
 	case OPT_NAT_FORWARD_PORTS:
 		return parse_forward_ports(o, arg);
 	case OPT_NAT_FORWARDS:
@@ -398,6 +404,7 @@ enum options_result options_parse(struct options *o, int argc, char **argv)
 			.remotes_per_session = 4096,
 			.quarantine_percent = 50,
 			.protocol_flows_per_worker = 4096,
+			.protocol_flows_per_session = 64,
 			.forward_low = 1,
 			.forward_high = 1023,
 			.forwards_per_worker = 4096,

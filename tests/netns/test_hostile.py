@@ -28,7 +28,7 @@ _UNCOUNTED = 4096
 """Hostile packets that may wait somewhere for more: in rings, as fragments."""
 _PUNTED_MOST, _PUNTED_PER_S = 40_000, 20_000
 """What may reach bngd: DISCOVERY_BURST and DISCOVERY_RATE of dataplane/src/node/limits.h."""
-_TUNNELS = 4096  # [nat] protocol_flows_per_worker
+_TUNNELS = 64  # [nat] protocol_flows_per_subscriber
 
 
 class Siege:

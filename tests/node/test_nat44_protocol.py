@@ -175,8 +175,23 @@ def test_new_flows_come_at_the_rate_of_new_mappings() -> None:
         box.sent(tunnel())
 
 
+def test_one_subscriber_has_his_share_of_the_table_and_no_more() -> None:
+    for box in nat(*nat_args(), "--nat-session-protocol-flows=3"):
+        for n in range(3):
+            box.sent(tunnel(dst=f"192.0.2.{n}"))
+        refused = box.out(tunnel(dst=OTHER))
+        assert (refused.edge_name, refused.cause, refused.arg) == ("drop: mapping-limit", 3, 13)
+        box.sent(tunnel(dst="192.0.2.0"))  # those he has go on
+        box.sent(tunnel(1, dst=OTHER), 1)  # and others have theirs
+        box.at(300)  # what is over makes room
+        box.sent(tunnel(dst="192.0.2.9"))
+        assert box.dp.session_cold(0).nat_protocol_flows == 1
+        box.release(0)
+        assert box.dp.session_cold(0).nat_protocol_flows == 0
+
+
 def test_a_full_table_refuses_and_evicts_nobody() -> None:
-    for box in nat(*nat_args(), "--nat-protocol-flows=64"):
+    for box in nat(*nat_args(), "--nat-protocol-flows=64", "--nat-session-protocol-flows=200"):
         passed = []
         for n in range(200):
             frame = box.out(tunnel(dst=f"192.0.2.{n}"))

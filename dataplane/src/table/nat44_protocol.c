@@ -62,6 +62,7 @@ static void unchain(struct worker *w, struct nat_protocol *p)
 	if (p->next)
 		table[p->next - 1].previous = p->previous;
 	cold->nat_mappings--;
+	cold->nat_protocol_flows--;
 	w->t->nat_address[p->address].protocol_flows--;
 	memset(p, 0, sizeof(*p));
 }
@@ -95,12 +96,27 @@ static struct nat_protocol *make_room(struct worker *w, struct nat_protocol *set
 	return NULL;
 }
 
+/* A subscriber's share of the table, so that one cannot fill it. Those that are over are looked for
+ * once a second. */
+static bool within_share(struct worker *w, uint32_t session)
+{
+	struct session_cold *cold = &w->t->cold[session];
+	const uint32_t most = w->t->nat->protocol_flows_per_session;
+	if (cold->nat_protocol_flows >= most && cold->nat_scanned_s[NAT_PLANES] != w->now_s) {
+		cold->nat_scanned_s[NAT_PLANES] = w->now_s;
+		nat44_protocol_expire(w, session);
+	}
+	return cold->nat_protocol_flows < most;
+}
+
 static enum nat_refusal create(
 	struct worker *w, uint32_t session, uint32_t address, be32 remote, uint8_t protocol)
 {
 	const struct tables *t = w->t;
 	struct nat_protocol *sets[SETS], *table = table_of(w);
 	struct session_cold *cold = &t->cold[session];
+	if (!within_share(w, session))
+		return NAT_MAPPINGS;
 	enum nat_refusal refusal = nat44_within_limits(w, session);
 	if (refusal != NAT_GRANTED)
 		return refusal;
@@ -121,6 +137,7 @@ static enum nat_refusal create(
 	if (p->next)
 		table[p->next - 1].previous = cold->nat_protocol_first;
 	cold->nat_mappings++;
+	cold->nat_protocol_flows++;
 	t->nat_address[address].protocol_flows++;
 	if (!t->nat->log_mappings || nat44_log_protocol(w, NAT_LOG_MAPPING_CREATED, p))
 		return NAT_GRANTED;
