@@ -1,10 +1,12 @@
 """Fuzz bng.toml, users.toml and stored passwords: wrong input is a ConfigError, nothing else.
 
-Input: one byte that picks the reader, then the file. A file that is taken is used as the daemon
+Input: one byte that picks the reader (and from 128 on gives users.toml something to name), then the
+file. A file that is taken is used as the daemon
 would; one that is refused has to be refused with lines that exist, and without our stack.
 """
 
 import re
+from ipaddress import IPv4Address
 from pathlib import Path
 
 from bng.aaa import users
@@ -14,6 +16,20 @@ from bng.errors import ConfigError
 from bng.tomlfile import Key, TomlFile, locate
 
 PATH = Path("f.toml")
+KNOWN = users.Known(
+    pools={"main"},
+    nat_profiles={"cgn", "one", "off"},
+    nat_addresses={
+        IPv4Address("198.51.100.1"): "blocks",
+        IPv4Address("198.51.100.2"): "sums",
+        IPv4Address("198.51.100.3"): "whole",
+    },
+    nat_pools={"blocks": "port-blocks", "sums": "deterministic", "whole": "one-to-one"},
+    nat_pool_of_profile={"cgn": "blocks", "one": "whole"},
+    acls={"clean"},
+    own_addresses={IPv4Address("192.0.2.1")},
+    forward_ports=(1, 1023),
+)
 
 
 def test_one_input(data: bytes) -> None:
@@ -28,7 +44,8 @@ def test_one_input(data: bytes) -> None:
             assert diff(config, config) == []
             assert all(arg.isprintable() for arg in dataplane_args(config)[2:])
         else:
-            for name, user in users.parse(PATH, data[1:]).by_name.items():
+            known = KNOWN if data[0] >= 128 else None
+            for name, user in users.parse(PATH, data[1:], known).by_name.items():
                 assert user.profile.user_name == name
     except ConfigError as error:
         check_refusal(str(error), data.count(b"\n", 1) + 1)

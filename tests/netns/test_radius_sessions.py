@@ -99,7 +99,7 @@ def test_a_subscriber_of_radius_goes_out_and_is_accounted_for_to_the_byte(
         assert (record["Acct-Input-Packets"], record["Acct-Output-Packets"]) == ("3", "3")
         assert (record["Acct-Input-Octets"], record["Acct-Output-Octets"]) == ("252", "252")
     assert stop["Acct-Terminate-Cause"] == "User-Request"
-    assert int(stop["Acct-Session-Time"]) >= 2
+    assert int(stop["Acct-Session-Time"]) >= 1
     assert server.detail()[0]["Acct-Status-Type"] == "Accounting-On"
     occupancy = lab.occupancy()
     assert occupancy == dict.fromkeys(occupancy, 0)

@@ -269,7 +269,7 @@ def test_the_dataplane_is_told_what_the_configuration_says() -> None:
         "--nat-remotes 65536 --nat-session-remotes 4096 "
         "--nat-session-mappings 0 --nat-mappings-per-s 0 --nat-quarantine 120 "
         "--nat-quarantine-percent 50 --nat-log-mib 4 --nat-protocol-flows 4096 "
-            "--nat-session-protocol-flows 64 "
+        "--nat-session-protocol-flows 64 "
         "--nat-timeout udp=300,tcp=7440,tcp-trans=240,tcp-closing=240,icmp=60,protocol=300"
     )
 
