@@ -17,7 +17,7 @@ SHIM = ROOT / "tests/support/c"
 SOURCES = [SHIM / f"nat44_{name}.c" for name in ("table", "remotes")]
 SOURCES += [
     ROOT / f"dataplane/src/table/nat44{name}.c"
-    for name in ("", "_address", "_block", "_log", "_protocol", "_remote")
+    for name in ("", "_address", "_block", "_forward", "_log", "_protocol", "_remote")
 ]
 COMPILE = ["cc", "-std=gnu11", "-O2", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC"]
 SANITIZE = ["-fsanitize=undefined", "-fsanitize-undefined-trap-on-error"]

@@ -13,8 +13,14 @@ from tests.support.systemd import PREFIX, UNITS, settings
 NAMES = sorted(path.name for path in UNITS.iterdir())
 
 
+OTHERS = ("/lib/systemd/", "/usr/lib/systemd/", "/etc/systemd/")
+
+
 def verify(directory: Path, unit: str, text: str) -> str:
-    """Return what systemd-analyze complains of in *text*, its programs being there."""
+    """Return what systemd-analyze complains of in *text*, its programs being there.
+
+    It looks into other units of the machine, too: those are theirs to mend.
+    """
     programs = directory / "bin"
     programs.mkdir(exist_ok=True)
     for name in ("bngd", "bngctl", "bng-dataplane"):
@@ -25,7 +31,8 @@ def verify(directory: Path, unit: str, text: str) -> str:
         own = text if path.name == unit else path.read_text()
         path.write_text(own.replace(PREFIX, f"{programs}/"))
     argv = ["systemd-analyze", "--man=no", "verify", str(directory / unit)]
-    return subprocess.run(argv, capture_output=True, text=True, check=False).stderr
+    said = subprocess.run(argv, capture_output=True, text=True, check=False).stderr
+    return "".join(line for line in said.splitlines(True) if not line.startswith(OTHERS))
 
 
 needs_systemd = pytest.mark.skipif(

@@ -13,6 +13,16 @@ bool worker_nat_log(struct worker *w, const struct nat_log_record *record)
 	return true;
 }
 
+bool worker_nat_log_begin(struct worker *w, const struct nat_log_record *record)
+{
+	return worker_nat_log(w, record);
+}
+
+void worker_nat_log_end(struct worker *w, const struct nat_log_record *record)
+{
+	(void)worker_nat_log(w, record);
+}
+
 bool worker_event(struct worker *w, uint32_t type, uint32_t session, uint32_t arg)
 {
 	(void)w, (void)session, (void)arg;
