@@ -92,6 +92,7 @@ class Box:
     def __post_init__(self) -> None:
         self.tracer = Tracer(self.dataplane)
         self.verifier = Verifier(self.users, self.answered)
+        self.radius.attach(self.answered, self.accounted)
         if self.radius.backend is None:
             self.manager.backend = self.verifier
         self.serving = asyncio.get_running_loop().create_task(self.radius.run())
@@ -124,6 +125,7 @@ class Box:
         pools = settings.pools(config)
         discovery = settings.discovery(config, self.ports)
         link = settings.link(config)
+        fallback = _fallback(config, loaded)
         check_nat(config, self.dataplane)
         try:
             plan = self.acls.plan(acls, self._acls_in_use())
@@ -137,6 +139,7 @@ class Box:
         self.acls.apply(plan)
         self.users = loaded
         self.verifier.replace(loaded)
+        self.radius.reconfigure(config, fallback)
         self.manager.settings = settings.session(config, self.ports, self.acls.numbers())
         self.access.discovery.reconfigure(discovery)
         self.access.discovery.setup_per_s = config.session.setup_per_s
@@ -167,11 +170,17 @@ class Box:
         sessions = list(self.manager.table)
         for at in range(0, len(sessions), REFRESH_BATCH):
             for session in sessions[at : at + REFRESH_BATCH]:
-                user = loaded.by_name.get(session.user_name or "")
-                refresh(self.manager, session, user.profile if user else None, result)
+                refresh(self.manager, session, self._profile(session, loaded), result)
             self.loop.settle()
             await asyncio.sleep(0)
         return result
+
+    def _profile(self, session: Session, loaded: Users) -> SubscriberProfile | None:
+        """Return what *session* is to have: RADIUS alone changes what RADIUS said."""
+        if self.radius.backend is not None:
+            return session.profile
+        user = loaded.by_name.get(session.user_name or "")
+        return user.profile if user else None
 
     def drain(self, port: str | None, on: bool) -> int:
         """Take no new sessions on *port*, None for all, and end those there at a pace.
@@ -210,6 +219,11 @@ class Box:
         """Take an answer of AAA that came late."""
         asked = (*request.key, request.request_id, request.user_name)
         self.manager.answered(*asked, answer, self.loop.now())
+        self.loop.settle()
+
+    def accounted(self, index: int, generation: int) -> None:
+        """Let a session go whose Stop is on disk."""
+        self.manager.accounted(index, generation)
         self.loop.settle()
 
     async def stop(self, *, keep_sessions: bool) -> None:
@@ -480,7 +494,6 @@ async def start(config_path: Path, config: Config, on_lost: Callable[[], None]) 
         draining=set(),
         radius=radius,
     )
-    radius.attach(manager, loop.settle)
     if radius.accounting is not None:
         executor.account = radius.accounting.account
     radius.started(manager.box_session_id)

@@ -143,7 +143,9 @@ def encode(
         key, data = dictionary.encode(name, value)
         packet.setdefault(key, []).append(data)
     if request.password is not None:
-        packet[USER_PASSWORD] = [packet.PwCrypt(request.password[:MAX_PASSWORD_BYTES])]
+        if len(request.password) > MAX_PASSWORD_BYTES:
+            raise MalformedValue(f"User-Password: more than {MAX_PASSWORD_BYTES} bytes")
+        packet[USER_PASSWORD] = [packet.PwCrypt(request.password)]
     if request.event_at is not None:
         key, data = dictionary.encode("Acct-Delay-Time", delay_s)
         packet[key] = [data]

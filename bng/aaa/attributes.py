@@ -13,6 +13,7 @@ from typing import TypeVar
 
 from bng.aaa import rates
 from bng.aaa.model import NO_NAT, FramedRoute, SubscriberProfile, parse_forward
+from bng.ppp.credentials import decode_name
 
 Value = int | str | bytes | IPv4Address | IPv6Address | IPv6Network
 T = TypeVar("T", int, str, bytes, IPv4Address)
@@ -120,6 +121,11 @@ def profile(reading: Reading, user_name: str) -> SubscriberProfile:
 # ---- readers ----
 
 
+def text_of(value: Value) -> str:
+    """Return a text for people, whatever octets the server sent."""
+    return value.decode(errors="replace") if isinstance(value, bytes) else str(value)
+
+
 def _as(kind: type[T], value: Value) -> T:
     if not isinstance(value, kind):
         raise ValueError(f"{value!r} is no {kind.__name__}")
@@ -171,7 +177,7 @@ def _without_effect(what: str, harmless: Collection[Value] = ()) -> Reader:
 
 def _user_name(reading: Reading, value: Value) -> None:
     """RFC 2865 §5.1: accounting uses the name that the server gives."""
-    name = _as(str, value)
+    name = decode_name(value) if isinstance(value, bytes) else _as(str, value)
     if not name:
         raise Unserved("empty")
     reading.put("user_name", name)
@@ -322,7 +328,7 @@ def _interim(reading: Reading, value: Value) -> None:
 
 
 def _message(reading: Reading, value: Value) -> None:
-    reading.messages.append(value if isinstance(value, str) else str(value))
+    reading.messages.append(text_of(value))
 
 
 def _nat_profile(reading: Reading, value: Value) -> None:

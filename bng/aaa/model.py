@@ -170,6 +170,8 @@ class RejectReason(StrEnum):
     REFUSED_BY_SERVER = "refused-by-server"
     NOT_SERVED = "not-served"
     """The server accepts, with something that this box cannot give."""
+    NOT_ASKABLE = "not-askable"
+    """Name, password or line are longer than RADIUS can carry."""
     NO_ANSWER = "no-answer"
     BUSY = "busy"
     """Too many others wait for an answer."""

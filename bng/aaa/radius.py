@@ -16,6 +16,7 @@ from enum import StrEnum
 from bng.aaa import attributes, requests
 from bng.aaa.attributes import Offered, Value
 from bng.aaa.model import (
+    NO_NAT,
     AccessAccept,
     AccessAnswer,
     AccessReject,
@@ -123,6 +124,18 @@ class RadiusBackend:
         self._remember(request, accept, now)
         return accept, reading.warnings
 
+    def reconfigure(self, offered: Offered, policy: Policy) -> None:
+        """Take what the configuration has now; answers that name what is gone are forgotten."""
+        self.offered, self.policy = offered, policy
+        self._good = OrderedDict(
+            (user, good) for user, good in self._good.items() if _serves(offered, good.answer)
+        )
+
+    def not_askable(self, why: str) -> AccessReject:
+        """Return the reject of a client whose name, password or line fits no request."""
+        self.counters["not_askable"] += 1
+        return AccessReject(RejectReason.NOT_ASKABLE, detail=why)
+
     def unanswered(self, question: Question, reason: str, now: float) -> AccessAnswer:
         """Return what the policy says when no server answered; *reason* is for the log."""
         request, policy = question.request, self.policy
@@ -183,13 +196,27 @@ def subscriber(request: AccessRequest) -> Subscriber:
     )
 
 
+def _serves(offered: Offered, answer: AccessAccept) -> bool:
+    """Say whether all that *answer* names is still there."""
+    profile = answer.profile
+    return all(
+        name is None or name in known
+        for name, known in (
+            (profile.ipv4_pool, offered.pools),
+            (profile.acl_in, offered.acls),
+            (profile.acl_out, offered.acls),
+            (profile.nat_profile, (*offered.nat_profiles, NO_NAT)),
+        )
+    )
+
+
 def _place(request: AccessRequest) -> tuple[object, ...]:
     return (request.line, request.circuit_id, request.remote_id)
 
 
 def _rejected(pairs: Iterable[tuple[str, Value]]) -> AccessReject:
     """Return the reject with its Reply-Message (RFC 2865 §5.18), which the client is shown."""
-    messages = [str(value) for name, value in pairs if name == "Reply-Message"]
+    messages = [attributes.text_of(value) for name, value in pairs if name == "Reply-Message"]
     return AccessReject(
         RejectReason.REFUSED_BY_SERVER,
         "\n".join(messages) or "Authentication failed",

@@ -7,6 +7,7 @@ written; the formats of Calling-Station-Id, Called-Station-Id and NAS-Port-Id ar
 import string
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from enum import IntEnum
 from ipaddress import IPv4Address, IPv6Address
 from typing import assert_never
 
@@ -23,7 +24,7 @@ from bng.ppp.credentials import (
 
 Attributes = list[tuple[str, Value]]
 
-ETHERNET, PPPOEOE, PPPOEOVLAN, PPPOEOQINQ = 15, 32, 33, 34
+PPPOEOE, PPPOEOVLAN, PPPOEOQINQ = 32, 33, 34
 """NAS-Port-Type (RFC 2865 §5.41, RFC 4603)."""
 MAX_TEXT_BYTES = 253
 
@@ -132,7 +133,7 @@ def subscriber(nas: Nas, who: Subscriber) -> Attributes:
 
 def access(nas: Nas, who: Subscriber, credentials: Credentials) -> tuple[Attributes, bytes | None]:
     """Return an Access-Request, and the password that PAP brought, which is not hidden yet."""
-    found: Attributes = [("User-Name", encode_name(credentials.user_name)[:MAX_TEXT_BYTES])]
+    found: Attributes = [("User-Name", encode_name(credentials.user_name))]
     password: bytes | None = None
     match credentials:
         case PapCredentials():
@@ -175,8 +176,16 @@ class Usage:
     out_packets: int = 0
 
 
-START, STOP, INTERIM, ON, OFF = 1, 2, 3, 7, 8
-"""Acct-Status-Type (RFC 2866 §5.1)."""
+class AccountStatus(IntEnum):
+    """Acct-Status-Type (RFC 2866 §5.1)."""
+
+    START = 1
+    STOP = 2
+    INTERIM = 3
+    ON = 7
+    OFF = 8
+
+
 AUTHENTIC_RADIUS, AUTHENTIC_LOCAL = 1, 2
 """Acct-Authentic (RFC 2866 §5.6)."""
 LOW32 = 0xFFFF_FFFF
@@ -195,10 +204,10 @@ def usage(carried: Usage, seconds: int) -> Attributes:
     ]
 
 
-def on_off(nas: Nas, status: int, acct_session_id: str, wall: float) -> Attributes:
+def on_off(nas: Nas, status: AccountStatus, acct_session_id: str, wall: float) -> Attributes:
     """Return Accounting-On or -Off (RFC 2866 §4.1, §5.1): the box itself begins, or ends."""
     return [
-        ("Acct-Status-Type", status),
+        ("Acct-Status-Type", int(status)),
         *identity(nas),
         ("Acct-Session-Id", acct_session_id),
         ("Event-Timestamp", int(wall)),

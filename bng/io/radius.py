@@ -11,15 +11,16 @@ import structlog
 
 from bng.aaa import requests
 from bng.aaa.attributes import Value
+from bng.aaa.model import AccessAnswer, AccessRequest
 from bng.aaa.radius import Question, RadiusBackend, Reply
-from bng.aaa.requests import Nas, Usage
-from bng.session.actions import Account, AccountStatus
-from bng.session.manager import SessionManager
+from bng.aaa.requests import AccountStatus, Nas, Usage
+from bng.ppp.credentials import encode_name
+from bng.session.actions import Account
 from bng.session.model import Counters, Session
 from radius.accounting import EVERYBODY, Accounting
 from radius.client import Answered, Client, Failed
 from radius.dictionary import Dictionary
-from radius.errors import DictionaryError, MalformedValue
+from radius.errors import MalformedValue
 from radius.link import Link
 from radius.packet import Code, Packet, Request
 from radius.settings import Group
@@ -52,27 +53,34 @@ def values(packet: Packet) -> tuple[tuple[str, Value], ...]:
 
 
 class RadiusAccess:
-    """Access-Requests: carries questions of a `RadiusBackend`, brings answers to *manager*.
+    """Access-Requests: carries questions of a `RadiusBackend`, brings *answered* the answers."""
 
-    *settled* is called after each answer, so that what the core decided is carried out.
-    """
-
-    def __init__(self, core: Client, settled: Callable[[], None]) -> None:
+    def __init__(
+        self, core: Client, answered: Callable[[AccessRequest, AccessAnswer], None]
+    ) -> None:
         self.link = Link(core, self._ended, time.monotonic)
         self.backend: RadiusBackend | None = None
-        self.manager: SessionManager | None = None
-        self._settled = settled
+        self._answered = answered
         self._log = structlog.get_logger("radius")
 
     def ask(self, question: Question) -> None:
-        """Send an Access-Request."""
+        """Send an Access-Request; one that cannot be written is answered with a reject."""
         request = Request(
             code=Code.ACCESS_REQUEST,
             attributes=question.attributes,
             password=question.password,
         )
-        self.link.client.submit(request, question, time.monotonic())
+        try:
+            self.link.client.submit(request, question, time.monotonic())
+        except MalformedValue as why:  # the core waits for no answer yet
+            reject = self._backend.not_askable(str(why))
+            asyncio.get_running_loop().call_soon(self._answered, question.request, reject)
         self.link.settle()
+
+    @property
+    def _backend(self) -> RadiusBackend:
+        assert self.backend is not None  # noqa: S101 - set when the box starts
+        return self.backend
 
     async def try_out(self, request: Request) -> Answered | Failed:
         """Send *request*, of which nothing comes but its end."""
@@ -87,8 +95,7 @@ class RadiusAccess:
                 end.token.set_result(end)
             return
         question = cast(Question, end.token)
-        backend, manager, request = self.backend, self.manager, question.request
-        assert backend is not None and manager is not None  # noqa: S101 - set when the box starts
+        backend, request = self._backend, question.request
         now = time.monotonic()
         if isinstance(end, Answered):
             accepted = end.reply.code is Code.ACCESS_ACCEPT
@@ -104,9 +111,7 @@ class RadiusAccess:
                 )
         else:
             answer = backend.unanswered(question, end.reason.value, now)
-        index, generation = request.key
-        manager.answered(index, generation, request.request_id, request.user_name, answer, now)
-        self._settled()
+        self._answered(request, answer)
 
 
 class RadiusAccounting:
@@ -142,7 +147,7 @@ class RadiusAccounting:
             tag = (session.handle.index, session.handle.generation)
         self.accounting.put(Record(session.acct_session_id, wall, tuple(pairs)), tag)
 
-    def box(self, status: int, acct_session_id: str) -> None:
+    def box(self, status: AccountStatus, acct_session_id: str) -> None:
         """Report Accounting-On or -Off (RFC 2866 §4.1)."""
         wall = time.time()
         pairs = requests.on_off(self.nas, status, acct_session_id, wall)
@@ -158,7 +163,7 @@ def _attributes(
     accept, cause = session.accept, session.cause
     found: requests.Attributes = [
         ("Acct-Status-Type", int(action.status)),
-        ("User-Name", session.user_name or ""),
+        ("User-Name", encode_name(session.user_name or "")),
     ]
     found += requests.subscriber(
         nas,
@@ -193,6 +198,3 @@ def _attributes(
     if action.status is AccountStatus.STOP and cause is not None:
         found.append(("Acct-Terminate-Cause", cause.acct_terminate_cause))
     return found
-
-
-__all__ = ["DictionaryError", "RadiusAccess", "RadiusAccounting", "client", "values"]

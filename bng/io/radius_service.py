@@ -9,14 +9,13 @@ from ipaddress import IPv4Address
 import structlog
 
 from bng.aaa.attributes import Offered
-from bng.aaa.model import SubscriberProfile
+from bng.aaa.model import AccessAnswer, AccessRequest, SubscriberProfile
 from bng.aaa.radius import Policy, RadiusBackend, WithoutServer
-from bng.aaa.requests import OFF, ON, Nas
+from bng.aaa.requests import AccountStatus, Nas
 from bng.config.model import Config
 from bng.config.radius import Server as ServerTable
 from bng.errors import ConfigError
 from bng.io import radius as io
-from bng.session.manager import SessionManager
 from bng.session.model import Counters
 from radius.client import Client
 from radius.dictionary import Dictionary
@@ -48,15 +47,15 @@ class RadiusService:
         except DictionaryError as error:
             raise ConfigError(f"radius.dictionaries: {error}") from None
         self.nas = _nas(config, ports)
-        self._manager: SessionManager | None = None
-        self._settled: Callable[[], None] = lambda: None
+        self._answered: Callable[[AccessRequest, AccessAnswer], None]
+        self._accounted: Callable[[int, int], None]
         self.access: io.RadiusAccess | None = None
         self.backend: RadiusBackend | None = None
         self.accounting: io.RadiusAccounting | None = None
         self.acct_clients: dict[str, Client] = {}
         if config.aaa.method == "radius":
             group = _group(config, "authentication")
-            self.access = io.RadiusAccess(self._client(group), self._settle)
+            self.access = io.RadiusAccess(self._client(group), self._answer)
             self.backend = self.access.backend = RadiusBackend(
                 nas=self.nas,
                 offered=_offered(config),
@@ -84,11 +83,19 @@ class RadiusService:
     def _client(self, group: Group) -> Client:
         return io.client(group, self.dictionary, self.nas)
 
-    def attach(self, manager: SessionManager, settled: Callable[[], None]) -> None:
-        """Say whose questions these are; *settled* carries out what *manager* decided."""
-        self._manager, self._settled = manager, settled
-        if self.access is not None:
-            self.access.manager = manager
+    def attach(
+        self,
+        answered: Callable[[AccessRequest, AccessAnswer], None],
+        accounted: Callable[[int, int], None],
+    ) -> None:
+        """Say who takes answers, and indexes and generations of sessions whose Stop is on disk."""
+        self._answered, self._accounted = answered, accounted
+
+    def reconfigure(self, config: Config, fallback: SubscriberProfile | None) -> None:
+        """Take what is live of *config*: what answers may name, what holds without a server."""
+        self.config = config
+        if self.backend is not None:
+            self.backend.reconfigure(_offered(config), _policy(config, fallback))
 
     async def run(self) -> None:
         """Serve until cancelled."""
@@ -101,7 +108,7 @@ class RadiusService:
     def started(self, acct_session_id: str) -> None:
         """Tell accounting that the box begins: sessions it knows of are gone."""
         if self.accounting is not None:
-            self.accounting.box(ON, acct_session_id)
+            self.accounting.box(AccountStatus.ON, acct_session_id)
 
     async def stop(self, acct_session_id: str | None) -> None:
         """Bring the last records to the disk, and what time allows to servers.
@@ -111,7 +118,7 @@ class RadiusService:
         if self.accounting is None:
             return
         if acct_session_id is not None:
-            self.accounting.box(OFF, acct_session_id)
+            self.accounting.box(AccountStatus.OFF, acct_session_id)
         spool = self.accounting.accounting.spool
         deadline = asyncio.get_running_loop().time() + DRAIN_S
         while asyncio.get_running_loop().time() < deadline:
@@ -130,13 +137,11 @@ class RadiusService:
             )
         spool.close()
 
-    def _settle(self) -> None:
-        self._settled()
+    def _answer(self, request: AccessRequest, answer: AccessAnswer) -> None:
+        self._answered(request, answer)
 
     def _committed(self, index: int, generation: int) -> None:
-        if self._manager is not None:
-            self._manager.accounted(index, generation)
-            self._settled()
+        self._accounted(index, generation)
 
 
 def _nas(config: Config, ports: Mapping[int, str]) -> Nas:

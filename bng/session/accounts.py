@@ -7,7 +7,8 @@ Counters of an interim update are read when the action is carried out, those of 
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from bng.session.actions import Account, AccountStatus
+from bng.aaa.requests import AccountStatus
+from bng.session.actions import Account
 from bng.session.model import Counters, Session
 
 if TYPE_CHECKING:
@@ -30,10 +31,10 @@ class Accounts:
             return
         session.accounted = True
         self._say(session, AccountStatus.START, None, now)
-        self.schedule(session, now)
+        self._schedule(session, now)
 
-    def schedule(self, session: Session, now: float) -> None:
-        """Set when the next interim update is due; again when the interval has changed."""
+    def _schedule(self, session: Session, now: float) -> None:
+        """Set when the next interim update is due."""
         said = session.accept.interim_interval_s if session.accept is not None else None
         interval = self._manager.settings.interim_interval_s if said is None else said
         session.interim_at = now + interval * self._spread() if interval else None
@@ -42,13 +43,7 @@ class Accounts:
         """Send the interim update that is due."""
         if session.interim_at is not None and session.interim_at <= now:
             self._say(session, AccountStatus.INTERIM, None, now)
-            self.schedule(session, now)
-
-    def changed(self, session: Session, now: float) -> None:
-        """Something that accounting knows has changed: an interim update says what it is now."""
-        if session.accounted:
-            self._say(session, AccountStatus.INTERIM, None, now)
-            self.schedule(session, now)
+            self._schedule(session, now)
 
     def stopped(self, session: Session, counters: Counters, now: float) -> bool:
         """A session is closed; True: its entry stays until `SessionManager.accounted`."""

@@ -15,6 +15,7 @@ from bng.ethernet import AccessLine, Mac
 from bng.session.nat import NatPlace, SetNatAddress
 
 if TYPE_CHECKING:
+    from bng.aaa.requests import AccountStatus
     from bng.session.model import Counters, Session
 
 INDEX_BITS = 24
@@ -222,20 +223,12 @@ class Forget:
     acct_session_id: str
 
 
-class AccountStatus(IntEnum):
-    """Acct-Status-Type (RFC 2866 §5.1)."""
-
-    START = 1
-    STOP = 2
-    INTERIM = 3
-
-
 @dataclass(frozen=True, slots=True)
 class Account:
     """Tell accounting of *session*; *counters* None: those that the dataplane has now."""
 
     session: "Session"
-    status: AccountStatus
+    status: "AccountStatus"
     counters: "Counters | None"
     seconds: int
 

@@ -6,7 +6,13 @@ holds, waits until that one has ended: never two owners.
 
 from typing import TYPE_CHECKING, assert_never
 
-from bng.aaa.model import AccessAccept, AccessAnswer, AccessReject, SubscriberProfile
+from bng.aaa.model import (
+    AccessAccept,
+    AccessAnswer,
+    AccessReject,
+    RejectReason,
+    SubscriberProfile,
+)
 from bng.ppp.config import Ipv4Params, Ipv6Params
 from bng.session import logs
 from bng.session.model import Cause, Session, State
@@ -14,6 +20,8 @@ from bng.session.model import Cause, Session, State
 if TYPE_CHECKING:
     from bng.session.manager import SessionManager
 
+WRONG = (RejectReason.UNKNOWN_USER, RejectReason.WRONG_PASSWORD, RejectReason.REFUSED_BY_SERVER)
+"""Reasons that are the client's: it is held off when it tries again and again."""
 LOCAL_SCOPE = ~(1 << 57)
 """Clears the "u" bit: our interface identifier is unique on its link only (RFC 5072 §4.1)."""
 
@@ -61,7 +69,7 @@ class Grants:
         self._manager.emit(logs.rejected(session, user, reason, detail))
         session.cause = session.cause or Cause.USER_ERROR
         session.detail = reason
-        session.method.reject(session, message, now, wrong=reason.startswith(("wrong", "unknown")))
+        session.method.reject(session, message, now, wrong=reason in WRONG)
 
     def _accepted(self, session: Session, answer: AccessAccept, now: float) -> None:
         """Apply the single-session policy; older sessions that must go, go first."""

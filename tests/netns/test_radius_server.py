@@ -15,6 +15,7 @@ import pytest
 
 from bng.aaa import attributes, requests
 from bng.aaa.attributes import Offered
+from bng.aaa.requests import AccountStatus
 from bng.ethernet import AccessLine, Mac, VlanTag
 from bng.ppp import chap, mschap
 from bng.ppp.credentials import (
@@ -263,11 +264,11 @@ def test_a_server_whose_certificate_is_of_another_ca_is_not_talked_to(tmp_path: 
         assert end == Failed(0, Failure.NO_SERVER)
 
 
-def record(session: str, status: int) -> Record:
+def record(session: str, status: AccountStatus) -> Record:
     pairs = [("Acct-Status-Type", status), ("Acct-Session-Id", session), *requests.identity(NAS)]
     carried = requests.Usage(in_bytes=(5 << 32) + 7, in_packets=3, out_bytes=9, out_packets=1)
     at = time.time() - 100
-    if status == requests.STOP:
+    if status == AccountStatus.STOP:
         pairs += requests.usage(carried, 60)
     return Record(session, at, (*pairs, ("Event-Timestamp", int(at))))
 
@@ -298,10 +299,10 @@ def test_accounting_survives_an_outage_without_a_record_lost_or_doubled(
 
     sessions = [f"s{number:03}" for number in range(200)]
     radius.stop()
-    asyncio.run(run(*(record(name, requests.START) for name in sessions), until_empty=False))
+    asyncio.run(run(*(record(name, AccountStatus.START) for name in sessions), until_empty=False))
     assert radius.detail() == []
     radius.start()
-    asyncio.run(run(*(record(name, requests.STOP) for name in sessions), until_empty=True))
+    asyncio.run(run(*(record(name, AccountStatus.STOP) for name in sessions), until_empty=True))
     seen = [(entry["Acct-Session-Id"], entry["Acct-Status-Type"]) for entry in radius.detail()]
     assert len(seen) == len(set(seen)) == 400
     for name in sessions:

@@ -12,6 +12,7 @@ from bng.io.radius import values
 from bng.mgmt.registry import Args, CommandError, command
 from bng.ppp.credentials import PapCredentials
 from radius.client import Answered, Client, Failed
+from radius.errors import MalformedValue
 from radius.packet import Code, Request
 
 COUNTERS = (
@@ -108,6 +109,8 @@ async def try_radius(box: Box, args: Args) -> object:
             end = await service.access.try_out(request)
     except TimeoutError:
         raise CommandError("test radius: no answer") from None
+    except MalformedValue as error:
+        raise CommandError(f"test radius: {error}") from None
     sent = [{"attribute": name, "value": _text(value)} for name, value in pairs]
     if isinstance(end, Failed):
         return {"request": sent, "answer": "none", "reason": end.reason.value, "attributes": []}

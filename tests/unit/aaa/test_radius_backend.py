@@ -22,6 +22,8 @@ from bng.ppp.credentials import (
     MsChap1Credentials,
     MsChap2Credentials,
     PapCredentials,
+    decode_name,
+    encode_name,
 )
 
 PAP = PapCredentials(user_name="alice", password=b"secret")
@@ -218,3 +220,41 @@ def test_a_fallback_profile_lets_everybody_in_under_his_own_name() -> None:
     assert isinstance(answer, AccessAccept)
     assert (answer.profile.user_name, answer.profile.session_timeout_s) == ("alice", 60)
     assert (answer.degraded, answer.source) == (True, "fallback profile")
+
+
+def test_a_reload_forgets_good_answers_that_name_what_is_gone() -> None:
+    policy = Policy(without_server=WithoutServer.LAST_GOOD)
+    asker = Asker(policy)
+    asker.backend.reconfigure(Offered(acls={"web"}), policy)
+    question = asker.ask()
+    asker.accept(question, ("Filter-Id", "web"))
+    asker.backend.reconfigure(Offered(acls={"web", "mail"}), policy)
+    assert isinstance(asker.backend.unanswered(question, "timeout", 1), AccessAccept)
+    asker.backend.reconfigure(Offered(acls={"mail"}), policy)
+    refused = asker.backend.unanswered(question, "timeout", 1)
+    assert isinstance(refused, AccessReject)
+    assert refused.detail == "timeout; no good answer to go by"
+
+
+def test_a_reload_changes_what_answers_may_name_and_the_policy() -> None:
+    asker = Asker()
+    question = asker.ask()
+    asker.backend.reconfigure(
+        Offered(pools={"new"}),
+        Policy(without_server=WithoutServer.PROFILE, profile=SubscriberProfile(user_name="f")),
+    )
+    assert asker.accept(question, ("Framed-Pool", "new")).profile.ipv4_pool == "new"
+    assert isinstance(asker.backend.unanswered(question, "timeout", 0), AccessAccept)
+
+
+def test_octets_that_are_no_utf8_are_kept_in_names_and_shown_in_messages() -> None:
+    asker = Asker()
+    name = b"j\xf6rg"
+    question = asker.ask(PapCredentials(user_name=decode_name(name), password=b"x"))
+    assert question.attributes[0] == ("User-Name", name)
+    accept = asker.accept(question, ("User-Name", name), ("Reply-Message", b"hall\xf6"))
+    assert encode_name(accept.profile.user_name) == name
+    assert accept.message == "hall\ufffd"
+    reject, _ = asker.backend.answer(question, Reply(False, (("Reply-Message", b"\xf6"),)), 0)
+    assert isinstance(reject, AccessReject)
+    assert reject.message == "\ufffd"

@@ -1,11 +1,16 @@
 """``show radius``, ``show accounting``, ``test radius`` of a box with servers, and without."""
 
 import asyncio
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from bng.aaa.model import AccessAnswer, AccessReject, AccessRequest, Pending, RejectReason
 from bng.errors import ConfigError
+from bng.ethernet import AccessLine, Mac
+from bng.ppp.credentials import PapCredentials
 from tests.support.managed_box import managed_box
 
 SERVERS = {
@@ -15,6 +20,16 @@ SERVERS = {
         "server": [{"name": "aaa1", "address": "127.0.0.1", "secret": "s", "auth_port": 9}],
     },
 }
+
+ASKED_ALONE: dict[str, Any] = {
+    **SERVERS,
+    "radius": {
+        "server": [
+            {"name": "aaa1", "address": "127.0.0.1", "secret": "s", "roles": ["authentication"]}
+        ]
+    },
+}
+"""A server that is told nothing."""
 
 
 def test_without_radius_there_is_nothing_to_show_or_to_test(tmp_path: Path) -> None:
@@ -53,3 +68,63 @@ def test_a_spool_that_cannot_be_used_is_named(tmp_path: Path) -> None:
         managed_box(tmp_path, **tables),
     ):
         asyncio.get_running_loop()
+
+
+def test_a_reload_gives_no_session_of_a_server_what_the_user_file_says(tmp_path: Path) -> None:
+    with managed_box(tmp_path, **ASKED_ALONE) as (_, box):
+        alice = box.memory.subscriber(1)
+        box.memory.dial(alice)
+        (session,) = box.memory.manager.table
+        assert session.profile is not None
+        said = session.profile = replace(session.profile, mss_clamp=True)
+        box.write_users(user00001={"password": "secret", "mss_clamp": False})
+        answer = box.ask("reload")
+        assert "error" not in answer
+        assert session.profile is said
+
+
+def test_a_reload_tells_the_backend_what_answers_may_name(tmp_path: Path) -> None:
+    with managed_box(tmp_path, **SERVERS) as (_, box):
+        backend = box.box.radius.backend
+        assert backend is not None
+        assert "web" not in backend.offered.acls
+        box.write(
+            **SERVERS, acl=[{"name": "web", "default": "deny", "rules": ["permit ip any any"]}]
+        )
+        assert "error" not in box.ask("reload")
+        assert "web" in backend.offered.acls
+
+
+@pytest.mark.parametrize(
+    ("credentials", "why"),
+    [
+        (PapCredentials(user_name="u" * 254, password=b"x"), "User-Name: 254 bytes"),
+        (PapCredentials(user_name="u", password=b"x" * 129), "User-Password: more than 128 bytes"),
+    ],
+)
+def test_a_client_that_fits_no_request_is_rejected(
+    tmp_path: Path, credentials: PapCredentials, why: str
+) -> None:
+    with managed_box(tmp_path, **SERVERS) as (runner, box):
+        backend = box.box.radius.backend
+        assert backend is not None
+        answers: list[AccessAnswer] = []
+        box.box.radius.attach(lambda _, answer: answers.append(answer), lambda *_: None)
+        request = AccessRequest(
+            acct_session_id="1",
+            request_id=1,
+            credentials=credentials,
+            line=AccessLine(0),
+            mac=Mac(bytes(6)),
+        )
+
+        async def ask() -> None:
+            assert isinstance(backend.start(request, 0), Pending)
+            assert answers == []  # the core does not wait yet
+            await asyncio.sleep(0)
+
+        runner.run(ask())
+        (answer,) = answers
+        assert isinstance(answer, AccessReject)
+        assert answer.reason is RejectReason.NOT_ASKABLE
+        assert answer.detail.startswith(why)

@@ -6,7 +6,8 @@ from dataclasses import replace
 import pytest
 
 from bng.aaa.model import AccessAccept, AccessAnswer, AccessRequest, Pending
-from bng.session.actions import Account, AccountStatus
+from bng.aaa.requests import AccountStatus
+from bng.session.actions import Account
 from bng.session.model import State
 from tests.support.client.layer import Phase
 from tests.support.memory_box import MemoryBox, memory_box
