@@ -151,6 +151,8 @@ class AccessRequest:
     """Agent-Circuit-Id (RFC 4679 §3.3.1), as the access node sent it."""
     remote_id: bytes | None = None
     """Agent-Remote-Id (RFC 4679 §3.3.2)."""
+    line_attributes: tuple[tuple[str, int | bytes], ...] = ()
+    """The others of RFC 4679, by name."""
     key: tuple[int, int] = (0, 0)
     """Index and generation of the session: come back with a late answer."""
 

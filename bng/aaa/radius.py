@@ -193,6 +193,7 @@ def subscriber(request: AccessRequest) -> Subscriber:
         service_name=request.service_name,
         circuit_id=request.circuit_id,
         remote_id=request.remote_id,
+        line_attributes=request.line_attributes,
     )
 
 

@@ -6,7 +6,7 @@ written; the formats of Calling-Station-Id, Called-Station-Id and NAS-Port-Id ar
 
 import string
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import IntEnum
 from ipaddress import IPv4Address, IPv6Address
 from typing import assert_never
@@ -27,6 +27,15 @@ Attributes = list[tuple[str, Value]]
 PPPOEOE, PPPOEOVLAN, PPPOEOQINQ = 32, 33, 34
 """NAS-Port-Type (RFC 2865 §5.41, RFC 4603)."""
 MAX_TEXT_BYTES = 253
+LINE_ATTRIBUTES_OF_ACCESS = frozenset(
+    {
+        "Actual-Data-Rate-Upstream",
+        "Actual-Data-Rate-Downstream",
+        "Access-Loop-Encapsulation",
+        "IWF-Session",
+    }
+)
+"""RFC 4679 §4: the others MUST NOT be in an Access-Request; accounting has them all."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,7 +50,7 @@ class Subscriber:
     """Agent-Circuit-Id (RFC 4679 §3.3.1), as the access node sent it."""
     remote_id: bytes | None = None
     """Agent-Remote-Id (RFC 4679 §3.3.2)."""
-    line_attributes: tuple[tuple[str, Value], ...] = ()
+    line_attributes: tuple[tuple[str, int | bytes], ...] = ()
     """The other attributes of RFC 4679, by name."""
 
 
@@ -163,6 +172,9 @@ def access(nas: Nas, who: Subscriber, credentials: Credentials) -> tuple[Attribu
             ]
         case _:
             assert_never(credentials)
+    if who.line_attributes:
+        allowed = (pair for pair in who.line_attributes if pair[0] in LINE_ATTRIBUTES_OF_ACCESS)
+        who = replace(who, line_attributes=tuple(allowed))
     return found + subscriber(nas, who), password
 
 

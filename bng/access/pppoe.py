@@ -135,6 +135,7 @@ class PppoeAccess:
         if request.line_info is not None:
             session.circuit_id = request.line_info.circuit_id
             session.remote_id = request.line_info.remote_id
+            session.line_attributes = request.line_info.attributes
         link = Link(self._link_config(request.max_payload), self._entropy)
         session.access = PppoeSession(session_id, link)
         self._by_id[_key(line, session_id)] = session

@@ -39,6 +39,7 @@ SECTIONS = {
         "service_name",
         "circuit_id",
         "remote_id",
+        "line_attributes",
     ),
     "ipv4": (
         "address",

@@ -174,6 +174,7 @@ def _attributes(
             service_name=session.service_name,
             circuit_id=session.circuit_id,
             remote_id=session.remote_id,
+            line_attributes=session.line_attributes,
         ),
     )
     if session.ipv4_address is not None:

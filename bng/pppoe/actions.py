@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from bng.ethernet import AccessLine, Mac
-from bng.pppoe.packet import LineInfo
+from bng.pppoe.line import LineInfo
 
 
 class CloseReason(Enum):

@@ -15,4 +15,5 @@ COUNTERS: Final = (
     *("session_ids_exhausted", "padt_unknown", "padt_wrong_client"),
     # taken all the same
     "line_info_malformed",
+    "line_sub_options_ignored",
 )

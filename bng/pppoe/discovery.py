@@ -19,18 +19,17 @@ from bng.pppoe.cookie import KEY_BYTES, CookieJar
 from bng.pppoe.counters import COUNTERS
 from bng.pppoe.holdoff import HoldOff, HoldOffs
 from bng.pppoe.ids import IDS, SessionIds
+from bng.pppoe.line import LineInfo, parse_line_info
 from bng.pppoe.packet import (
     HEADER_BYTES,
     MAX_PADI_BYTES,
     MAX_TAGS_BYTES,
     Code,
-    LineInfo,
     Packet,
     Request,
     TagType,
     build,
     parse,
-    parse_line_info,
     parse_request,
     tag,
 )
@@ -380,10 +379,12 @@ class Discovery:
         if line is None:
             return None
         try:
-            return parse_line_info(line)
+            info = parse_line_info(line)
         except MalformedPacket:  # RFC 2516 Appendix A: a Vendor-Specific TAG may be ignored
             self.counters["line_info_malformed"] += 1
             return None
+        self.counters["line_sub_options_ignored"] += info.ignored
+        return info
 
     def _not_now(self, ask: _Arrival) -> str | None:
         """Return why a PADI or PADR is dropped before its tags are looked at."""

@@ -1,4 +1,4 @@
-"""Codec of PPPoE discovery packets (RFC 2516 §4, §5) and of the DSL line tag (TR-101, RFC 4679).
+"""Codec of PPPoE discovery packets (RFC 2516 §4, §5). The DSL line tag: `bng.pppoe.line`.
 
 A payload here starts after the ethertype. Nothing is decided here: what a packet means is
 `bng.pppoe.discovery`'s business. The Session stage (ethertype 0x8864) is not parsed here.
@@ -91,35 +91,6 @@ class Request:
         return echo
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LineInfo:
-    """What an Access Node says about a DSL line (TR-101, names of RFC 4679 §3.3).
-
-    Rates are kbit/s and delays ms, as TR-101 puts them on the wire; the RADIUS attributes
-    of the same names carry bits per second. Circuit and remote id are 1 to 63 bytes there,
-    anything here.
-    """
-
-    circuit_id: bytes | None = None
-    remote_id: bytes | None = None
-    actual_data_rate_upstream_kbps: int | None = None
-    actual_data_rate_downstream_kbps: int | None = None
-    minimum_data_rate_upstream_kbps: int | None = None
-    minimum_data_rate_downstream_kbps: int | None = None
-    attainable_data_rate_upstream_kbps: int | None = None
-    attainable_data_rate_downstream_kbps: int | None = None
-    maximum_data_rate_upstream_kbps: int | None = None
-    maximum_data_rate_downstream_kbps: int | None = None
-    minimum_data_rate_upstream_low_power_kbps: int | None = None
-    minimum_data_rate_downstream_low_power_kbps: int | None = None
-    maximum_interleaving_delay_upstream_ms: int | None = None
-    actual_interleaving_delay_upstream_ms: int | None = None
-    maximum_interleaving_delay_downstream_ms: int | None = None
-    actual_interleaving_delay_downstream_ms: int | None = None
-    access_loop_encapsulation: bytes | None = None  # 3 bytes
-    iwf_session: bool = False
-
-
 def parse(payload: bytes) -> Packet:
     """Read the header (RFC 2516 §4); padding behind LENGTH is cut off.
 
@@ -196,53 +167,3 @@ def parse_request(tags: bytes) -> Request:
         max_payload=u16(max_payload, 0) if len(max_payload) == 2 else None,
         line=line,
     )
-
-
-def parse_line_info(data: bytes) -> LineInfo:
-    """Read the sub-options behind the vendor id; unknown ones are ignored, the first counts.
-
-    Raises: MalformedPacket when a sub-option does not fit or has another length than TR-101's.
-    """
-    found: dict[int, bytes] = {}
-    offset = 0
-    while offset < len(data):
-        if offset + 2 > len(data):
-            raise MalformedPacket("line information ends inside a sub-option")
-        option, length = data[offset], data[offset + 1]
-        value = data[offset + 2 : offset + 2 + length]
-        if len(value) != length:
-            raise MalformedPacket(f"line sub-option 0x{option:02x} runs past the end")
-        found.setdefault(option, value)
-        offset += 2 + length
-
-    def number(option: int) -> int | None:
-        value = _sized(found, option, 4)
-        return None if value is None else u32(value, 0)
-
-    return LineInfo(
-        circuit_id=found.get(0x01),
-        remote_id=found.get(0x02),
-        actual_data_rate_upstream_kbps=number(0x81),
-        actual_data_rate_downstream_kbps=number(0x82),
-        minimum_data_rate_upstream_kbps=number(0x83),
-        minimum_data_rate_downstream_kbps=number(0x84),
-        attainable_data_rate_upstream_kbps=number(0x85),
-        attainable_data_rate_downstream_kbps=number(0x86),
-        maximum_data_rate_upstream_kbps=number(0x87),
-        maximum_data_rate_downstream_kbps=number(0x88),
-        minimum_data_rate_upstream_low_power_kbps=number(0x89),
-        minimum_data_rate_downstream_low_power_kbps=number(0x8A),
-        maximum_interleaving_delay_upstream_ms=number(0x8B),
-        actual_interleaving_delay_upstream_ms=number(0x8C),
-        maximum_interleaving_delay_downstream_ms=number(0x8D),
-        actual_interleaving_delay_downstream_ms=number(0x8E),
-        access_loop_encapsulation=_sized(found, 0x90, 3),
-        iwf_session=0xFE in found,
-    )
-
-
-def _sized(found: dict[int, bytes], option: int, size: int) -> bytes | None:
-    value = found.get(option)
-    if value is not None and len(value) != size:
-        raise MalformedPacket(f"line sub-option 0x{option:02x} has {len(value)} bytes, not {size}")
-    return value

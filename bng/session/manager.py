@@ -233,6 +233,7 @@ class SessionManager:
             service_name=session.service_name,
             circuit_id=session.circuit_id,
             remote_id=session.remote_id,
+            line_attributes=session.line_attributes,
             key=(session.handle.index, session.handle.generation),
         )
         answer = self.backend.start(request, now)

@@ -73,6 +73,7 @@ class Session:
     service_name: str = ""
     circuit_id: bytes | None = None
     remote_id: bytes | None = None
+    line_attributes: tuple[tuple[str, int | bytes], ...] = ()  # of RFC 4679, by name
     state: State = State.SETUP
     user_name: str | None = None
     profile: SubscriberProfile | None = None

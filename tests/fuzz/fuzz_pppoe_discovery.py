@@ -13,8 +13,12 @@ from bng.ethernet import MAC_BROADCAST, AccessLine, Mac, VlanTag
 from bng.pppoe.actions import CloseSession, OpenSession, SendDiscovery
 from bng.pppoe.config import DiscoveryConfig
 from bng.pppoe.discovery import Discovery
-from bng.pppoe.packet import Code, TagType, build, parse, parse_line_info, split_tags, tag
+from bng.pppoe.line import ROWS, parse_line_info
+from bng.pppoe.packet import Code, TagType, build, parse, split_tags, tag
 from bng.wire import u16, u32
+from radius.dictionary import Dictionary
+
+DICTIONARY = Dictionary()
 
 CONFIG = DiscoveryConfig(
     ac_name=b"bng1", service_names=(b"gold",), max_payload=1500, max_half_open=8, id_rest_s=1.0
@@ -104,7 +108,12 @@ class Script:
 def test_one_input(data: bytes) -> None:
     """Run one input."""
     with contextlib.suppress(MalformedPacket):
-        parse_line_info(data)
+        line = parse_line_info(data)
+        assert len(line.attributes) <= len(ROWS)
+        assert len(line.attributes) + line.ignored <= len(data) // 2
+        for name, value in line.attributes:
+            key, encoded = DICTIONARY.encode(name, value)
+            assert DICTIONARY.decode(key, encoded) == value
     for read in (u16, u32):
         with contextlib.suppress(MalformedPacket):
             read(data, len(data) // 2)

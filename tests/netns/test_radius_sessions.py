@@ -105,6 +105,37 @@ def test_a_subscriber_of_radius_goes_out_and_is_accounted_for_to_the_byte(
     assert occupancy == dict.fromkeys(occupancy, 0)
 
 
+def test_what_the_access_node_tells_of_the_line_reaches_the_server_and_the_operator(
+    radius: tuple[FreeRadius, Lab],
+) -> None:
+    """TR-101 on the wire in kbit/s, RFC 4679 to the server in bit/s."""
+    server, lab = radius
+    line = "01036f6c74 0202746f 810400000400 82040000c350 8c0400000008 9003020105 fe00 aa01ff"
+    with lab.subscriber("anna", "secret", "--line", line.replace(" ", "")):
+        (row,) = lab.sessions()
+        start = wait_for(server, str(row["id"]), "Start")
+        shown = lab.ctl_json("show", "session", str(row["id"]))
+        text = lab.ctl("show", "session", str(row["id"])).stdout
+    lab.wait_for_sessions(0)
+    assert (start["ADSL-Agent-Circuit-Id"], start["ADSL-Agent-Remote-Id"]) == (
+        "0x6f6c74",
+        "0x746f",
+    )
+    assert start["Actual-Data-Rate-Upstream"] == "1024000"
+    assert start["Actual-Data-Rate-Downstream"] == "50000000"
+    assert start["Actual-Interleaving-Delay-Upstream"] == "8"
+    assert start["Access-Loop-Encapsulation"] == "0x020105"
+    assert shown["circuit_id"] == "olt"
+    assert shown["line_attributes"] == {
+        "Actual-Data-Rate-Upstream": 1024000,
+        "Actual-Data-Rate-Downstream": 50000000,
+        "Actual-Interleaving-Delay-Upstream": 8,
+        "Access-Loop-Encapsulation": "0x020105",
+        "IWF-Session": True,
+    }
+    assert "Actual-Data-Rate-Downstream 50000000" in text
+
+
 def test_what_the_server_says_acts(radius: tuple[FreeRadius, Lab]) -> None:
     server, lab = radius
     with lab.subscriber("static", "secret") as event:

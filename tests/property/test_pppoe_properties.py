@@ -9,7 +9,8 @@ from bng.ethernet import MAC_BROADCAST, AccessLine, Mac, VlanTag
 from bng.pppoe.actions import Action, CloseSession, OpenSession, SendDiscovery
 from bng.pppoe.config import DiscoveryConfig
 from bng.pppoe.discovery import Discovery
-from bng.pppoe.packet import Code, TagType, build, parse, parse_line_info, split_tags, tag
+from bng.pppoe.line import parse_line_info
+from bng.pppoe.packet import Code, TagType, build, parse, split_tags, tag
 
 AC = Mac.parse("02:00:5e:00:00:ff")
 CONFIG = DiscoveryConfig(

@@ -45,6 +45,7 @@ def show_session(box: Box, args: Args) -> object:
         "service_name": session.service_name,
         "circuit_id": _printable(session.circuit_id),
         "remote_id": _printable(session.remote_id),
+        "line_attributes": {name: _shown(value) for name, value in session.line_attributes},
         "gateway": _str(session.gateway),
         "nat": nat_of(box, session),
         "nat_address": nat_address_of(box, session),
@@ -141,6 +142,13 @@ def _policer(box: Box, session: Session, direction: Direction) -> object:
 
 def _printable(value: bytes | None) -> str | None:
     return None if value is None else value.decode(errors="backslashreplace")
+
+
+def _shown(value: int | bytes) -> int | str | bool:
+    """Return a line attribute: octets as hex; one that only is there is true."""
+    if isinstance(value, int):
+        return value
+    return "0x" + value.hex() if value else True
 
 
 def _str(value: object) -> str | None:

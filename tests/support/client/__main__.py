@@ -31,6 +31,7 @@ def _common(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--mru", type=int, default=1492)
     parser.add_argument("--echo", type=float, default=0.0, help="seconds between our LCP echoes")
     parser.add_argument("--service", default="")
+    parser.add_argument("--line", type=bytes.fromhex, default=b"", help="TR-101 sub-options, hex")
     parser.add_argument("--leave", choices=("terminate", "padt", "silence"), default="terminate")
 
 
@@ -42,6 +43,7 @@ def _profile(args: argparse.Namespace) -> Profile:
         max_payload=args.mru if args.mru > 1492 else 0,
         ipv6=not args.no_ipv6,
         echo_s=args.echo,
+        line=args.line,
     )
 
 

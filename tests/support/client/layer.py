@@ -28,6 +28,7 @@ class Profile:
     service: bytes = b""
     mru: int = 1492
     max_payload: int = 0
+    line: bytes = b""  # sub-options of an access node's tag (TR-101)
     ipv6: bool = True
     restart_s: float = 3.0
     max_configure: int = 10

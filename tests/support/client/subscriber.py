@@ -111,7 +111,10 @@ class Subscriber:
         body += wire.tag(wire.TAG_HOST_UNIQ, self.host_uniq)
         if self.profile.max_payload:
             body += wire.tag(wire.TAG_PPP_MAX_PAYLOAD, _U16.pack(self.profile.max_payload))
-        self.send(self._discovery(code, 0, body + self.cookie))
+        body += self.cookie
+        if self.profile.line:  # an access node's tag, of the DSL Forum (3561), stands behind all
+            body += wire.tag(wire.TAG_VENDOR_SPECIFIC, b"\x00\x00\x0d\xe9" + self.profile.line)
+        self.send(self._discovery(code, 0, body))
 
     def _discovery(self, code: int, session_id: int, body: bytes) -> bytes:
         return (

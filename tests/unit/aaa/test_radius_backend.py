@@ -4,6 +4,7 @@ from ipaddress import IPv4Address
 
 import pytest
 
+from bng.aaa import requests
 from bng.aaa.attributes import Offered, Value
 from bng.aaa.model import (
     AccessAccept,
@@ -99,6 +100,27 @@ def test_an_access_request_says_who_where_and_from_which_line() -> None:
         ("Acct-Session-Id", "0001"),
     )
     assert question.password == b"secret"
+
+
+def test_of_what_the_access_node_measured_only_what_rfc_4679_allows_is_asked_with() -> None:
+    """RFC 4679 §4: accounting has all of it."""
+    told: tuple[tuple[str, int | bytes], ...] = (
+        ("Actual-Data-Rate-Upstream", 1_024_000),
+        ("Maximum-Data-Rate-Upstream", 2_048_000),
+        ("Actual-Interleaving-Delay-Upstream", 8),
+        ("Access-Loop-Encapsulation", b"\2\1\0"),
+        ("IWF-Session", b""),
+    )
+    who = requests.Subscriber(
+        acct_session_id="0001",
+        line=LINE,
+        mac=Mac.parse("02:00:5e:00:00:01"),
+        line_attributes=told,
+    )
+    asked, _ = requests.access(Nas(identifier="bng1"), who, PAP)
+    names = {name for name, _ in told}
+    assert [pair for pair in asked if pair[0] in names] == [told[0], told[3], told[4]]
+    assert set(told) <= set(requests.subscriber(Nas(identifier="bng1"), who))
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from bng.pppoe import discovery as module
 from bng.pppoe.actions import Action, CloseReason, CloseSession, OpenSession, SendDiscovery
 from bng.pppoe.config import DiscoveryConfig
 from bng.pppoe.discovery import PADR_REPEAT_S, Discovery
-from bng.pppoe.packet import LineInfo
+from bng.pppoe.line import LineInfo
 from tests.unit.pppoe.frames import (
     AC_COOKIE,
     AC_NAME,
@@ -291,7 +291,7 @@ def test_line_information_reaches_the_session() -> None:
     line = bytes.fromhex("00000de9") + b"\x01\x05eth 1" + b"\x82\x04" + (50_000).to_bytes(4)
     session = opening(Node().padr([*ANY, (VENDOR, line)]))
     assert session.line_info == LineInfo(
-        circuit_id=b"eth 1", actual_data_rate_downstream_kbps=50_000
+        circuit_id=b"eth 1", attributes=(("Actual-Data-Rate-Downstream", 50_000_000),)
     )
 
 
@@ -300,6 +300,14 @@ def test_broken_line_information_is_counted_and_does_not_stop_the_client() -> No
     session = opening(node.padr([*ANY, (VENDOR, bytes.fromhex("00000de9 0109 61"))]))
     assert session.line_info is None
     assert node.core.counters["line_info_malformed"] == 1
+
+
+def test_line_sub_options_that_mean_nothing_are_counted_and_the_others_count() -> None:
+    node = Node()
+    line = bytes.fromhex("00000de9 aa01ff 810101 0103656e64 010178 8f04ffffffff")
+    session = opening(node.padr([*ANY, (VENDOR, line)]))
+    assert session.line_info == LineInfo(circuit_id=b"end", ignored=4)
+    assert node.core.counters["line_sub_options_ignored"] == 4
 
 
 @pytest.mark.parametrize("names", [[], ANY * 2, [(SERVICE_NAME, b"bronze")]])

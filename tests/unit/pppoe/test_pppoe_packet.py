@@ -8,11 +8,9 @@ from scapy.utils import rdpcap
 from bng.errors import MalformedPacket
 from bng.pppoe.packet import (
     Code,
-    LineInfo,
     TagType,
     build,
     parse,
-    parse_line_info,
     parse_request,
     split_tags,
     tag,
@@ -113,38 +111,6 @@ def test_vendor_tags_of_others_are_no_line_information(value: str) -> None:
 @pytest.mark.parametrize("value", [b"", b"\x05", b"\x00\x00\x05\xdc"])
 def test_a_max_payload_that_has_not_two_bytes_is_none(value: bytes) -> None:
     assert parse_request(tag(TagType.PPP_MAX_PAYLOAD, value)).max_payload is None
-
-
-def test_every_line_sub_option_reaches_its_field() -> None:
-    numbers = b"".join(bytes([kind, 4]) + (kind * 1000).to_bytes(4) for kind in range(0x81, 0x8F))
-    data = b"\x01\x03eth" + b"\x02\x02id" + numbers + bytes.fromhex("9003020105 fe00 aa01ff")
-    info = parse_line_info(data)
-    assert info == LineInfo(
-        circuit_id=b"eth",
-        remote_id=b"id",
-        actual_data_rate_upstream_kbps=0x81 * 1000,
-        actual_data_rate_downstream_kbps=0x82 * 1000,
-        minimum_data_rate_upstream_kbps=0x83 * 1000,
-        minimum_data_rate_downstream_kbps=0x84 * 1000,
-        attainable_data_rate_upstream_kbps=0x85 * 1000,
-        attainable_data_rate_downstream_kbps=0x86 * 1000,
-        maximum_data_rate_upstream_kbps=0x87 * 1000,
-        maximum_data_rate_downstream_kbps=0x88 * 1000,
-        minimum_data_rate_upstream_low_power_kbps=0x89 * 1000,
-        minimum_data_rate_downstream_low_power_kbps=0x8A * 1000,
-        maximum_interleaving_delay_upstream_ms=0x8B * 1000,
-        actual_interleaving_delay_upstream_ms=0x8C * 1000,
-        maximum_interleaving_delay_downstream_ms=0x8D * 1000,
-        actual_interleaving_delay_downstream_ms=0x8E * 1000,
-        access_loop_encapsulation=b"\x02\x01\x05",
-        iwf_session=True,
-    )
-
-
-@pytest.mark.parametrize("data", ["01", "0105616263", "81020001", "8105 0000000001", "90020201"])
-def test_a_line_sub_option_of_a_wrong_length_is_malformed(data: str) -> None:
-    with pytest.raises(MalformedPacket):
-        parse_line_info(bytes.fromhex(data))
 
 
 def test_scapy_reads_back_what_we_build() -> None:
