@@ -15,7 +15,7 @@ from bng import settings
 from bng.aaa import users
 from bng.aaa.local import LocalBackend
 from bng.aaa.model import AccessAnswer, AccessRequest, Backend, SubscriberProfile
-from bng.aaa.users import Users
+from bng.aaa.users import User, Users
 from bng.access.domains import Domains
 from bng.access.pppoe import PppoeAccess
 from bng.config import Change, Config, diff, live, load
@@ -503,15 +503,15 @@ async def start(config_path: Path, config: Config, on_lost: Callable[[], None]) 
     return box
 
 
-def _fallback(config: Config, loaded: Users) -> SubscriberProfile | None:
-    """Return the profile of those whom no server vouches for. Raises: ConfigError."""
+def _fallback(config: Config, loaded: Users) -> User | None:
+    """Return as whom those are admitted whom no server vouches for. Raises: ConfigError."""
     name = config.radius.fallback_user
     if name is None:
         return None
     user = loaded.by_name.get(name)
     if user is None:
         raise ConfigError(f"radius.fallback_user: there is no user {name} in {config.aaa.users}")
-    return user.profile
+    return user
 
 
 def _served(task: asyncio.Task[None]) -> None:

@@ -23,6 +23,7 @@ from bng.io.journal import JournalError
 from bng.io.kernel import KernelError
 from bng.io.leftovers import LeftoversError
 from bng.io.natlog import NatLogError
+from bng.io.radius_service import read_dictionaries
 from bng.mgmt.server import ManagementError, ManagementServer
 from dataplane.binding import AttachError
 
@@ -154,6 +155,7 @@ def main(argv: list[str] | None = None) -> int:
         config = load(args.config)
         if args.check:
             loaded = users.load(config.aaa.users, config.known_to_users())
+            read_dictionaries(config)
             print(f"{args.config}: ok, {len(config.port)} ports, {len(loaded)} users")
             return 0
         set_up_logging(config.system)

@@ -45,6 +45,12 @@ class Offered:
     acls: Collection[str] = ()
     nat_profiles: Collection[str] = ()
     own_addresses: Collection[IPv4Address] = ()
+    extra: Mapping[str, "Row"] = field(default_factory=dict)
+    """Attributes that the configuration maps (`bng.aaa.extra`), by name."""
+
+    def row(self, name: str) -> "Row | None":
+        """Return what the attribute *name* means, None: nothing."""
+        return BY_NAME.get(name) or self.extra.get(name)
 
 
 @dataclass(slots=True)
@@ -52,9 +58,11 @@ class Reading:
     """What was read so far: fields of `SubscriberProfile`, and what is to be logged."""
 
     offered: Offered
+    attribute: str = ""
+    """The one that is read now."""
     fields: dict[str, object] = field(default_factory=dict)
     sources: dict[str, str] = field(default_factory=dict)
-    """By field: the attribute that it came from."""
+    """By field, those of the accept itself included: the attributes that it came from."""
     messages: list[str] = field(default_factory=list)
     classes: list[bytes] = field(default_factory=list)
     """Class (RFC 2865 §5.25): comes back with all accounting."""
@@ -67,12 +75,22 @@ class Reading:
     def put(self, name: str, value: object) -> None:
         """Set a field of the profile."""
         self.fields[name] = value
+        self.sources[name] = self.attribute
 
-    def append(self, name: str, value: object) -> None:
-        """Add to a field of several values."""
+    def append(self, name: str, value: object, *, first: bool = False) -> None:
+        """Add to a field of several values, behind them or in front."""
         before = self.fields.get(name, ())
         assert isinstance(before, tuple)  # noqa: S101 - only this makes them
-        self.fields[name] = (*before, value)
+        self.fields[name] = (value, *before) if first else (*before, value)
+        self.came(name)
+
+    def came(self, name: str) -> None:
+        """Note that a part of the field *name* came from the attribute that is read."""
+        before = self.sources.get(name)
+        if before is None:
+            self.sources[name] = self.attribute
+        elif self.attribute not in before.split(", "):
+            self.sources[name] = f"{before}, {self.attribute}"
 
 
 Reader = Callable[[Reading, Value], None]
@@ -92,11 +110,11 @@ def read(attributes: Iterable[tuple[str, Value]], offered: Offered) -> Reading:
     """Read *attributes*, (name, value) in order. The first refusal ends it."""
     reading = Reading(offered)
     for name, value in attributes:
-        row = BY_NAME.get(name)
+        row = offered.row(name)
         if row is None:
             reading.ignored.append(name)
             continue
-        before = dict(reading.fields)
+        reading.attribute = name
         try:
             row.read(reading, value)
         except Unserved as why:
@@ -104,9 +122,6 @@ def read(attributes: Iterable[tuple[str, Value]], offered: Offered) -> Reading:
         except (Refusal, ValueError) as why:
             reading.refusal = f"{name}: {why}"
             return reading
-        for changed in reading.fields:
-            if reading.fields[changed] != before.get(changed):
-                reading.sources[changed] = name
     return reading
 
 
@@ -148,6 +163,7 @@ def _class(reading: Reading, value: Value) -> None:
     if len(reading.classes) >= MAX_CLASSES:
         raise Unserved(f"more than {MAX_CLASSES}")
     reading.classes.append(_as(bytes, value))
+    reading.came("classes")
 
 
 def _only(wanted: int, meaning: str) -> Reader:
@@ -321,6 +337,7 @@ def _interface_id(reading: Reading, value: Value) -> None:
 def _interim(reading: Reading, value: Value) -> None:
     """RFC 2869 §5.16."""
     seconds = _as(int, value)
+    reading.sources["interim_interval_s"] = reading.attribute
     if seconds < LEAST_INTERIM_S:
         reading.interim_interval_s = LEAST_INTERIM_S
         raise Unserved(f"{seconds} s: raised to {LEAST_INTERIM_S}")
@@ -329,6 +346,7 @@ def _interim(reading: Reading, value: Value) -> None:
 
 def _message(reading: Reading, value: Value) -> None:
     reading.messages.append(text_of(value))
+    reading.came("reply_message")
 
 
 def _nat_profile(reading: Reading, value: Value) -> None:
@@ -360,10 +378,7 @@ def _dns(position: int, name: str) -> Reader:
     """MS-Primary- and MS-Secondary-*-Server (RFC 2548 §2.7)."""
 
     def reader(reading: Reading, value: Value) -> None:
-        before = reading.fields.get(name, ())
-        assert isinstance(before, tuple)  # noqa: S101 - a list of this module
-        address = _as(IPv4Address, value)
-        reading.put(name, (*before, address) if position else (address, *before))
+        reading.append(name, _as(IPv4Address, value), first=not position)
 
     return reader
 

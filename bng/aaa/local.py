@@ -54,7 +54,13 @@ class LocalBackend:
         if isinstance(verdict, AccessReject):
             return verdict
         profile = user.profile
-        return AccessAccept(profile, profile.reply_message, verdict)
+        return AccessAccept(
+            profile,
+            profile.reply_message,
+            verdict,
+            classes=user.classes,
+            interim_interval_s=user.interim_interval_s,
+        )
 
 
 _WRONG = AccessReject(RejectReason.WRONG_PASSWORD)

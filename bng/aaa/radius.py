@@ -41,11 +41,16 @@ class WithoutServer(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
-    """What happens without an answer. *max_age_s*: of a last good answer."""
+    """What happens without an answer. *max_age_s*: of a last good answer.
+
+    *profile*, *classes*, *interim_interval_s*: what those get who are admitted to a profile.
+    """
 
     without_server: WithoutServer = WithoutServer.REFUSE
     max_age_s: float = 86_400
     profile: SubscriberProfile | None = None
+    classes: tuple[bytes, ...] = ()
+    interim_interval_s: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +153,13 @@ class RadiusBackend:
         if policy.without_server is WithoutServer.PROFILE and policy.profile is not None:
             self.counters["admitted_to_fallback"] += 1
             fallback = replace(policy.profile, user_name=request.user_name)
-            return AccessAccept(fallback, source="fallback profile", degraded=True)
+            return AccessAccept(
+                fallback,
+                classes=policy.classes,
+                interim_interval_s=policy.interim_interval_s,
+                source="fallback profile",
+                degraded=True,
+            )
         good = self._good.get(request.user_name)
         if good is None or now - good.at > policy.max_age_s:
             return replace(refused, detail=f"{reason}; no good answer to go by")

@@ -14,6 +14,7 @@ from typing import Annotated, Self
 
 from pydantic import Field, PlainValidator, ValidationError, model_validator
 
+from bng.aaa.attributes import LEAST_INTERIM_S, MAX_CLASSES
 from bng.aaa.model import (
     MAX_BURST_BYTES,
     NO_NAT,
@@ -31,6 +32,8 @@ from bng.tomltypes import Address, List, Name, Prefix, reader
 MAX_USER_NAME_BYTES = 253
 """User-Name is one RADIUS attribute (RFC 2865 §5.1)."""
 
+MAX_CLASS_BYTES = 253
+
 MAX_FORWARDS = 32
 """``NAT_FORWARDS_PER_SESSION`` of nat44_shared.h."""
 
@@ -44,6 +47,10 @@ class User:
 
     password: StoredPassword
     profile: SubscriberProfile
+    classes: tuple[bytes, ...] = ()
+    """Class (RFC 2865 §5.25): comes back with all accounting."""
+    interim_interval_s: int | None = None
+    """Acct-Interim-Interval (RFC 2869 §5.16); None: the configuration decides."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +150,15 @@ InterfaceId = Annotated[
 ]
 
 
+def _class(text: str) -> bytes:
+    """Read ``0x0102`` as octets, anything else as text (RFC 2865 §5.25)."""
+    octets = bytes.fromhex(text[2:]) if text.startswith("0x") else text.encode()
+    if not 1 <= len(octets) <= MAX_CLASS_BYTES:
+        raise ValueError(text)
+    return octets
+
+
+Class = Annotated[bytes, reader(_class, '1 to 253 bytes: text, or octets as "0x0102"')]
 Forward = Annotated[
     PortForward,
     reader(parse_forward, '"tcp" or "udp", a public port, his own port: "tcp 8080 80"'),
@@ -166,6 +182,8 @@ class _Template(Table):
     idle_timeout_s: int | None = Field(default=None, ge=1, le=4_000_000)
     simultaneous_use: int | None = Field(default=None, ge=1, le=1_000)
     reply_message: str = Field(default="", max_length=200)
+    classes: List[Class] = Field(default=(), max_length=MAX_CLASSES)
+    interim_interval_s: int | None = Field(default=None, ge=LEAST_INTERIM_S, le=0xFFFF_FFFF)
 
 
 class _Default(_Template):
@@ -267,7 +285,7 @@ class _Loader:
             self._claim((*at, "routes", index, "prefix"), route.prefix, name)
         if raw.keys() & _NAMES:
             self.check_names(at, entry, raw)
-        return User(entry.password, _profile(name, entry))
+        return User(entry.password, _profile(name, entry), entry.classes, entry.interim_interval_s)
 
     def check_names(self, at: Key, entry: _Template, raw: Raw | None = None) -> None:
         """Note names that the configuration lacks; with *raw*, of its own keys only."""

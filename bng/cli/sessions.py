@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import TextIO
 
 from bng.cli import render
-from bng.cli.values import order
+from bng.cli.values import order, printable, shown
 
 KEYS = (
     "id",
@@ -70,6 +70,10 @@ SECTIONS = {
 """Keys of ``show session`` by section; what is in none of them is shown under ``other``."""
 
 
+VALUE_WIDTH = 40
+"""Where what a value came from stands in a column: behind longer values it stands right of it."""
+
+
 def split_keys(text: str) -> list[str]:
     """Return the keys of ``a,b,c``. Raises: ValueError for one that no session has."""
     keys = [key.strip() for key in text.split(",")]
@@ -95,15 +99,24 @@ def _sort(rows: list[dict[str, object]], key: str, *, falling: bool) -> None:
 def show_one(data: Mapping[str, object], out: TextIO) -> None:
     """Print everything about a session."""
     rest = dict(data)
-    profile = rest.pop("profile", None)
+    rest.pop("profile", None)  # `sources` has what of it holds
+    sources = rest.pop("sources", None)
     for key in ("in_drops_by_reason", "out_drops_by_reason"):
         rest[key] = _not_zero(rest.get(key))
     for title, keys in SECTIONS.items():
         render.section(title, {key: rest.pop(key) for key in keys if key in rest}, out)
     render.section("other", rest, out)
-    if isinstance(profile, dict):
-        given = {key: value for key, value in profile.items() if value not in (None, "", [], {})}
-        render.section("profile", given, out)
+    if isinstance(sources, list) and sources:
+        _profile(sources, out)
+
+
+def _profile(sources: list[dict[str, str]], out: TextIO) -> None:
+    """Print what holds for the session, and where each value came from."""
+    rows = [(row["name"], shown(row["name"], row["value"]), row["source"]) for row in sources]
+    names, values = (max(len(row[column]) for row in rows) for column in (0, 1))
+    out.write("profile\n")
+    for name, value, source in rows:
+        out.write(f"  {name:<{names}}  {value:<{min(values, VALUE_WIDTH)}}  {printable(source)}\n")
 
 
 def _not_zero(counts: object) -> object:

@@ -49,5 +49,8 @@ def _checked(file: TomlFile) -> Config:
     problems = checks.problems(config)
     if problems:
         raise file.error(problems)
-    users = file.path.parent / config.aaa.users
-    return config.model_copy(update={"aaa": config.aaa.model_copy(update={"users": users})})
+    folder = file.path.parent
+    aaa = config.aaa.model_copy(update={"users": folder / config.aaa.users})
+    dictionaries = tuple(folder / path for path in config.radius.dictionaries)
+    radius = config.radius.model_copy(update={"dictionaries": dictionaries})
+    return config.model_copy(update={"aaa": aaa, "radius": radius})

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from bng.aaa.extra import READ_AS
 from bng.aaa.requests import check_template
 from bng.tomlfile import Table
 from bng.tomltypes import AbsolutePath, Address, Label, List, Name, reader
@@ -18,10 +19,18 @@ def _template(text: str) -> str:
     return text
 
 
+def _mapped_to(field: str) -> str:
+    if field not in READ_AS:
+        raise ValueError(field)
+    return field
+
+
 Host = Annotated[IPv4Address | IPv6Address, reader(ip_address, "an IPv4 or IPv6 address")]
 Template = Annotated[
     str, reader(_template, "a text in which {port}, {svid}, {cvid}, {vlans}, {mac}, ... stand")
 ]
+AttributeName = Annotated[str, Field(min_length=1, max_length=128)]
+MappedTo = Annotated[str, reader(_mapped_to, f"one of {', '.join(READ_AS)}")]
 Secret = Annotated[str, Field(min_length=1, max_length=128, repr=False)]
 
 
@@ -71,7 +80,8 @@ class Radius(Table):
     calling_station_id: Template = "{mac}"
     called_station_id: Template = "{port}"
     nas_port_id: Template = "{port}:{vlans}"
-    dictionaries: List[Path] = Field(default=(), max_length=16)
+    dictionaries: List[Annotated[Path, Field(strict=False)]] = Field(default=(), max_length=16)
+    attributes: dict[AttributeName, MappedTo] = Field(default_factory=dict, max_length=256)
     server: List[Server] = Field(default=(), max_length=MAX_SERVERS)
     timeout_s: float = Field(default=2, ge=0.1, le=30)
     max_timeout_s: float = Field(default=16, ge=0.1, le=60)

@@ -8,10 +8,12 @@ from ipaddress import IPv4Address
 
 import structlog
 
-from bng.aaa.attributes import Offered
-from bng.aaa.model import AccessAnswer, AccessRequest, SubscriberProfile
+from bng.aaa.attributes import Offered, Row
+from bng.aaa.extra import extra_rows
+from bng.aaa.model import AccessAnswer, AccessRequest
 from bng.aaa.radius import Policy, RadiusBackend, WithoutServer
 from bng.aaa.requests import AccountStatus, Nas
+from bng.aaa.users import User
 from bng.config.model import Config
 from bng.config.radius import Server as ServerTable
 from bng.errors import ConfigError
@@ -38,14 +40,11 @@ class RadiusService:
         self,
         config: Config,
         ports: Mapping[int, str],
-        fallback: SubscriberProfile | None,
+        fallback: User | None,
         read: Callable[[int], Counters],
     ) -> None:
         self.config = config
-        try:
-            self.dictionary = Dictionary(config.radius.dictionaries)
-        except DictionaryError as error:
-            raise ConfigError(f"radius.dictionaries: {error}") from None
+        self.dictionary, self._extra = read_dictionaries(config)
         self.nas = _nas(config, ports)
         self._answered: Callable[[AccessRequest, AccessAnswer], None]
         self._accounted: Callable[[int, int], None]
@@ -58,7 +57,7 @@ class RadiusService:
             self.access = io.RadiusAccess(self._client(group), self._answer)
             self.backend = self.access.backend = RadiusBackend(
                 nas=self.nas,
-                offered=_offered(config),
+                offered=_offered(config, self._extra),
                 policy=_policy(config, fallback),
                 ask=self.access.ask,
                 entropy=os.urandom,
@@ -91,11 +90,11 @@ class RadiusService:
         """Say who takes answers, and indexes and generations of sessions whose Stop is on disk."""
         self._answered, self._accounted = answered, accounted
 
-    def reconfigure(self, config: Config, fallback: SubscriberProfile | None) -> None:
+    def reconfigure(self, config: Config, fallback: User | None) -> None:
         """Take what is live of *config*: what answers may name, what holds without a server."""
         self.config = config
         if self.backend is not None:
-            self.backend.reconfigure(_offered(config), _policy(config, fallback))
+            self.backend.reconfigure(_offered(config, self._extra), _policy(config, fallback))
 
     async def run(self) -> None:
         """Serve until cancelled."""
@@ -144,6 +143,22 @@ class RadiusService:
         self._accounted(index, generation)
 
 
+def read_dictionaries(config: Config) -> tuple[Dictionary, dict[str, Row]]:
+    """Return the attributes that are known, and what those mean that the configuration maps.
+
+    Raises: ConfigError.
+    """
+    try:
+        dictionary = Dictionary(config.radius.dictionaries)
+    except DictionaryError as error:
+        raise ConfigError(f"radius.dictionaries: {error}") from None
+    try:
+        mapped = config.radius.attributes
+        return dictionary, extra_rows(mapped, lambda name: dictionary[name].type)
+    except (DictionaryError, ValueError) as error:
+        raise ConfigError(f"radius.attributes: {error}") from None
+
+
 def _nas(config: Config, ports: Mapping[int, str]) -> Nas:
     radius = config.radius
     return Nas(
@@ -156,21 +171,24 @@ def _nas(config: Config, ports: Mapping[int, str]) -> Nas:
     )
 
 
-def _offered(config: Config) -> Offered:
+def _offered(config: Config, extra: Mapping[str, Row]) -> Offered:
     own: set[IPv4Address] = config.own_addresses
     return Offered(
         pools={pool.name for pool in config.pool},
         acls={acl.name for acl in config.acl},
         nat_profiles=config.nat.profile.keys(),
         own_addresses=own,
+        extra=extra,
     )
 
 
-def _policy(config: Config, fallback: SubscriberProfile | None) -> Policy:
+def _policy(config: Config, fallback: User | None) -> Policy:
     return Policy(
         without_server=WithoutServer(config.radius.without_server),
         max_age_s=config.radius.last_good_max_age_s,
-        profile=fallback,
+        profile=None if fallback is None else fallback.profile,
+        classes=() if fallback is None else fallback.classes,
+        interim_interval_s=None if fallback is None else fallback.interim_interval_s,
     )
 
 

@@ -262,6 +262,11 @@ class Ipv4Pools:
             pool.give_back(number, owner, now)
         return owner
 
+    def pool_of(self, address: IPv4Address) -> str | None:
+        """Return the name of the pool that *address* belongs to, None when it is in none."""
+        pool = self._pool_of(int(address))
+        return None if pool is None else pool.name
+
     def owner(self, address: IPv4Address) -> str | None:
         """Return who uses *address*."""
         return self._owners.get(int(address))

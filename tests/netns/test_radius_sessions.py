@@ -147,6 +147,10 @@ def test_what_the_server_says_acts(radius: tuple[FreeRadius, Lab]) -> None:
         (row,) = lab.sessions()
         shown = lab.ctl_json("show", "session", str(row["id"]))
         assert "2000000" in str(shown)
+        sources = {row["name"]: row["source"] for row in shown["sources"]}
+        assert sources["rate_down"] == "RADIUS server aaa1: WISPr-Bandwidth-Max-Down"
+        assert sources["ipv4_pool"] == "RADIUS server aaa1: Framed-Pool"
+        assert sources["ipv4_address"] == "pool subscribers"
 
 
 def test_bngctl_shows_servers_and_spool_and_tries_a_user_out(
@@ -170,6 +174,10 @@ def test_bngctl_shows_servers_and_spool_and_tries_a_user_out(
     sets = {row["attribute"]: row["sets"] for row in good["attributes"]}
     assert sets["Framed-Pool"] == "ipv4_pool = subscribers"
     assert good["profile"]["ipv4_pool"] == "subscribers"
+    full = lab.ctl_json("test", "radius", "anna", "--password", "secret")
+    sets = {row["attribute"]: row["sets"] for row in full["attributes"]}
+    assert sets["Class"] == "classes = 0xc0ffee"
+    assert sets["Reply-Message"] == "reply_message = welcome"
     bad = lab.ctl_json("test", "radius", "login", "--password", "secret")
     assert bad["refused_by_us"] == "Service-Type: 1 is not served, only Framed"
     assert "access-reject" in lab.ctl("test", "radius", "anna", "--password", "wrong").stdout

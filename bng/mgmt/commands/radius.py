@@ -5,6 +5,7 @@ import time
 from dataclasses import asdict
 
 from bng.aaa import attributes, requests
+from bng.aaa.attributes import Reading
 from bng.aaa.requests import Subscriber
 from bng.box import Box
 from bng.ethernet import AccessLine, Mac
@@ -125,7 +126,7 @@ def _read(box: Box, user: str, end: Answered, after_s: float) -> dict[str, objec
     for pair in values(end.reply):
         reading = attributes.read([pair], offered)
         effect = reading.refusal or "; ".join(
-            [*reading.warnings, *(f"{k} = {_text(v)}" for k, v in reading.fields.items())]
+            [*reading.warnings, *(f"{k} = {_text(v)}" for k, v in _values(reading).items())]
         )
         known = "ignored" if reading.ignored else "no effect of its own"
         rows.append({"attribute": pair[0], "value": _text(pair[1]), "sets": effect or known})
@@ -142,6 +143,18 @@ def _read(box: Box, user: str, end: Answered, after_s: float) -> dict[str, objec
         if profile is None
         else {name: _text(value) for name, value in asdict(profile).items() if value},
     }
+
+
+def _values(reading: Reading) -> dict[str, object]:
+    """Return all that was read, by field."""
+    found = dict(reading.fields)
+    if reading.classes:
+        found["classes"] = ", ".join(map(_text, reading.classes))
+    if reading.interim_interval_s is not None:
+        found["interim_interval_s"] = reading.interim_interval_s
+    if reading.messages:
+        found["reply_message"] = "\n".join(reading.messages)
+    return found
 
 
 def _text(value: object) -> str:

@@ -209,6 +209,14 @@ def test_a_reload_holds_for_the_next_request() -> None:
     assert isinstance(ask(served, pap(b"other")), AccessAccept)
 
 
+def test_what_the_file_says_for_accounting_comes_with_the_accept() -> None:
+    profile = SubscriberProfile(user_name=NAME)
+    user = User(ClearText(PASSWORD), profile, classes=(b"gold",), interim_interval_s=300)
+    answer = ask(LocalBackend(Users({NAME: user})), pap())
+    assert isinstance(answer, AccessAccept)
+    assert (answer.classes, answer.interim_interval_s) == ((b"gold",), 300)
+
+
 def test_secrets_are_in_no_repr_of_answers_and_profiles() -> None:
     answer = ask(backend(ClearText(PASSWORD)), pap())
     assert "clientPass" not in repr(answer)

@@ -171,7 +171,12 @@ def test_an_accept_is_a_profile_with_its_sources() -> None:
     assert (accept.classes, accept.interim_interval_s, accept.message) == ((b"k",), 300, "hello")
     assert accept.authenticator_response == b"S=0123"
     assert accept.source == "RADIUS server aaa1"
-    assert accept.sources == {"ipv4_address": "Framed-IP-Address"}
+    assert accept.sources == {
+        "ipv4_address": "Framed-IP-Address",
+        "classes": "Class",
+        "interim_interval_s": "Acct-Interim-Interval",
+        "reply_message": "Reply-Message",
+    }
 
 
 def test_a_reject_shows_its_message_and_an_accept_that_cannot_be_served_is_one() -> None:
@@ -237,11 +242,18 @@ def test_a_reject_does_not_make_an_answer_to_go_by() -> None:
 
 def test_a_fallback_profile_lets_everybody_in_under_his_own_name() -> None:
     guest = SubscriberProfile(user_name="guest", session_timeout_s=60)
-    asker = Asker(Policy(without_server=WithoutServer.PROFILE, profile=guest))
+    policy = Policy(
+        without_server=WithoutServer.PROFILE,
+        profile=guest,
+        classes=(b"degraded",),
+        interim_interval_s=60,
+    )
+    asker = Asker(policy)
     answer = asker.backend.unanswered(asker.ask(), "no-server", 0)
     assert isinstance(answer, AccessAccept)
     assert (answer.profile.user_name, answer.profile.session_timeout_s) == ("alice", 60)
     assert (answer.degraded, answer.source) == (True, "fallback profile")
+    assert (answer.classes, answer.interim_interval_s) == ((b"degraded",), 60)
 
 
 def test_a_reload_forgets_good_answers_that_name_what_is_gone() -> None:

@@ -32,6 +32,8 @@ session_timeout_s = 3600
 idle_timeout_s = 600
 simultaneous_use = 1
 reply_message = "hello"
+classes = ["gold", "0xC0ffee"]
+interim_interval_s = 60
 """
 
 
@@ -82,6 +84,11 @@ def test_every_attribute_arrives_in_the_profile(tmp_path: Path) -> None:
         simultaneous_use=1,
         reply_message="hello",
     )
+
+
+def test_what_accounting_is_told_stands_beside_the_profile(tmp_path: Path) -> None:
+    user = users(tmp_path, ALL_ATTRIBUTES).by_name["alice@example.net"]
+    assert (user.classes, user.interim_interval_s) == ((b"gold", b"\xc0\xff\xee"), 60)
 
 
 def test_the_file_can_say_every_field_of_the_model(tmp_path: Path) -> None:
@@ -232,6 +239,14 @@ USER = '[user.a]\npassword = "x"\n'
         (
             USER + "simultaneous_use = 0",
             "3: user.a.simultaneous_use: must be at least 1, not 0",
+        ),
+        (
+            USER + 'classes = ["gold", "0x1"]',
+            '3: user.a.classes[1]: must be 1 to 253 bytes: text, or octets as "0x0102"',
+        ),
+        (
+            USER + "interim_interval_s = 59",
+            "3: user.a.interim_interval_s: must be at least 60, not 59",
         ),
         (USER + 'profile = "x"', "3: user.a.profile: there is no [profile.x]"),
         (USER + "profile = 5", "3: user.a.profile: must be a string"),

@@ -115,6 +115,8 @@ def test_everything_about_a_session_stands_in_its_section(ctl: Ctl) -> None:
     assert values["routes"] == "100.64.0.11/32"
     assert values["circuit_id"] == "-"
     assert "interval_s 20s, failures 3, missed 0" in values["echo"]
+    assert values["ipv4_pool"].split(maxsplit=1) == ["subscribers", "default: session.default_pool"]
+    assert values["ipv4_dns"].split(maxsplit=1) == ["192.0.2.53", "pool subscribers"]
 
 
 def test_json_of_a_session_is_what_bngd_answers(ctl: Ctl, served: Managed) -> None:

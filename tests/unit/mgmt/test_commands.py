@@ -103,7 +103,7 @@ def test_show_session_finds_it_by_any_of_its_names(still: Managed, key: str) -> 
 def test_show_session_knows_every_section_of_bngctl(still: Managed) -> None:
     data = still.ask("show session", session="user00001")["data"]
     placed = {key for keys in cli_sessions.SECTIONS.values() for key in keys}
-    assert set(data) == placed | {"profile"}
+    assert set(data) == placed | {"profile", "sources"}
 
 
 @pytest.mark.parametrize(
