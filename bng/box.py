@@ -20,16 +20,14 @@ from bng.access.domains import Domains
 from bng.access.pppoe import PppoeAccess
 from bng.config import Change, Config, diff, live, load
 from bng.errors import ConfigError
-from bng.io import kernel
+from bng.io import drained, kernel
 from bng.io.acl import AclError, AclTable, compiled_acls
 from bng.io.executor import Executor
 from bng.io.journal import Journal
 from bng.io.leftovers import end_leftovers
 from bng.io.loop import CoreLoop
-from bng.io.nat import check_nat, nat_table
-from bng.io.natlog import Exporter, NatLog
-from bng.io.natlog_export import Endpoint, Ipfix, Syslog
-from bng.io.natlog_file import NatLogSettings
+from bng.io.nat import check_nat, exporters_of, nat_log_of, nat_log_settings, nat_table
+from bng.io.natlog import NatLog
 from bng.io.punt import Dispatcher, read_counters
 from bng.io.radius_service import RadiusService
 from bng.io.tracer import Tracer
@@ -112,7 +110,9 @@ class Box:
             read = await asyncio.to_thread(_read, self.config_path, self.config)
             wanted, config, loaded, acls = read
             changes = self._apply(wanted, config, loaded, acls)
-            return changes, await self._refresh(loaded)
+            refreshed = await self._refresh(loaded)
+            await self.nat_log.flush_later()
+            return changes, refreshed
 
     def _apply(
         self, wanted: Config, config: Config, loaded: Users, acls: Mapping[str, bytes]
@@ -136,7 +136,9 @@ class Box:
                 self.manager.pools.reconfigure(pools, time.monotonic())
             except ValueError as error:
                 raise ConfigError(f"{self.config_path}: pool: {error}") from None
+        exporters = exporters_of(config, self.config, self.nat_log.exporters)
         self.acls.apply(plan)
+        self.nat_log.reconfigure(nat_log_settings(config), exporters)
         self.users = loaded
         self.verifier.replace(loaded)
         self.radius.reconfigure(config, fallback)
@@ -324,30 +326,6 @@ def _nat_set(config: Config) -> NatSet:
     )
 
 
-def nat_log_of(dataplane: Dataplane, config: Config) -> NatLog:
-    """Return the NAT log with what it goes to beside its file. Raises: NatLogError."""
-    syslog, ipfix = config.nat.log.syslog, config.nat.log.ipfix
-    exporters: list[Exporter] = []
-    if syslog.server is not None:
-        to = Endpoint(*syslog.server)
-        exporters.append(Syslog(to, syslog.facility, config.system.name))
-    if ipfix.collector is not None:
-        to = Endpoint(*ipfix.collector)
-        exporters.append(Ipfix(to, ipfix.domain, ipfix.mtu, ipfix.template_refresh_s))
-    return NatLog(dataplane, _nat_log_settings(config), exporters)
-
-
-def _nat_log_settings(config: Config) -> NatLogSettings:
-    log = config.nat.log
-    return NatLogSettings(
-        path=config.nat_log_path,
-        rotate_bytes=log.rotate_mb << 20,
-        rotate_s=log.rotate_hours * 3600,
-        keep=log.keep,
-        compress=log.compress,
-    )
-
-
 def _read(path: Path, running: Config) -> tuple[Config, Config, Users, dict[str, bytes]]:
     """Return the file at *path*, what of it is live beside *running*, the users, compiled ACLs.
 
@@ -421,7 +399,7 @@ def _manager(
         settings=settings.session(config, ports, acls.numbers()),
         backend=backend or LocalBackend(loaded),
         pools=Ipv4Pools(settings.pools(config)),
-        nat=NatAddresses(nat_table(dataplane)),
+        nat=NatAddresses(nat_table(dataplane), drained.load(config.system.state_dir)),
         table=table,
         prefix=f"{int(time.time()):08x}",
         entropy=os.urandom,

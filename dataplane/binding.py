@@ -152,7 +152,6 @@ class NatMode(IntEnum):
 
     PORT_BLOCKS = 0
     DETERMINISTIC = 1
-    ONE_TO_ONE = 2
 
 
 class PolicerMode(IntEnum):
@@ -437,6 +436,7 @@ class Dataplane:
         self.nat_address = self._section("struct nat_address *", lib.SECTION_NAT_ADDRESS)
         self.nat_block = self._section("struct nat_block *", lib.SECTION_NAT_BLOCK)
         self.nat_forward = self._section("struct nat_forward *", lib.SECTION_NAT_FORWARD)
+        self.nat_protocol = self._section("struct nat_protocol *", lib.SECTION_NAT_PROTOCOL)
         self.nat_slot = self._section("struct nat_slot *", lib.SECTION_NAT_SLOT)
         self.adjacencies = self._section("struct adjacency *", lib.SECTION_ADJACENCY)
         self.mirror = self._section("struct mirror_shared *", lib.SECTION_MIRROR)

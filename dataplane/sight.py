@@ -274,6 +274,23 @@ def nat_forward(
     return None
 
 
+def nat_flows(dataplane: Dataplane, address_index: int) -> Iterator[tuple[int, int, IPv4Address]]:
+    """Yield (session, IP protocol, remote) of what a public address has of GRE and ESP."""
+    address = dataplane.nat_address[address_index]
+    n = int(dataplane.nat_config[0].protocol_flows_per_worker)
+    if address.protocol_flows:
+        for entry in dataplane.nat_protocol[n * address.owner : n * (address.owner + 1)]:
+            if entry.session and entry.address == address_index:
+                remote = IPv4Address(int(entry.remote).to_bytes(4, "little"))
+                yield int(entry.session) - 1, int(entry.protocol), remote
+
+
+def nat_public(dataplane: Dataplane, index: int) -> IPv4Address | None:
+    """Return the public address that is the session's own, None: it has none."""
+    public = int(dataplane.session_cold[index].nat_public)
+    return IPv4Address(public.to_bytes(4, "little")) if public else None
+
+
 def nat_mapping(
     dataplane: Dataplane, address_index: int, plane: str, port: int
 ) -> dict[str, object] | None:

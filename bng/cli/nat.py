@@ -104,8 +104,8 @@ Address = Annotated[str, typer.Argument(metavar="ADDRESS", help="The public addr
 def drain(context: typer.Context, address: Address, json: Json = False) -> None:
     """Give no new session this public address; those that have it keep it.
 
-    Until `bngctl nat undrain`, or until bngd ends. To take an address away for good, take it out of
-    its [[nat.pool]] and reload: it goes when its last session has ended.
+    Until `bngctl nat undrain`, whatever is restarted. To take an address away for good, take it
+    out of its [[nat.pool]] and reload: it goes when its last session has ended.
     """
     _hold(context, "nat drain", address, json=json)
 

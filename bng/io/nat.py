@@ -1,7 +1,12 @@
-"""The dataplane's table of public addresses, as the core takes it."""
+"""The dataplane's table of public addresses, as the core takes it; the NAT log as configured."""
+
+from collections.abc import Sequence
 
 from bng.config import Config
 from bng.errors import ConfigError
+from bng.io.natlog import Exporter, NatLog
+from bng.io.natlog_export import Endpoint, Ipfix, Syslog
+from bng.io.natlog_file import NatLogSettings
 from bng.session.nat import NatMode, NatTable
 from dataplane.binding import Dataplane
 
@@ -35,3 +40,45 @@ def check_nat(config: Config, dataplane: Dataplane) -> None:
             f"nat.port_block_size: {config.nat.port_block_size}, in the running dataplane {size}: "
             "restart the dataplane"
         )
+
+
+def nat_log_of(dataplane: Dataplane, config: Config) -> NatLog:
+    """Return the NAT log with what it goes to beside its file. Raises: NatLogError, ConfigError."""
+    return NatLog(dataplane, nat_log_settings(config), exporters_of(config, None, ()))
+
+
+def nat_log_settings(config: Config) -> NatLogSettings:
+    """Return where the NAT log is, and when it goes on in another file."""
+    log = config.nat.log
+    return NatLogSettings(
+        path=config.nat_log_path,
+        rotate_bytes=log.rotate_mb << 20,
+        rotate_s=log.rotate_hours * 3600,
+        keep=log.keep,
+        compress=log.compress,
+    )
+
+
+def exporters_of(
+    config: Config, old: Config | None, present: Sequence[Exporter]
+) -> tuple[Exporter, ...]:
+    """Return what the NAT log goes to; of those *present* by *old* what has not changed.
+
+    Raises: ConfigError when there is no socket for it.
+    """
+    log, was = config.nat.log, None if old is None else old.nat.log
+    same = {type(exporter): exporter for exporter in present}
+    exporters: list[Exporter] = []
+    try:
+        if log.syslog.server is not None:
+            kept = same.get(Syslog) if was and was.syslog == log.syslog else None
+            to = Endpoint(*log.syslog.server)
+            exporters.append(kept or Syslog(to, log.syslog.facility, config.system.name))
+        if (ipfix := log.ipfix).collector is not None:
+            kept = same.get(Ipfix) if was and was.ipfix == ipfix else None
+            to = Endpoint(*ipfix.collector)
+            made = (ipfix.domain, ipfix.mtu, ipfix.template_refresh_s)
+            exporters.append(kept or Ipfix(to, *made))
+    except OSError as error:
+        raise ConfigError(f"nat.log: no socket to {to}: {error.strerror or error}") from None
+    return tuple(exporters)

@@ -125,6 +125,7 @@ class NatLog:
     ) -> None:
         self.path = settings.path
         self.exporters = exporters
+        self._wanted = settings, exporters
         self.written = 0
         self.errors = 0
         self.given: dict[Key, Record] = {}
@@ -190,9 +191,26 @@ class NatLog:
         """Flush in a thread, so that a slow disk stops no packet."""
         await asyncio.to_thread(self.flush)
 
+    def reconfigure(self, settings: NatLogSettings, exporters: Sequence[Exporter]) -> None:
+        """Have other *settings*, but for the path, and other *exporters* from the next flush on.
+
+        Every record goes to those of before or to these.
+        """
+        self._wanted = settings, exporters
+
+    def _follow(self) -> None:
+        """Do as told last; between flushes no exporter has anything that it has not sent."""
+        settings, exporters = self._wanted
+        gone = [exporter for exporter in self.exporters if exporter not in exporters]
+        self.exporters = exporters
+        for exporter in gone:
+            exporter.close()
+        self._file.reconfigure(settings)
+
     def flush(self) -> None:
         """Write what waits. A failure is counted and logged; the records stay in the rings."""
         with self._flushing:
+            self._follow()
             try:
                 while self._flush_once():
                     self._rotate()

@@ -109,6 +109,13 @@ class LogFile:
                 raise
         self._bytes = size + len(data)
 
+    def reconfigure(self, settings: NatLogSettings) -> None:
+        """Do as *settings* say from now on; the path stays."""
+        changed = settings != self._settings
+        self._settings = settings
+        if changed:
+            self.tidy()
+
     def is_due(self, now: float) -> bool:
         """Say whether the log should go on in another file."""
         settings, grown = self._settings, self._bytes - self._head_bytes

@@ -126,9 +126,11 @@ class NatAddresses:
     what the dataplane is to be told.
     """
 
-    def __init__(self, table: NatTable) -> None:
+    def __init__(self, table: NatTable, held: Iterable[IPv4Address] = ()) -> None:
+        self.held = set(held)
+        """What the operator wants no new sessions on, in a pool or not."""
         self.entries = {
-            index: NatEntry(index, address, owner, mode)
+            index: NatEntry(index, address, owner, mode, held=address in self.held)
             for index, address, owner, mode in table.addresses
         }
         self.size = table.size
@@ -219,10 +221,17 @@ class NatAddresses:
         self._add_wanted()
         self._deal()
 
-    def hold(self, address: IPv4Address, on: bool) -> NatEntry:
-        """Have *address* take no new sessions, or take them again. Raises: KeyError."""
-        entry = self._by_address[address]
-        entry.held = on
+    def hold(self, address: IPv4Address, on: bool) -> NatEntry | None:
+        """Have *address* take no new sessions, or take them again, wherever it is meanwhile.
+
+        None: it is in no pool any more. Raises: KeyError when it never was.
+        """
+        entry = self._by_address.get(address)
+        if entry is None and address not in self.held:
+            raise KeyError(address)
+        (self.held.add if on else self.held.discard)(address)
+        if entry is not None:
+            entry.held = on
         self._deal()
         return entry
 
@@ -272,7 +281,8 @@ class NatAddresses:
             owner = min(range(self._table.workers), key=owned.__getitem__)
             owned[owner] += 1
             pool = self._wanted[address]
-            entry = NatEntry(index, address, owner, pool.mode, pool)
+            held = address in self.held
+            entry = NatEntry(index, address, owner, pool.mode, pool, held=held)
             self.entries[index] = self._by_address[address] = entry
             self._go(entry, NatState.ENTERING)
 

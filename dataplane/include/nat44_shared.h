@@ -17,7 +17,6 @@ enum nat_plane { NAT_TCP, NAT_UDP, NAT_ICMP, NAT_PLANES };
 enum nat_mode {
 	NAT_PORT_BLOCKS,   /* subscribers share the address, and take blocks as they need them */
 	NAT_DETERMINISTIC, /* the inner address says which ports (RFC 7422) */
-	NAT_ONE_TO_ONE,	   /* one subscriber has all of it */
 };
 
 struct nat_config {
@@ -72,8 +71,8 @@ struct nat_block {
 	uint32_t next; /* next block of this subscriber, or free one, + 1, 0: last */
 	uint16_t live[NAT_PLANES];
 	uint16_t overflow[NAT_PLANES]; /* live mappings in the later blocks of this subscriber */
-	uint32_t freed_s;
-	be32 inner; /* the subscriber's address */
+	uint32_t freed_s;	       /* at rest; in use, deterministic: 1 once it is on record */
+	be32 inner;		       /* the subscriber's address */
 };
 
 /* nat_block.next of a block that is given back but waits for room in the log */

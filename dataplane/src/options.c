@@ -26,7 +26,7 @@ static const char help[] =
 	"  --fib4-pages N                    pages of 256 routes [65536]\n"
 	"  --fib4-session-pages N            of these, for sessions alone [0]\n"
 	"  --adjacencies N                   next hops [8192]\n"
-	"  --nat-address A.B.C.D[,port-blocks|deterministic|one-to-one]\n"
+	"  --nat-address A.B.C.D[,port-blocks|deterministic]\n"
 	"                                    public address of NAT44 [port-blocks] (repeat)\n"
 	"  --nat-max-addresses N             room for so many [those given]\n"
 	"  --nat-block-size N                ports per block, power of two, 64..4096 [256]\n"
@@ -201,14 +201,13 @@ static int parse_nat_mode(const char *text, enum nat_mode *mode)
 	static const char *const modes[] = {
 		[NAT_PORT_BLOCKS] = "port-blocks",
 		[NAT_DETERMINISTIC] = "deterministic",
-		[NAT_ONE_TO_ONE] = "one-to-one",
 	};
-	for (int i = 0; i < 3; i++)
+	for (int i = 0; i < 2; i++)
 		if (!strcmp(text, modes[i])) {
 			*mode = (enum nat_mode)i;
 			return 0;
 		}
-	return refuse("nat-address", text, "not port-blocks, deterministic or one-to-one");
+	return refuse("nat-address", text, "neither port-blocks nor deterministic");
 }
 
 static int parse_nat_address(struct options *o, char *arg)

@@ -106,3 +106,15 @@ def test_bngd_names_the_port_that_the_running_dataplane_has_otherwise(make_lab: 
     lab.config["port"][0]["mtu"] = 1500
     lab.write_config()
     lab.start_bngd()
+
+
+def test_a_drained_public_address_stays_drained_whatever_is_killed(make_lab: MakeLab) -> None:
+    lab = make_lab()
+    rows = {row["address"]: row["state"] for row in lab.ctl_json("show", "nat")["addresses"]}
+    address, *others = sorted(rows)
+    assert lab.ctl_json("nat", "drain", address)["state"] == "drained"
+    lab.stop("bngd", signal.SIGKILL)
+    lab.start_bngd()
+    states = {row["address"]: row["state"] for row in lab.ctl_json("show", "nat")["addresses"]}
+    assert states == {address: "drained", **dict.fromkeys(others, "ready")}
+    assert lab.ctl_json("nat", "undrain", address)["state"] == "ready"

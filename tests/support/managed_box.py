@@ -73,7 +73,7 @@ class Managed:
 
 
 def _write(directory: Path, tables: dict[str, Any]) -> None:
-    system = {"run_dir": str(directory / "run")}
+    system = {"run_dir": str(directory / "run"), "state_dir": str(directory)}
     config = {**CONFIG, "system": system, **tables}
     (directory / "bng.toml").write_text(dump(config))
     (directory / "users.toml").write_text(dump({"user": USERS}))

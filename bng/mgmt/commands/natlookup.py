@@ -1,18 +1,21 @@
-"""``nat lookup``: who has a public address and port, or had it at a time."""
+"""``nat lookup``: who has a public address and port, or had it at a time.
+
+Who has it now is what the dataplane's tables say; the log adds since when. Who had it then is what
+the log says; where a deterministic pool has no log, its arithmetic.
+"""
 
 import asyncio
 from collections.abc import Iterator
-from dataclasses import replace
 from ipaddress import AddressValueError, IPv4Address
 
 from bng.box import Box
 from bng.mgmt.registry import Args, CommandError, command
 from bng.mgmt.select import MAX_PORT, PROTOCOLS, number, protocol, text
-from bng.mgmt.select import user_of as user
 from bng.natlog.files import all_files
 from bng.natlog.lines import Record, time_text
 from bng.natlog.search import Holding, Question, look_up, read_time, row
 from dataplane import sight
+from dataplane.binding import lib
 
 
 @command(
@@ -38,74 +41,120 @@ async def nat_lookup(box: Box, args: Args) -> object:
         answer = await asyncio.to_thread(look_up, all_files(box.nat_log.path), question)
     except (ValueError, OSError) as error:
         raise CommandError(f"nat lookup: {error}") from None
+    rows = [row(holding) for holding in answer.holdings]
     return {
-        "holders": [row(holding) for holding in answer.holdings],
+        "holders": rows or _computed(box, address, port),
         "begins": time_text(answer.begins_ns),
         "damaged": answer.damaged,
     }
 
 
+Found = tuple[Record, dict[str, object]]
+"""What a table has, as the record that the log has or would have of it; what else is known."""
+
+
 def _holders(
     box: Box, address: IPv4Address, port: int, wanted: int | None
 ) -> Iterator[dict[str, object]]:
-    """Yield the rows of what is given out now: what the log has of it, then the live mappings."""
-    given = [
-        record
-        for record in list(box.nat_log.given.values())  # the writer's thread changes it
-        if record.outer == str(address)
-        and record.first <= port <= record.last
-        and (wanted is None or record.protocol in (0, wanted))
-    ]
-    for record in given:
-        yield row(Holding(record, record.time_ns, None, ""))
+    """Yield the rows of what is given out now."""
+    given = list(box.nat_log.given.values())  # the writer's thread changes it
+    begun = {record.key: record for record in given if record.outer == str(address)}
+    for record, more in _found(box, address, port):
+        if not record.protocol or wanted in (None, record.protocol):
+            logged = begun.get(record.key)
+            since = None if logged is None else logged.time_ns
+            yield row(Holding(logged or record, since, None, "")) | more
+
+
+def _found(box: Box, address: IPv4Address, port: int) -> Iterator[Found]:
+    """Yield what the tables have of a public port: whole addresses and blocks before the rest."""
+    leaf = sight.fib4_lookup(box.dataplane, address)
+    if leaf.kind == lib.LEAF_SESSION and sight.nat_public(box.dataplane, leaf.index) == address:
+        yield _record(box, "static", leaf.index, address, 0, MAX_PORT), {}
     entries = box.manager.nat.entries
     index = next((i for i, entry in entries.items() if entry.address == address), None)
-    owner = None if index is None else sight.nat_owner(box.dataplane, index, port)
-    if index is None or owner is None:
+    if index is None:
         return
-    block = next((record for record in given if record.kind == "block"), None)
-    if block is None:  # of a deterministic pool, which has no log
-        block = _block(box, index, port, owner)
-        yield row(Holding(block, None, None, ""))
+    if port == 0:
+        yield from _flows(box, index, address)
+    for name in ("tcp", "udp"):
+        if (forward := sight.nat_forward(box.dataplane, index, name, port)) is not None:
+            session, inner = forward
+            ends = (port, port, PROTOCOLS[name], inner)
+            yield _record(box, "forward", session, address, *ends), {}
+    if (owner := sight.nat_owner(box.dataplane, index, port)) is not None:
+        yield from _block(box, index, owner[0], address, port)
+
+
+def _flows(box: Box, index: int, address: IPv4Address) -> Iterator[Found]:
+    """Yield the flows of GRE and ESP, which have no ports."""
+    for session, number_of, remote in sight.nat_flows(box.dataplane, index):
+        record = _record(box, "map", session, address, 0, 0, number_of)
+        yield record, {"remote": str(remote)}
+
+
+def _block(box: Box, index: int, session: int, address: IPv4Address, port: int) -> Iterator[Found]:
+    size = int(box.dataplane.nat_config[0].block_size)
+    first = port & -size
+    yield _record(box, "block", session, address, first, first + size - 1), {}
     for name in sight.NAT_PLANES:
-        mapping = sight.nat_mapping(box.dataplane, index, name, port)
-        if mapping and wanted in (None, PROTOCOLS[name]):
-            yield _mapping(block, port, name, mapping)
+        if mapping := sight.nat_mapping(box.dataplane, index, name, port):
+            inner = int(str(mapping.pop("inner_port")))
+            ends = (port, port, PROTOCOLS[name], inner)
+            yield _record(box, "map", session, address, *ends), mapping
 
 
-def _mapping(block: Record, port: int, plane: str, mapping: dict[str, object]) -> dict[str, object]:
-    inner_port = int(str(mapping.pop("inner_port")))
-    begin = replace(
-        block,
-        event="+map",
-        inner_port=inner_port,
-        first=port,
-        last=port,
-        protocol=PROTOCOLS[plane],
-    )
-    return row(Holding(begin, None, None, "")) | mapping
-
-
-def _block(box: Box, index: int, port: int, owner: tuple[int, int]) -> Record:
-    """Return the block of a port as a record that was never written."""
-    dataplane = box.dataplane
-    config = dataplane.nat_config[0]
-    first = port & -int(config.block_size)
-    entry = dataplane.nat_block[index * config.blocks_per_address + (port >> config.block_shift)]
-    session = box.manager.table.get(*owner)
+def _record(
+    box: Box,
+    kind: str,
+    index: int,
+    outer: IPv4Address,
+    first: int,
+    last: int,
+    protocol: int = 0,
+    inner_port: int = 0,
+) -> Record:
+    """Return the record that the log has or would have of what the session at *index* has."""
+    entry = box.dataplane.session_in[index]
+    session = box.manager.table.get(index, int(entry.generation))
     return Record(
         time_ns=0,
-        worker=int(dataplane.nat_address[index].owner),
+        worker=int(entry.owner),
         sequence=0,
-        event="+block",
-        session=owner[0],
-        generation=owner[1],
-        inner=str(IPv4Address(int(entry.inner).to_bytes(4, "little"))),
-        inner_port=0,
-        outer=str(box.manager.nat.entries[index].address),
+        event=f"+{kind}",
+        session=index,
+        generation=int(entry.generation),
+        inner=str(IPv4Address(int(entry.ip4).to_bytes(4, "little"))),
+        inner_port=inner_port,
+        outer=str(outer),
         first=first,
-        last=first + int(config.block_size) - 1,
-        protocol=0,
+        last=last,
+        protocol=protocol,
         acct_id="" if session is None else session.acct_session_id,
-        user=user(box, owner[0]) or "",
+        user=("" if session is None else session.user_name) or "",
     )
+
+
+def _computed(box: Box, address: IPv4Address, port: int) -> list[dict[str, object]]:
+    """Return whose a port of a deterministic pool is, at any time: accounting says who that was."""
+    for ports in box.config.nat.deterministic().values():
+        inner = ports.inner_of(address, port)
+        found = None if inner is None else ports.range_of(inner)
+        if inner is not None and found is not None:
+            record = Record(
+                time_ns=0,
+                worker=0,
+                sequence=0,
+                event="+deterministic",
+                session=0,
+                generation=0,
+                inner=str(inner),
+                inner_port=0,
+                outer=str(address),
+                first=found.first,
+                last=found.last,
+                protocol=0,
+            )
+            nobody = {"session": None, "generation": None}
+            return [row(Holding(record, None, None, "")) | nobody]
+    return []

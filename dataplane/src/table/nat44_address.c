@@ -92,8 +92,8 @@ static int empty(const struct worker *w, const struct nat_address_set *set)
 
 int nat44_address_command(struct worker *w, const struct nat_address_set *set)
 {
-	if (!set->address || set->index >= w->t->nat->n_addresses || set->mode > NAT_ONE_TO_ONE ||
-		set->on > 1)
+	if (!set->address || set->index >= w->t->nat->n_addresses ||
+		set->mode > NAT_DETERMINISTIC || set->on > 1)
 		return -EINVAL;
 	return set->on ? add(w, set) : empty(w, set);
 }

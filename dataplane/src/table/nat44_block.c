@@ -117,7 +117,7 @@ void nat44_block_release(struct worker *w, uint32_t index)
 		block->live[plane] = 0;
 		block->overflow[plane] = 0;
 	}
-	if (a->mode == NAT_DETERMINISTIC) {
+	if (a->mode == NAT_DETERMINISTIC && !block->freed_s) {
 		give_place_back(t, index);
 		return;
 	}
@@ -130,12 +130,17 @@ void nat44_block_retry(struct worker *w, uint32_t index)
 	if (!nat44_log_block(w, NAT_LOG_BLOCK_RELEASED, index))
 		return;
 	uint32_t address = nat44_block_address(w->t, index);
+	if (w->t->nat_address[address].mode == NAT_DETERMINISTIC) {
+		give_place_back(w->t, index);
+		return;
+	}
 	append_resting(w, index);
 	w->t->nat_address[address].used_blocks--;
 	nat44_rested(w, address);
 }
 
-/* RFC 7422: nothing is searched and nothing logged; the configuration is the log. */
+/* RFC 7422: nothing is searched and nothing logged, unless mappings are; the configuration is the
+ * log. */
 static int take_place(struct worker *w, uint32_t session, const struct nat44_place *place)
 {
 	const struct tables *t = w->t;
@@ -166,7 +171,7 @@ bool nat44_place_is_sane(const struct worker *w, const struct nat44_place *place
 	if (!a->address || a->owner != w->id)
 		return false;
 	if (a->mode != NAT_DETERMINISTIC)
-		return a->mode == NAT_PORT_BLOCKS && !place->first && !place->n_blocks;
+		return !place->first && !place->n_blocks;
 	return place->first > nat44_first_block(nat) && place->n_blocks &&
 	       place->first - 1 + place->n_blocks <= nat->blocks_per_address;
 }

@@ -24,6 +24,21 @@ bool nat44_log_block(struct worker *w, enum nat_log_type type, uint32_t index)
 	return worker_nat_log(w, &record);
 }
 
+/* The block of a deterministic subscriber is on record from the first mapping on that is: it says
+ * whose those are, and its release ends them. */
+static bool name_block(struct worker *w, uint32_t index)
+{
+	const struct tables *t = w->t;
+	struct nat_block *block = &t->nat_block[index];
+	if (t->nat_address[nat44_block_address(t, index)].mode != NAT_DETERMINISTIC ||
+		block->freed_s)
+		return true;
+	if (!nat44_log_block(w, NAT_LOG_BLOCK_ALLOCATED, index))
+		return false;
+	block->freed_s = 1;
+	return true;
+}
+
 bool nat44_log_mapping(struct worker *w, enum nat_log_type type, const struct nat_slot *slot)
 {
 	static const uint8_t protocols[NAT_PLANES] = {
@@ -47,6 +62,8 @@ bool nat44_log_mapping(struct worker *w, enum nat_log_type type, const struct na
 		.port_first = port,
 		.port_last = port,
 	};
+	if (type == NAT_LOG_MAPPING_CREATED && !name_block(w, index))
+		return false;
 	return worker_nat_log(w, &record);
 }
 
@@ -61,5 +78,8 @@ bool nat44_log_protocol(struct worker *w, enum nat_log_type type, const struct n
 		.inner = t->in[flow->session - 1].ip4,
 		.outer = t->nat_address[flow->address].address,
 	};
+	uint32_t block = t->in[flow->session - 1].nat_block;
+	if (type == NAT_LOG_MAPPING_CREATED && !name_block(w, block - 1))
+		return false;
 	return worker_nat_log(w, &record);
 }

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from bng.box import nat_log_of
 from bng.config import parse as parse_config
 from bng.io import natlog_export
+from bng.io.nat import nat_log_of
 from bng.io.natlog import Exporter, NatLog
 from bng.io.natlog_export import Endpoint, Ipfix, Syslog
 from bng.io.natlog_file import NatLogSettings

@@ -6,7 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
+from bng import settings
+from bng.io import drained
+from bng.io.nat import nat_table
+from bng.session.nat import NatAddresses
 from tests.node.test_mirror_commands import adjacency_of
 from tests.support.client.layer import Phase
 from tests.support.managed_box import Managed, managed_box
@@ -186,6 +191,55 @@ def test_the_operator_drains_an_address_and_takes_it_back(box: Managed) -> None:
     assert routed(box, address)
     assert box.ask("nat undrain", address=address)["data"]["state"] == "ready"
     assert address in {str(dial(box, index)[0]) for index in range(20, 24)}
+
+
+def restarted(box: Managed) -> NatAddresses:
+    """Return the addresses as the next bngd finds them."""
+    held = drained.load(box.box.config.system.state_dir)
+    found = NatAddresses(nat_table(box.memory.dataplane), held)
+    found.reconfigure(settings.nat_pools(box.box.config))
+    return found
+
+
+def test_a_drain_outlives_bngd(box: Managed) -> None:
+    assert not (box.directory / drained.FILE_NAME).exists()
+    box.ask("nat drain", address=OLD)
+    found = restarted(box)
+    assert [e.address for e in found.entries.values() if e.takes_sessions] == [IPv4Address(KEPT)]
+    assert {found.entries[found._take(0, None).address].address for _ in range(3)} == {  # type: ignore[union-attr]
+        IPv4Address(KEPT)
+    }
+    box.ask("nat undrain", address=OLD)
+    assert all(entry.takes_sessions for entry in restarted(box).entries.values())
+
+
+def test_a_drained_address_that_leaves_its_pool_and_comes_back_is_drained(box: Managed) -> None:
+    box.ask("nat drain", address=OLD)
+    reload(box, **pool(KEPT))
+    assert OLD not in states(box)
+    reload(box, **pool(OLD, KEPT))
+    assert states(box) == {OLD: "drained", KEPT: "ready"}
+    reload(box, **pool(KEPT))
+    answer = box.ask("nat undrain", address=OLD)
+    assert answer["data"] == {"address": OLD, "state": "in no pool", "sessions": 0}
+    reload(box, **pool(OLD, KEPT))
+    assert states(box) == {OLD: "ready", KEPT: "ready"}
+
+
+def test_a_drain_that_cannot_be_kept_says_so(box: Managed) -> None:
+    (box.directory / f"{drained.FILE_NAME}.tmp").mkdir()
+    answer = box.ask("nat drain", address=OLD)
+    assert answer["ok"] is False
+    assert answer["error"] == "nat drain: done, but a restart will not know of it: Is a directory"
+    assert states(box)[OLD] == "drained"
+
+
+@pytest.mark.parametrize("text", [b"198.51.100.0\nnonsense\n", b"\xff\xfe"])
+def test_a_damaged_file_of_drains_drains_nothing_and_is_logged(tmp_path: Path, text: bytes) -> None:
+    (tmp_path / drained.FILE_NAME).write_bytes(text)
+    with capture_logs() as logged:
+        assert drained.load(tmp_path) == set()
+    assert [entry["event"] for entry in logged] == ["drains-not-read"]
 
 
 @pytest.mark.parametrize(
