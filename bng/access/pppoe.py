@@ -1,7 +1,7 @@
 """PPPoE as an access method: joins discovery (RFC 2516) and the PPP link to the session core."""
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields, replace
 from typing import assert_never
 
 from bng.aaa.model import AccessAccept
@@ -21,7 +21,7 @@ from bng.ppp.actions import (
     NetworkUp,
     SendPpp,
 )
-from bng.ppp.config import Ipv4Params, Ipv6Params, LinkConfig
+from bng.ppp.config import AuthMethod, Ipv4Params, Ipv6Params, LinkConfig, Negotiated
 from bng.ppp.link import Link
 from bng.pppoe.actions import Action as DiscoveryAction
 from bng.pppoe.actions import CloseReason, CloseSession, OpenSession
@@ -29,7 +29,8 @@ from bng.pppoe.actions import SendDiscovery as Discovered
 from bng.pppoe.discovery import Discovery
 from bng.session.access import Core
 from bng.session.actions import SendDiscovery, SendFrame
-from bng.session.model import Cause, Session
+from bng.session.model import IPV6, Cause, Session
+from bng.session.packing import pack_fields, readers_of, unpack_fields
 
 DISCOVERY_WORKER = 0
 """The worker that sends what belongs to no session."""
@@ -55,8 +56,31 @@ class PppoeSession:
 
     session_id: int
     link: Link
+    max_payload: int | None = None
     request_id: int = 0
     silent: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recorded:
+    """What is recorded of a session that the core does not know.
+
+    *max_payload* is that of RFC 4638, *local* our interface identifier.
+    """
+
+    session_id: int
+    max_payload: int | None = None
+    auth_method: AuthMethod | None = None
+    local: int | None = None
+    reauth_at: float | None = None
+
+
+KEYS = {"pppoe": "session_id"} | {
+    f"pppoe_{field.name}": field.name for field in fields(Recorded) if field.name != "session_id"
+}
+"""Fields of that by key of the record."""
+READERS = readers_of(Recorded, KEYS.values())
+MAX_MAGIC, MAX_INTERFACE_ID = (1 << 32) - 1, (1 << 64) - 1
 
 
 class PppoeAccess:
@@ -137,7 +161,7 @@ class PppoeAccess:
             session.remote_id = request.line_info.remote_id
             session.line_attributes = request.line_info.attributes
         link = Link(self._link_config(request.max_payload), self._entropy)
-        session.access = PppoeSession(session_id, link)
+        session.access = PppoeSession(session_id, link, request.max_payload)
         self._by_id[_key(line, session_id)] = session
         self._core.bind(session, session_id, domain, page)
         for action in self.discovery.accepted(line, session_id, now):
@@ -264,9 +288,45 @@ class PppoeAccess:
         self.discovery.release(session.line, session_id, now)
         self._by_id.pop(_key(session.line, session_id), None)
 
+    # ---- what outlives us ----
+
     def record(self, session: Session) -> dict[str, object]:
         """Return what adopting the session takes."""
-        return {"pppoe": _of(session).session_id}
+        state = _of(session)
+        settled, ipv6cp = state.link.settled, state.link.ipv6cp
+        recorded = Recorded(
+            session_id=state.session_id,
+            max_payload=state.max_payload,
+            auth_method=settled.auth_method,
+            local=None if ipv6cp is None else ipv6cp.local_interface_id,
+            reauth_at=settled.reauth_at,
+        )
+        return pack_fields(recorded, KEYS)
+
+    def adopt(
+        self,
+        session: Session,
+        record: Mapping[str, object],
+        ipv4: Ipv4Params,
+        assigned: int | None,
+        now: float,
+    ) -> None:
+        """Go on with a session that *record* was written of; nothing is sent.
+
+        *assigned* is the interface identifier that the user is given. Raises: ValueError, having
+        changed nothing.
+        """
+        recorded = _recorded(record)
+        settled = _settled(session, recorded)
+        self.discovery.adopt(session.line, session.mac, recorded.session_id)
+        ipv6 = None
+        if recorded.local is not None:
+            peer = session.interface_id if assigned is None else assigned
+            ipv6 = Ipv6Params(local_interface_id=recorded.local, peer_interface_id=peer)
+        link = Link(self._link_config(recorded.max_payload), self._entropy)
+        link.go_on(settled, ipv4, ipv6, now)
+        session.access = PppoeSession(recorded.session_id, link, recorded.max_payload)
+        self._by_id[_key(session.line, recorded.session_id)] = session
 
 
 def _of(session: Session) -> PppoeSession:
@@ -278,3 +338,32 @@ def _of(session: Session) -> PppoeSession:
 def _key(line: AccessLine, session_id: int) -> int:
     """Return (domain, session id) as one integer."""
     return line.port << 28 | line.outer_vid << 16 | session_id
+
+
+def _recorded(record: Mapping[str, object]) -> Recorded:
+    """Return what a record says. Raises: ValueError."""
+    try:
+        recorded = Recorded(**unpack_fields(READERS, KEYS, record))
+    except TypeError as error:  # no session id
+        raise ValueError(str(error)) from None
+    if not 0 < (recorded.local or 1) <= MAX_INTERFACE_ID:
+        raise ValueError(f"interface identifier {recorded.local}")
+    if not 0 < (recorded.max_payload or 1) <= 0xFFFF:
+        raise ValueError(f"PPP-Max-Payload {recorded.max_payload}")
+    return recorded
+
+
+def _settled(session: Session, recorded: Recorded) -> Negotiated:
+    """Return what the link of *session* has negotiated. Raises: ValueError."""
+    magics = session.magics or (0, 0)
+    if not all(0 <= magic <= MAX_MAGIC for magic in magics):
+        raise ValueError(f"Magic-Numbers {magics}")
+    return Negotiated(
+        auth_method=recorded.auth_method,
+        our_magic=magics[0],
+        peer_magic=magics[1],
+        peer_mru=session.peer_mru,
+        ipv6_open=bool(session.families & IPV6),
+        peer_interface_id=session.interface_id,
+        reauth_at=recorded.reauth_at,
+    )

@@ -8,7 +8,6 @@ begun anew.
 """
 
 import asyncio
-import json
 import threading
 import time
 from collections.abc import Sequence
@@ -32,6 +31,7 @@ from bng.natlog.lines import (
     Record,
     parse,
 )
+from bng.session import restart
 from dataplane.binding import Dataplane, NatLogRecord
 from dataplane.natlog import NatLogBatch, NatLogReader
 
@@ -313,8 +313,7 @@ class NatLog:
     def _who(self, session: int, generation: int) -> tuple[str, str]:
         """Return Acct-Session-Id and user name as the arena remembers them, "" when it does not."""
         data = self._dataplane.remembered_control(session, generation)
-        with suppress(ValueError, RecursionError):
-            fields = json.loads(data or b"{}")
-            if isinstance(fields, dict):
-                return str(fields.get("id") or ""), str(fields.get("user") or "")
+        with suppress(ValueError):
+            fields = restart.read(data or b"{}")
+            return str(fields.get("id") or ""), str(fields.get("user") or "")
         return "", ""

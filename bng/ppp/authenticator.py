@@ -26,6 +26,9 @@ class Authenticator:
     def start(self, now: float, out: list[Action]) -> None:
         """Begin to authenticate the peer, for the first time or again."""
 
+    def go_on(self) -> None:
+        """Have let the peer in already, as another authenticator did."""
+
     def timeout(self, now: float, out: list[Action]) -> bool:
         """Repeat what was not answered; False when that has gone on for too long."""
         raise NotImplementedError

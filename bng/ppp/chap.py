@@ -114,6 +114,8 @@ class Chap(Authenticator):
             raise MalformedPacket(f"a CHAP Response of {len(value)} octets")
         if identifier != self.identifier or self.pending:
             return None
+        if not self._challenge and not self._answer:  # not ours: another link's, before a restart
+            return None
         if self._answer:  # "MUST return the same reply Code" (RFC 1994 §4.1)
             out.append(SendPpp(self._answer))
             return None

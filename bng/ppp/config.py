@@ -55,3 +55,20 @@ class Ipv6Params:
 
     local_interface_id: int
     peer_interface_id: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Negotiated:
+    """What an open link with IPv4 has settled with its peer: with it, another can go on.
+
+    Magic-Numbers of 0 are none. *peer_interface_id* is what IPv6CP settled, if *ipv6_open*.
+    """
+
+    auth_method: AuthMethod | None
+    our_magic: int
+    peer_magic: int
+    peer_mru: int
+    ipv6_open: bool = False
+    peer_interface_id: int | None = None
+    reauth_at: float | None = None
+    """When the peer was to be challenged again."""

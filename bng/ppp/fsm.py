@@ -168,6 +168,15 @@ class Automaton:
         self._serial = self._serial % 255 + 1
         return self._serial
 
+    def resume(self, state: State, serial: int) -> None:
+        """Be in *state*, where another automaton has been with this peer; nothing is sent.
+
+        *serial* is where Identifiers go on: anywhere, for those of the other one are not known.
+        """
+        self.state = state
+        self._serial = serial
+        self._answered = Code.CONFIGURE_ACK
+
     # -- packets ----------------------------------------------------------------------------
 
     def receive(

@@ -35,6 +35,11 @@ class Ipv6cp(Ncp):
         self._assigned = params.peer_interface_id is not None
         self._suggestion = (params.peer_interface_id or 0).to_bytes(_BYTES)
 
+    @property
+    def local_interface_id(self) -> int:
+        """Our own identifier."""
+        return int.from_bytes(self._local)
+
     def request_options(self) -> bytes:
         """Return our Interface-Identifier, unless the peer will not have it."""
         if self.without >> INTERFACE_IDENTIFIER & 1:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import ClassVar
 
 from bng.ppp.actions import Action, LcpLeftOpened, LcpOpened, SendPpp
-from bng.ppp.config import AuthMethod, LinkConfig
+from bng.ppp.config import AuthMethod, LinkConfig, Negotiated
 from bng.ppp.fsm import Automaton
 from bng.ppp.packet import (
     DEFAULT_MRU,
@@ -20,7 +20,7 @@ from bng.ppp.packet import (
     build_option,
     parse_magic,
 )
-from bng.ppp.table import Event
+from bng.ppp.table import Event, State
 from bng.wire import U16, U32
 
 MRU = 1
@@ -176,6 +176,17 @@ class Lcp(Automaton):
         if any(option_type == AUTH_PROTOCOL for option_type, _ in options):
             return Event.CLOSE
         return Event.RCN
+
+    def go_on(self, settled: Negotiated, serial: int) -> None:
+        """Be Opened with what another link has *settled*."""
+        self.resume(State.OPENED, serial)
+        self.auth_method = settled.auth_method
+        self.peer_magic = settled.peer_magic
+        self.peer_mru = settled.peer_mru
+        if settled.our_magic:
+            self.magic = settled.our_magic
+        else:
+            self.without |= 1 << MAGIC_NUMBER
 
     def this_layer_up(self, out: list[Action]) -> None:
         """Tell that LCP is Opened."""

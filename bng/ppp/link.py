@@ -12,7 +12,7 @@ from bng.errors import MalformedPacket
 from bng.ppp.actions import Action, Authenticate, DownReason, LinkDown
 from bng.ppp.authenticator import Authenticator
 from bng.ppp.chap import Chap
-from bng.ppp.config import AuthMethod, Ipv4Params, Ipv6Params, LinkConfig
+from bng.ppp.config import AuthMethod, Ipv4Params, Ipv6Params, LinkConfig, Negotiated
 from bng.ppp.ipcp import Ipcp
 from bng.ppp.ipv6cp import Ipv6cp
 from bng.ppp.lcp import Lcp
@@ -22,6 +22,9 @@ from bng.ppp.pap import Pap
 from bng.ppp.table import Event, State
 
 __all__ = ["AuthMethod", "Ipv4Params", "Ipv6Params", "Link", "LinkConfig", "Phase"]
+
+REAUTH_SPREAD_S = 60.0
+"""After a restart, Challenges that are overdue leave within this time, not all at once."""
 
 _REASON_BY_CODE: dict[int, DownReason] = {
     Code.CONFIGURE_NAK: DownReason.AUTH_REFUSED,
@@ -44,7 +47,7 @@ class Phase(Enum):
 
 
 class Link:
-    """A PPP link of the server, used once: from `lower_up` to the action `LinkDown`.
+    """A PPP link of the server, used once: from `lower_up` or `go_on` to the action `LinkDown`.
 
     *entropy* returns that many unpredictable octets. Counters: *malformed* frames that do not
     parse, *discarded* ones that are out of place (RFC 1661 says "silently").
@@ -111,6 +114,57 @@ class Link:
             self.lcp.event(Event.OPEN, now, out)
             self.lcp.timer_at = now + self.config.first_request_delay_s
         return out
+
+    def go_on(
+        self, settled: Negotiated, ipv4: Ipv4Params, ipv6: Ipv6Params | None, now: float
+    ) -> None:
+        """Be open where another link was, that has *settled* all with the peer: nothing is sent.
+
+        IPv6CP that was not open waits for the peer to begin. A new Challenge that was due in the
+        meantime is sent at some moment of the next minute.
+        """
+        self.phase = Phase.NETWORK
+        self.lcp.go_on(settled, self._serial())
+        self.ipcp = Ipcp(self.config, ipv4)
+        self.ipcp.go_on(self._serial())
+        if ipv6 is not None:
+            self.ipv6cp = Ipv6cp(self.config, ipv6, self._entropy)
+            if settled.ipv6_open:
+                self.ipv6cp.go_on(self._serial(), settled.peer_interface_id)
+            else:
+                self.ipv6cp.resume(State.STOPPED, self._serial())
+        for ncp in self._ncps():
+            ncp.peer_mru = self.lcp.peer_mru
+        self._go_on_authenticated(settled, now)
+
+    def _go_on_authenticated(self, settled: Negotiated, now: float) -> None:
+        if settled.auth_method is None:
+            return
+        self._auth = self._authenticator(settled.auth_method, self._serial())
+        self._auth.go_on()
+        interval = self.config.reauth_interval_s
+        if isinstance(self._auth, Chap) and interval is not None:
+            late = now + min(interval, REAUTH_SPREAD_S) * self._serial() / 255
+            self._reauth_at = max(settled.reauth_at or 0.0, late)
+
+    def _serial(self) -> int:
+        """Return where Identifiers begin that nobody knows the last of, 0 to 254."""
+        return self._entropy(1)[0] % 255
+
+    @property
+    def settled(self) -> Negotiated:
+        """What has been negotiated, once IPCP is Opened."""
+        ipv6cp = self.ipv6cp
+        ipv6_open = ipv6cp is not None and ipv6cp.state is State.OPENED
+        return Negotiated(
+            auth_method=self.lcp.auth_method,
+            our_magic=self.lcp.our_magic,
+            peer_magic=self.lcp.peer_magic,
+            peer_mru=self.lcp.peer_mru,
+            ipv6_open=ipv6_open,
+            peer_interface_id=ipv6cp.peer_interface_id if ipv6cp and ipv6_open else None,
+            reauth_at=None if self._reauth_at == inf else self._reauth_at,
+        )
 
     def receive(self, frame: bytes, now: float) -> list[Action]:
         """Take a frame of the peer: protocol field and information."""
@@ -343,11 +397,13 @@ class Link:
             self._auth_request = self._next_request()
             out.append(Authenticate(self._auth_request, None))
             return
-        if method is AuthMethod.PAP:
-            self._auth = Pap(identifier)
-        else:
-            self._auth = Chap(self.config, method, self._entropy, identifier)
+        self._auth = self._authenticator(method, identifier)
         self._auth.start(now, out)
+
+    def _authenticator(self, method: AuthMethod, identifier: int) -> Authenticator:
+        if method is AuthMethod.PAP:
+            return Pap(identifier)
+        return Chap(self.config, method, self._entropy, identifier)
 
     def _enter_network(
         self, ipv4: Ipv4Params | None, ipv6: Ipv6Params | None, now: float, out: list[Action]

@@ -70,6 +70,12 @@ class Ncp(Automaton):
             self.held = None
             self.send_ack(identifier, data, now, out)
 
+    def go_on(self, serial: int, peer_interface_id: int | None = None) -> None:
+        """Be Opened and installed, as another link has been."""
+        self.resume(State.OPENED, serial)
+        self.installed = True
+        self.peer_interface_id = peer_interface_id
+
     def event(
         self, event: Event, now: float, out: list[Action], identifier: int = 0, reply: bytes = b""
     ) -> None:

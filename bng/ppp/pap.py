@@ -25,6 +25,10 @@ class Pap(Authenticator):
         super().__init__(identifier)
         self._answer = (0, b"")
 
+    def go_on(self) -> None:
+        """Have let the peer in already: a repeated request gets an Authenticate-Ack."""
+        self._answer = (AUTHENTICATE_ACK, b"\0")
+
     def receive(
         self, code: int, identifier: int, data: bytes, out: list[Action]
     ) -> PapCredentials | None:

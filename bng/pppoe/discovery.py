@@ -217,11 +217,13 @@ class Discovery:
     def adopt(self, line: AccessLine, mac: Mac, session_id: int) -> None:
         """Take over a session that lives since before a restart.
 
-        Raises: ValueError when its id is taken or none, or its port has no settings.
+        A port that is served no more keeps its sessions, as when it goes with a reload.
+        Raises: ValueError when its id is taken or none, or there are no settings for its port.
         """
-        if line.port not in self._table.ports:
+        if not self._table.ports:
             raise ValueError(f"port {line.port} has no settings")
         self._ids.occupy(domain_of(line), session_id)
+        self._table.leave(line.port)
         self._table.attach(
             Session(line, mac, session_id, 0.0, b"", b"", confirmed=True, opened=True)
         )

@@ -57,6 +57,12 @@ class SessionTable:
             self.ports[index].served = False
             self._forget_if_unused(index)
 
+    def leave(self, index: int) -> None:
+        """Know of port *index*, which is not served when it has no settings: others lend theirs."""
+        if index not in self.ports:
+            lender = next(iter(self.ports.values()))
+            self.ports[index] = Port(lender.config, served=False)
+
     def get(self, line: AccessLine, session_id: int) -> Session | None:
         """Return the session with this id in the domain of *line*, also a closing one."""
         return self._sessions.get(_key(line, session_id))

@@ -5,6 +5,7 @@ may have what: AAA, addresses, limits, the dataplane entry, the end. Both speak 
 protocols; neither knows the other by name.
 """
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Protocol
 
 from bng.aaa.model import AccessAccept
@@ -74,6 +75,21 @@ class AccessMethod(Protocol):
 
     def record(self, session: "Session") -> dict[str, object]:
         """What adopting the session takes, beyond what the core knows; JSON values."""
+        ...
+
+    def adopt(
+        self,
+        session: "Session",
+        record: Mapping[str, object],
+        ipv4: Ipv4Params,
+        assigned: int | None,
+        now: float,
+    ) -> None:
+        """Go on, silently, with a session of which a former bngd wrote *record*.
+
+        *assigned* is the user's IPv6 interface identifier, None: his own choice. Raises: ValueError
+        when that cannot be; then nothing has changed.
+        """
         ...
 
 

@@ -93,6 +93,7 @@ def refresh(
     """Apply *profile*, that of the session's user now, and the settings; count it in *result*."""
     if session.state is State.ENDING or session.profile is None:
         return
+    before = session.profile
     follows = session.routes and manager.one_to_one.follow(session, profile or session.profile)
     names = (*LIVE, *NAT) if follows else LIVE
     if profile is None:
@@ -112,3 +113,5 @@ def refresh(
         changed = True
     changed |= manager.forwards.tell(session)
     result.changed += changed
+    if changed or session.profile != before:
+        manager.write_down(session)

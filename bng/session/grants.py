@@ -126,6 +126,7 @@ class Grants:
             peer_interface_id=profile.ipv6_interface_id,
         )
         session.method.accept(session, answer, ipv4, ipv6, now)
+        manager.write_down(session)
 
     def _assign(self, session: Session, answer: AccessAccept, now: float) -> bool:
         """Find the session's IPv4 address; False when it is refused or has to wait."""

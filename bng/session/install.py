@@ -1,6 +1,5 @@
-"""What a session's profile means to the dataplane, and what adopting it takes."""
+"""What a session's profile means to the dataplane."""
 
-import json
 from ipaddress import IPv4Address, IPv4Network
 
 from bng.aaa.model import SubscriberProfile
@@ -14,8 +13,6 @@ IN_MSS_CLAMP = 1 << 7
 IN_NAT44 = 1 << 9
 OUT_MSS_CLAMP = 1 << 7
 TCP_IP_HEADERS_BYTES = 40
-MAX_RECORD_BYTES = 1000
-"""``CONTROL_RECORD_LEN`` of dataplane.h."""
 
 
 def _granted(session: Session) -> tuple[SubscriberProfile, IPv4Address]:
@@ -96,21 +93,3 @@ def bypass(settings: Settings, session: Session) -> int:
     profile, _ = _granted(session)
     translated = session.nat_place is not None or session.nat_public is not None
     return settings.nat_bypass.get(profile.nat_profile or "", 0) if translated else 0
-
-
-def record(session: Session) -> bytes:
-    """Return what is written down of a session before it goes live, as JSON."""
-    fields = {
-        "id": session.acct_session_id,
-        "user": session.user_name,
-        "ip4": str(session.ipv4_address),
-        "gw": str(session.gateway),
-        "routes": [str(route) for route in routes(session)],
-        "mru": session.peer_mru,
-        "magic": session.magics,
-        "line": [session.line.port, *session.line.tags],
-        "mac": str(session.mac),
-        "method": session.method.name,
-        **session.method.record(session),
-    }
-    return json.dumps(fields, separators=(",", ":")).encode()

@@ -66,3 +66,9 @@ def forward_refused(session: Session, forward: str, reason: str) -> Log:
         "reason": reason,
     }
     return Log("forward-refused", session.acct_session_id, fields, warning=True)
+
+
+def not_recorded(session: Session) -> Log:
+    """Return the line for a change that the next bngd will not know of."""
+    fields: dict[str, object] = {"user": session.user_name}
+    return Log("record-too-long", session.acct_session_id, fields, warning=True)

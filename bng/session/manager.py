@@ -12,7 +12,7 @@ from bng.aaa.model import AccessAnswer, AccessRequest, Backend, Pending
 from bng.ethernet import AccessLine, Mac
 from bng.pool.ipv4 import Ipv4Pools
 from bng.ppp.credentials import Credentials
-from bng.session import features, install, logs
+from bng.session import features, install, logs, restart
 from bng.session.access import AccessMethod
 from bng.session.accounts import Accounts
 from bng.session.actions import (
@@ -34,14 +34,13 @@ from bng.session.deadlines import Deadlines
 from bng.session.drain import Drain
 from bng.session.forwards import Forwards
 from bng.session.grants import Grants
-from bng.session.model import Cause, Counters, Session, State
+from bng.session.model import IPV4, IPV6, Cause, Counters, Session, State
 from bng.session.nat import NatAddresses
 from bng.session.one_to_one import OneToOne
 from bng.session.placement import Placement
 from bng.session.settings import Settings
 from bng.session.table import SessionTable
 
-IPV4, IPV6 = 1, 2
 EEXIST, ENOSPC = 17, 28
 
 
@@ -280,10 +279,10 @@ class SessionManager:
         session.install_request = request_id
         if not self.one_to_one.give(session, now):
             return
-        record = install.record(session)
-        if len(record) > install.MAX_RECORD_BYTES:
+        record = restart.encode(session, restart.ROOM_BYTES)
+        if record is None:
             self.counters["install_failed"] += 1
-            self.end(session, Cause.NAS_ERROR, f"install: a record of {len(record)} bytes", now)
+            self.end(session, Cause.NAS_ERROR, "install: its record is too long", now)
             return
         self.emit(Record(session.handle, session.acct_session_id, record))
         if self.placement.find(session, now):
@@ -302,6 +301,7 @@ class SessionManager:
             self.counters["started"] += 1
             self.emit(logs.started(session, now))
             self.accounts.started(session, now)
+        self.write_down(session)
 
     def network_down(self, session: Session, family: int, now: float) -> None:
         """The client closed *family*: the others go on."""
@@ -310,6 +310,7 @@ class SessionManager:
             self._pause(session)
         if not session.families and session.state is State.UP:
             session.state = State.READY
+        self.write_down(session)
 
     def close(self, session: Session, cause: Cause, detail: str, now: float) -> None:
         """End politely: the access method tells the client, then ends it."""
@@ -317,6 +318,24 @@ class SessionManager:
             session.cause, session.detail = cause, detail
             session.method.close(session, now)
             self.reschedule(session)
+
+    # ---- what outlives us ----
+
+    def write_down(self, session: Session) -> bool:
+        """Write anew what adopting *session* takes: something of it has changed.
+
+        Nothing is written of one that nothing is forwarded for: what brings it back writes. False:
+        the record does not fit, the old one stays.
+        """
+        if session.state is not State.UP or not session.routes:
+            return True
+        record = restart.encode(session)
+        if record is None:
+            self.counters["record_too_long"] += 1
+            self.emit(logs.not_recorded(session))
+            return False
+        self.emit(Record(session.handle, session.acct_session_id, record))
+        return True
 
     # ---- the dataplane entry ----
 
@@ -379,6 +398,8 @@ class SessionManager:
         session.cause = cause = session.cause or cause
         session.detail = session.detail or detail
         session.timeout_at = None
+        if session.accounted and (record := restart.encode(session)):  # for a Stop by the next bngd
+            self.emit(Record(session.handle, session.acct_session_id, record))
         self.ending[session.acct_session_id] = session
         self.grants.leave(session)
         session.method.abort(session, cause.word, now)  # the detail is for the log alone

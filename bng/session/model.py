@@ -10,6 +10,9 @@ from bng.session.access import AccessMethod
 from bng.session.actions import FilterSession, Handle, PoliceSession, UpSession
 from bng.session.nat import NatPlace
 
+IPV4, IPV6 = 1, 2
+"""Of `Session.families`."""
+
 
 class State(Enum):
     """Where a session is in its life; the value is what show prints."""
@@ -109,6 +112,7 @@ class Session:
     due: float = field(default=float("inf"))
     cause: Cause | None = None
     detail: str = ""
+    adopted: bool = False  # a former bngd began it
 
     @property
     def index(self) -> int:

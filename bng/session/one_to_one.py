@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from bng.aaa.model import SubscriberProfile
 from bng.session import install
-from bng.session.actions import AddRoute, DeleteRoute, Record, TranslateSession
+from bng.session.actions import AddRoute, DeleteRoute, TranslateSession
 from bng.session.model import Cause, Session
 
 if TYPE_CHECKING:
@@ -176,8 +176,7 @@ class OneToOne:
             self._manager.emit(AddRoute(session.handle, IPv4Network(new), answered=True))
             session.install_pending += 1
         session.routes = tuple(routes)
-        record = install.record(session)
-        self._manager.emit(Record(session.handle, session.acct_session_id, record))
+        self._manager.write_down(session)
 
 
 def _host(address: IPv4Address | None) -> IPv4Network | None:

@@ -573,8 +573,18 @@ def test_an_adopted_session_holds_its_id_and_counts() -> None:
     assert actions[0] == CloseSession(LINE, adopted, CloseReason.REPLACED)
     with pytest.raises(ValueError, match="given out"):
         node.core.adopt(LINE, OTHER, probe.session_id)
+
+
+def test_an_adopted_session_stays_on_a_port_that_is_served_no_more() -> None:
+    node = Node()
+    node.core.adopt(AccessLine(9), OTHER, 7)
+    assert node.core.stats()["sessions"] == 1
+    (closed,) = node.core.receive(AccessLine(9), OTHER, AC, frame(PADT, session_id=7), 0.0)
+    assert closed == CloseSession(AccessLine(9), 7, CloseReason.PADT)
+    node.core.release(AccessLine(9), 7, 0.0)
+    assert node.core.stats()["closing"] == 0
     with pytest.raises(ValueError, match="no settings"):
-        node.core.adopt(AccessLine(9), OTHER, 1)
+        Discovery({}, bytes, 0.0).adopt(AccessLine(9), OTHER, 1)
 
 
 def test_a_stale_answer_about_a_session_that_is_gone_is_ignored() -> None:

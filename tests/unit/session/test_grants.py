@@ -8,7 +8,7 @@ import pytest
 
 from bng.aaa.model import AccessReject, AccessRequest, Pending, RejectReason
 from bng.aaa.users import MAX_ROUTES, MAX_USER_NAME_BYTES
-from bng.session import install
+from bng.session import restart
 from bng.session.actions import Log, SendDiscovery
 from bng.session.model import State
 from dataplane.binding import Completion, lib
@@ -190,9 +190,9 @@ def test_as_many_framed_routes_as_a_user_may_have_are_installed() -> None:
 def test_a_session_that_cannot_be_written_down_is_refused(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    assert install.MAX_RECORD_BYTES == lib.CONTROL_RECORD_LEN
+    assert restart.MAX_RECORD_BYTES == lib.CONTROL_RECORD_LEN
     with memory_box() as box:
-        monkeypatch.setattr(install, "MAX_RECORD_BYTES", 100)
+        monkeypatch.setattr(restart, "MAX_RECORD_BYTES", 300)
         client = box.subscriber(1)
         box.dial(client, seconds=1.0)
         assert client.phase is not Phase.UP

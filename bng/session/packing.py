@@ -1,0 +1,211 @@
+"""Typed values as JSON, and back: what a record of a session is made of.
+
+Addresses are text, bytes Base64, dataclasses the list of their fields: one that is added at the
+end, with a default, leaves old records readable. The type hints say how a value is read.
+"""
+
+import binascii
+import types
+from base64 import b64decode, b64encode
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import MISSING, fields, is_dataclass
+from enum import Enum
+from functools import cache
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
+from typing import Any, Union, get_args, get_origin, get_type_hints
+
+from bng.ethernet import Mac
+
+Reader = Callable[[object], Any]
+"""Takes what JSON has; raises ValueError when that is no such value."""
+ADDRESSES = (IPv4Address, IPv4Network, IPv6Address, IPv6Network)
+
+
+def pack(value: object) -> object:
+    """Return *value* as JSON has it. Raises: TypeError for a type that has no form there."""
+    kind: Any = type(value)
+    if kind in _AS_IT_IS:
+        return value
+    if kind in _AS_TEXT:
+        return str(value)
+    if isinstance(value, tuple):
+        return [pack(item) for item in value]
+    if is_dataclass(value):
+        return [pack(getattr(value, name)) for name in _names(kind)]
+    match value:
+        case Enum():
+            return value.name
+        case bytes():
+            return b64encode(value).decode()
+        case Mapping():
+            return {key: pack(item) for key, item in value.items()}
+    raise TypeError(f"{kind.__name__} in a record")
+
+
+_AS_IT_IS = frozenset((types.NoneType, bool, int, float, str))
+_AS_TEXT = frozenset((*ADDRESSES, Mac))
+
+
+@cache
+def _names(kind: Any) -> tuple[str, ...]:  # noqa: ANN401 - a dataclass
+    return tuple(field.name for field in fields(kind))
+
+
+def pack_fields(value: Any, keys: Mapping[str, str]) -> dict[str, object]:  # noqa: ANN401
+    """Return fields of a dataclass by key, without those that have their default.
+
+    *keys* are names of fields by key.
+    """
+    kind: Any = type(value)
+    defaults = defaults_of(kind)
+    packed = {}
+    for key, name in keys.items():
+        found = getattr(value, name)
+        default = defaults.get(name, MISSING)
+        if found is not default and found != default:
+            packed[key] = pack(found)
+    return packed
+
+
+def unpack_fields(
+    readers: Mapping[str, Reader], keys: Mapping[str, str], packed: Mapping[str, object]
+) -> dict[str, Any]:
+    """Return the fields that `pack_fields` packed; a key that nobody knows is ignored.
+
+    Raises: ValueError.
+    """
+    return {name: readers[name](packed[key]) for key, name in keys.items() if key in packed}
+
+
+@cache
+def defaults_of(kind: Any) -> dict[str, object]:  # noqa: ANN401 - any dataclass
+    """Return the defaults of the fields of a dataclass that have any."""
+    found: dict[str, object] = {}
+    for field in fields(kind):
+        if field.default is not MISSING:
+            found[field.name] = field.default
+        elif field.default_factory is not MISSING:
+            found[field.name] = field.default_factory()
+    return found
+
+
+def readers_of(kind: Any, names: Iterable[str]) -> dict[str, Reader]:  # noqa: ANN401 - a dataclass
+    """Return a reader for each of the fields *names* of a dataclass."""
+    hints = get_type_hints(kind)
+    return {name: reader(hints[name]) for name in names}
+
+
+def reader(hint: Any) -> Reader:  # noqa: ANN401 - a type hint
+    """Return what reads values of a type. Raises: TypeError for one that has no form in JSON."""
+    origin, args = get_origin(hint), get_args(hint)
+    if origin in (Union, types.UnionType):
+        return _optional(*(arg for arg in args if arg is not types.NoneType))
+    if origin is tuple:
+        if args[-1] is Ellipsis:
+            return _each(reader(args[0]))
+        return _fixed([reader(arg) for arg in args])
+    if isinstance(origin, type) and issubclass(origin, Mapping):
+        return _mapping(reader(args[1]))
+    if hint in _SIMPLE:
+        return _SIMPLE[hint]
+    if isinstance(hint, type) and issubclass(hint, Enum):
+        return _member(hint)
+    if is_dataclass(hint):
+        return _made(hint, [field.name for field in fields(hint)])
+    if isinstance(hint, type) and issubclass(hint, tuple):  # a NamedTuple
+        return _made(hint, list(hint.__annotations__))
+    raise TypeError(f"{hint} in a record")
+
+
+def _exactly(kind: type, *others: type) -> Reader:
+    def read(value: object) -> object:
+        if type(value) is kind or type(value) in others:
+            return value
+        raise ValueError(f"{kind.__name__} expected")
+
+    return read
+
+
+def _from_text(make: Callable[[str], object]) -> Reader:
+    def read(value: object) -> object:
+        if type(value) is not str:
+            raise ValueError("text expected")
+        return make(value)
+
+    return read
+
+
+def _bytes(text: str) -> bytes:
+    try:
+        return b64decode(text, validate=True)
+    except binascii.Error as error:
+        raise ValueError(str(error)) from None
+
+
+_SIMPLE: dict[object, Reader] = {
+    bool: _exactly(bool),
+    int: _exactly(int),
+    float: _exactly(float, int),
+    str: _exactly(str),
+    bytes: _from_text(_bytes),
+    Mac: _from_text(Mac.parse),
+    **{kind: _from_text(kind) for kind in ADDRESSES},
+}
+
+
+def _items(value: object) -> list[object]:
+    if type(value) is not list:
+        raise ValueError("list expected")
+    return value
+
+
+def _optional(hint: Any, *more: Any) -> Reader:  # noqa: ANN401 - type hints
+    if more:
+        raise TypeError(f"{hint} or {more} in a record")
+    inner = reader(hint)
+    return lambda value: None if value is None else inner(value)
+
+
+def _each(inner: Reader) -> Reader:
+    return lambda value: tuple([inner(item) for item in _items(value)])
+
+
+def _fixed(inners: list[Reader]) -> Reader:
+    def read(value: object) -> object:
+        items = _items(value)
+        if len(items) != len(inners):
+            raise ValueError(f"{len(inners)} items expected")
+        return tuple([inner(item) for inner, item in zip(inners, items, strict=True)])
+
+    return read
+
+
+def _mapping(inner: Reader) -> Reader:
+    def read(value: object) -> object:
+        if type(value) is not dict:
+            raise ValueError("object expected")
+        return {key: inner(item) for key, item in value.items()}
+
+    return read
+
+
+def _member(kind: type[Enum]) -> Reader:
+    def make(name: str) -> object:
+        if name not in kind.__members__:
+            raise ValueError(f"{name} is no {kind.__name__}")
+        return kind[name]
+
+    return _from_text(make)
+
+
+def _made(kind: Any, names: list[str]) -> Reader:  # noqa: ANN401 - a dataclass or NamedTuple
+    pairs = list(readers_of(kind, names).items())
+
+    def read(value: object) -> object:
+        items = _items(value)
+        try:
+            return kind(**{name: read(item) for (name, read), item in zip(pairs, items)})  # noqa: B905
+        except TypeError as error:  # too few
+            raise ValueError(str(error)) from None
+
+    return read

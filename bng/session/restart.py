@@ -1,0 +1,192 @@
+"""What outlives bngd: the record of a session, and what became of those that were found. Sans-IO.
+
+A record is written before its session goes live and whenever something of it changes, into the
+arena and the journal: what the next bngd needs to go on. JSON, compressed when it is too long.
+"""
+
+import json
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from ipaddress import IPv4Address
+
+from bng.aaa.model import AccessAccept, PortForward, SubscriberProfile
+from bng.ethernet import AccessLine, Mac
+from bng.session import install
+from bng.session.access import AccessMethod
+from bng.session.actions import Handle
+from bng.session.model import Cause, Counters, Session
+from bng.session.packing import pack_fields, readers_of, unpack_fields
+
+VERSION = 1
+"""Of the record. What is added later has a default; what changes its meaning gets a new number."""
+MAX_RECORD_BYTES = 1000
+"""``CONTROL_RECORD_LEN`` of dataplane.h."""
+ROOM_BYTES = 160
+"""Kept free in a session's first record, for what is not known yet: when it came up, IPv6CP."""
+MAX_TEXT_BYTES = 1 << 16
+
+RECORDED = {
+    "id": "acct_session_id",
+    "user": "user_name",
+    "line": "line",
+    "mac": "mac",
+    "at": "created_at",
+    "service": "service_name",
+    "circuit": "circuit_id",
+    "remote": "remote_id",
+    "ip4": "ipv4_address",
+    "gw": "gateway",
+    "nat": "nat_place",
+    "public": "nat_public",
+    "routes": "routes",
+    "mru": "peer_mru",
+    "magic": "magics",
+    "if6": "interface_id",
+    "families": "families",
+    "up": "up_at",
+    "accounted": "accounted",
+    "until": "timeout_at",
+    "cause": "cause",
+}
+"""Fields of a session by key, written as they are."""
+OF_THE_ACCEPT = {
+    "classes": "classes",
+    "interim": "interim_interval_s",
+    "source": "source",
+    "sources": "sources",
+    "degraded": "degraded",
+}
+"""Fields of what AAA said last, by key."""
+OF_THE_PROFILE = {field.name: field.name for field in fields(SubscriberProfile)}
+FOR_PEOPLE = ("sources",)
+"""Keys that a record without room goes without."""
+NOT_RECORDED = frozenset(
+    (
+        *("handle", "method", "access", "state", "profile", "accept", "request_id", "answer"),
+        *("waits_for", "waiters", "nat_tried", "moving_to", "nat_told", "install_request"),
+        *("install_pending", "told", "policed", "filtered", "forwarded", "bypassed", "paused"),
+        *("interim_at", "due", "detail", "adopted"),
+    )
+)
+"""The rest of a session: known from the arena, said in other keys, or of one bngd alone."""
+
+_SESSION = readers_of(Session, RECORDED.values())
+_ACCEPT = readers_of(AccessAccept, OF_THE_ACCEPT.values())
+_PROFILE = readers_of(SubscriberProfile, OF_THE_PROFILE.values())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Left:
+    """A session that a former bngd left in the arena, and what the dataplane has of it."""
+
+    handle: Handle
+    live: bool
+    """It forwards; not so before its first network protocol, when paused, when closed."""
+    line: AccessLine
+    mac: Mac
+    session_id: int
+    address: IPv4Address | None = None
+    acl_in: int = 0
+    acl_out: int = 0
+    bypass: int = 0
+    policed: bool = False
+    nat_public: IPv4Address | None = None
+    forwards: tuple[tuple[PortForward, int], ...] = ()
+    """Each with the index of its public address."""
+    record: Mapping[str, object]
+    """What `read` made of its record; empty: there is none that can be read."""
+
+    @property
+    def acct_session_id(self) -> str:
+        """Its Acct-Session-Id, "" when nobody knows."""
+        return str(self.record.get("id", ""))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ended:
+    """A session that was found and could not be adopted: closed, not yet released.
+
+    *counters* are its last. *record* is empty when there was none that could be read; then its
+    *acct_session_id* is "".
+    """
+
+    acct_session_id: str
+    handle: Handle
+    record: Mapping[str, object]
+    counters: Counters
+    cause: Cause
+
+
+@dataclass(frozen=True, slots=True)
+class Reconciled:
+    """What became of all sessions that a former bngd left in the arena."""
+
+    adopted: list[Session]
+    ended: list[Ended]
+
+
+def encode(session: Session, room_bytes: int = 0) -> bytes | None:
+    """Return the record of *session*; None: it does not fit beside *room_bytes* more."""
+    record, limit = describe(session), MAX_RECORD_BYTES - room_bytes
+    whole = json.dumps(record, separators=(",", ":")).encode()
+    if len(whole) <= limit:
+        return whole
+    short = {key: value for key, value in record.items() if key not in FOR_PEOPLE}
+    less = json.dumps(short, separators=(",", ":")).encode()
+    return next((c for c in map(zlib.compress, (whole, less)) if len(c) <= limit), None)
+
+
+def describe(session: Session) -> dict[str, object]:
+    """Return what is recorded of *session*."""
+    profile, accept = session.profile, session.accept
+    record = {"v": VERSION, **pack_fields(session, RECORDED)}
+    if profile is not None:
+        record["profile"] = pack_fields(profile, OF_THE_PROFILE)
+    if accept is not None:
+        record |= pack_fields(accept, OF_THE_ACCEPT)
+    if not session.routes and session.ipv4_address is not None and profile is not None:
+        record["routes"] = [str(prefix) for prefix in install.routes(session)]  # to come
+    return record | {"method": session.method.name} | session.method.record(session)
+
+
+def read(data: bytes) -> dict[str, object]:
+    """Return a record by key, whatever its version. Raises: ValueError."""
+    if not data.startswith(b"{"):
+        unpack = zlib.decompressobj()
+        try:
+            data = unpack.decompress(data, MAX_TEXT_BYTES)
+        except zlib.error as error:
+            raise ValueError(str(error)) from None
+    try:
+        record = json.loads(data)
+    except RecursionError:
+        raise ValueError("lists in lists in lists") from None
+    if not isinstance(record, dict):
+        raise ValueError("not an object")
+    return record
+
+
+def restore(record: Mapping[str, object], handle: Handle, method: AccessMethod) -> Session:
+    """Return the session that was recorded, without what is the access method's.
+
+    Raises: ValueError when the record is of another version, or says what no record says.
+    """
+    if record.get("v") != VERSION:
+        raise ValueError(f"a record of version {record.get('v')}")
+    found = unpack_fields(_SESSION, RECORDED, record)
+    try:
+        session = Session(handle=handle, method=method, **found)
+        session.profile = _profile(record.get("profile"))
+        session.accept = AccessAccept(
+            profile=session.profile, **unpack_fields(_ACCEPT, OF_THE_ACCEPT, record)
+        )
+    except TypeError as error:  # something is missing
+        raise ValueError(str(error)) from None
+    return session
+
+
+def _profile(packed: object) -> SubscriberProfile:
+    if not isinstance(packed, dict):
+        raise ValueError("no profile")
+    return SubscriberProfile(**unpack_fields(_PROFILE, OF_THE_PROFILE, packed))
