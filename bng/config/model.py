@@ -51,8 +51,6 @@ MAX_NAT_ADDRESSES = 1024
 MAX_ONE_TO_ONE_ADDRESSES = 1 << 16
 MAX_ACLS = 1000
 MAX_ACL_RULES = 4_095
-MAX_BYPASS_RULES = MAX_ACL_RULES // 2
-"""One with a port is two: later fragments have none."""
 MAX_POOL_ADDRESSES = 1 << 22
 """A /10, the whole shared address space (RFC 6598 §7)."""
 
@@ -232,7 +230,7 @@ class NatProfile(Table):
     translate: bool
     pool: Name | None = None
     bypass: List[Annotated[BypassRule, PlainValidator(_bypass)]] = Field(
-        default=(), max_length=MAX_BYPASS_RULES
+        default=(), max_length=MAX_ACL_RULES
     )
 
 

@@ -16,7 +16,6 @@ from dataplane.acl import (
     ANY_ADDRESS,
     ANY_PORT,
     ANY_PROTOCOL,
-    NO_PORT,
     Rule,
     RuleCount,
     compile_acl,
@@ -43,25 +42,20 @@ def compiled_acls(config: Config) -> dict[str, bytes]:
 def bypass_lists(config: Config) -> dict[str, list[tuple[str, Rule]]]:
     """Return by name the rules, each with its text, of what NAT profiles leave as it is."""
     return {
-        bypass_name(name): [rule for bypass in profile.bypass for rule in _bypass(bypass)]
+        bypass_name(name): [(str(bypass), _bypass(bypass)) for bypass in profile.bypass]
         for name, profile in config.nat.profile.items()
         if profile.bypass
     }
 
 
-def _bypass(bypass: BypassRule) -> list[tuple[str, Rule]]:
-    """Return its rule, and that for later fragments, whose ports nobody knows."""
+def _bypass(bypass: BypassRule) -> Rule:
     ends, protocol = bypass.destination, bypass.protocol
-    rule = Rule(
+    return Rule(
         AclAction.PERMIT,
         destination=ANY_ADDRESS if ends is None else (int(ends[0]), int(ends[1])),
         destination_port=bypass.ports or ANY_PORT,
         protocol=ANY_PROTOCOL if protocol is None else (protocol, protocol),
     )
-    if bypass.ports is None:
-        return [(str(bypass), rule)]
-    later = rule._replace(destination_port=(NO_PORT, NO_PORT))
-    return [(str(bypass), rule), (f"{bypass}, later fragments", later)]
 
 
 def _rule(rule: AclRule) -> Rule:

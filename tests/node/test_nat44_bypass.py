@@ -5,11 +5,11 @@ from ipaddress import IPv4Address
 from typing import Any
 
 import pytest
-from scapy.layers.inet import ICMP, IP, TCP, UDP, fragment
+from scapy.layers.inet import ICMP, IP, TCP, UDP
 from scapy.packet import Packet
 
 from dataplane import binding
-from dataplane.acl import NO_PORT, Rule, compile_acl, with_counters
+from dataplane.acl import Rule, compile_acl, with_counters
 from dataplane.binding import AclAction, CommandType
 
 from . import lab
@@ -52,8 +52,7 @@ def box() -> Iterator[Dataplane]:
         lab.furnish(dp, nat_address=1, features_in=FEATURE_IN_NAT44)
         dp.up(1, dp.bind(1), OTHER_INNER, nat_address=1, features_in=FEATURE_IN_NAT44)
         dp.route(OTHER_INNER, 32, 1, dp.session_in(1).generation)
-        dns = rule(DNS, 17, 53)
-        bypass(dp, dns, dns._replace(destination_port=(NO_PORT, NO_PORT)))
+        bypass(dp, rule(DNS, 17, 53))
         yield dp
 
 
@@ -169,15 +168,6 @@ def test_an_error_goes_the_way_of_the_packet_that_it_quotes(box: Dataplane) -> N
     ):
         assert refused(box, error(ROUTER, INNER, quote)) == "inner-address-from-outside"
     assert refused(box, error(ROUTER, INNER, bytes(query), 0)) == "inner-address-from-outside"
-
-
-def test_later_fragments_follow_address_and_protocol(box: Dataplane) -> None:
-    for part in fragment(IP(src=INNER, dst=DNS) / UDP(sport=1, dport=53) / bytes(64), 32):
-        assert out(box, part).src == INNER
-    for part in fragment(IP(src=DNS, dst=INNER) / UDP(sport=53, dport=1) / bytes(64), 32):
-        assert home(box, part).dst == INNER
-    tcp = fragment(IP(src=DNS, dst=INNER) / TCP(sport=53) / bytes(64), 32)
-    assert refused(box, tcp[-1]) == "inner-address-from-outside"
 
 
 def test_it_goes_off_while_the_session_lives(box: Dataplane) -> None:

@@ -6,13 +6,18 @@
  * Without the guard, whoever can route an inner address past the box's public ones would reach
  * every port of a subscriber. Packets that NAT translated never come to it.
  *
- * An ICMP error belongs to the packet that it quotes.
+ * An ICMP error belongs to the packet that it quotes. Where a rule says a port, the first fragment
+ * of a datagram decides for those that come after it, in either direction; before it none passes.
  */
+#include <errno.h>
+#include <stdlib.h>
+
 #include "graph.h"
 #include "node/account.h"
 #include "node/hints.h"
 #include "node/nat44_packet.h"
 #include "table/acl.h"
+#include "table/nat44_fragment.h"
 #include "worker.h"
 
 enum { EDGE_FROM_OUTSIDE = ARC_EDGES, EDGE_FROM_SUBSCRIBER };
@@ -46,6 +51,48 @@ static void swap(uint32_t *a, uint32_t *b)
 	*b = was;
 }
 
+static struct node node_nat44_bypass, node_nat44_guard;
+
+/* The datagrams in fragments that the list permits. */
+static int init(struct worker *w, const struct node *node)
+{
+	w->node_state[node->id] = calloc(1, sizeof(struct nat44_datagrams));
+	return w->node_state[node->id] ? 0 : -ENOMEM;
+}
+
+static int init_bypass(struct worker *w)
+{
+	return init(w, &node_nat44_bypass);
+}
+
+static int init_guard(struct worker *w)
+{
+	return init(w, &node_nat44_guard);
+}
+
+/* What the list says of a fragment: a later one has no ports, but may follow its first one. */
+static __attribute__((noinline)) bool fragment_is_bypassed(
+	const struct worker *w, struct pkt *p, enum direction direction, bool permitted)
+{
+	const struct node *node =
+		direction == DIRECTION_IN ? &node_nat44_bypass : &node_nat44_guard;
+	struct nat44_datagrams *table = w->node_state[node->id];
+	const struct ip4_hdr *ip = (const struct ip4_hdr *)pkt_data(p);
+	const struct nat44_datagram_key key = nat44_datagram_key(ip, ip->source, ip->destination);
+	uint32_t generation = w->t->in[p->session].generation;
+	struct nat44_datagram *d = nat44_datagram_find(w, table, &key);
+	if (ip->fragment & hton16(IP4_OFFSET_MASK))
+		return permitted || (d && d->session == p->session && d->generation == generation);
+	if (permitted) {
+		d = nat44_datagram_enter(w, table, &key);
+		d->session = p->session;
+		d->generation = generation;
+	} else if (d) {
+		d->used = 0;
+	}
+	return permitted;
+}
+
 /* The list names the far ends: destinations of what the subscriber sends. */
 static bool is_bypassed(const struct worker *w, struct pkt *p, enum direction direction)
 {
@@ -58,7 +105,10 @@ static bool is_bypassed(const struct worker *w, struct pkt *p, enum direction di
 		swap(&key.value[ACL_SOURCE_PORT], &key.value[ACL_DESTINATION_PORT]);
 	}
 	uint16_t acl = w->t->out[p->session].bypass;
-	return acl && acl_judge(w, acl, direction, &key, p->len) == ACL_PERMIT;
+	bool permitted = acl && acl_judge(w, acl, direction, &key, p->len) == ACL_PERMIT;
+	if (likely(!(ip->fragment & hton16(IP4_MF | IP4_OFFSET_MASK))))
+		return permitted;
+	return fragment_is_bypassed(w, p, direction, permitted);
 }
 
 static inline uint16_t bypass(const struct worker *w, struct pkt *p)
@@ -98,6 +148,7 @@ static void process_guard(struct worker *w, struct pkt **pkts, uint16_t n, uint1
 NODE(nat44_bypass) = {
 	.name = "nat44_bypass",
 	.process = process_bypass,
+	.init = init_bypass,
 	.arc = ARC_SESSION_IN,
 	.feature = FEATURE_IN_NAT44_BYPASS,
 };
@@ -105,6 +156,7 @@ NODE(nat44_bypass) = {
 NODE(nat44_guard) = {
 	.name = "nat44_guard",
 	.process = process_guard,
+	.init = init_guard,
 	.arc = ARC_SESSION_OUT,
 	.feature = FEATURE_OUT_NAT44_GUARD,
 	.edges =

@@ -1,8 +1,8 @@
 /*
  * The NAT44 nodes, packet after packet against the same table. Each step is a control byte, a
  * length and an IPv4 packet; the control byte says which node takes it and what is put right in it
- * first, so that the fuzzer gets behind addresses and checksums. Outbound the last bit of TOS says
- * which of two sessions it comes from.
+ * first, so that the fuzzer gets behind addresses and checksums. Outbound the last two bits of TOS
+ * say which session it comes from: two share an address, the third one's ports are deterministic.
  *
  * After each step: no buffer is lost, but for fragments that wait; lengths are as before, the node
  * chose an edge of its own, and what it passed on has a right IPv4 checksum if it had one before.
@@ -35,12 +35,13 @@ enum {
 	MANY = 80,	/* more than a block has ports */
 	MOST_HELD = 64, /* of 512 buffers */
 	HELD_MS = 2000,
+	DETERMINISTIC = 2, /* session */
 };
 
 static struct embedded *e;
 static struct arena_header *arena;
 static uint64_t now_ns;
-static be32 inner[2], outer;
+static be32 inner[3], outer;
 static uint32_t pool_leaf;
 static be16 last_port;
 static uint16_t to_fragment; /* edge of nat44_out2in */
@@ -78,13 +79,13 @@ static void find_pool(void)
 {
 	const struct adjacency *adjacency = section(SECTION_ADJACENCY);
 	for (uint32_t i = 0; i < arena->max_adjacencies; i++)
-		if (adjacency[i].kind == ADJ_NAT_POOL)
+		if (adjacency[i].kind == ADJ_NAT_POOL && adjacency[i].index == 0)
 			pool_leaf = leaf_make(LEAF_ADJACENCY, i);
 	assert(pool_leaf);
 }
 
 /* A translated session that is LIVE. */
-static void connect(uint32_t session)
+static void connect(uint32_t session, uint32_t address, uint16_t first_block)
 {
 	inner[session] = hton32(0x64400001 + session);
 	struct command c = {.type = CMD_SESSION_BIND, .session = session, .generation = 1};
@@ -94,7 +95,9 @@ static void connect(uint32_t session)
 	c = (struct command){.type = CMD_SESSION_UP, .session = session, .generation = 1};
 	c.u.up = (struct session_up){
 		.ip4 = inner[session],
-		.nat_address = 1,
+		.nat_address = address,
+		.nat_block = first_block,
+		.nat_blocks = first_block ? 2 : 0,
 		.features_in = 1 << FEATURE_IN_NAT44,
 		.mtu_in = 1500,
 		.mtu_out = 1492,
@@ -111,8 +114,8 @@ static void start(void)
 		"name=wan0,driver=gen,role=routed,mtu=1500", "--access",
 		"port=acc0,outer=none,inner=none", "--sessions", "64", "--buffers", "512",
 		"--workers", "-", "--hugepages", "off", "--nat-address", "203.0.113.1",
-		"--nat-block-size", "64", "--nat-blocks", "2", "--nat-remotes", "64",
-		"--nat-protocol-flows", "64"};
+		"--nat-address", "203.0.113.2,deterministic", "--nat-block-size", "64",
+		"--nat-blocks", "2", "--nat-remotes", "64", "--nat-protocol-flows", "64"};
 	enum { N = sizeof(options) / sizeof(options[0]) };
 	char *argv[N + 1] = {0};
 	for (int i = 0; i < N; i++)
@@ -125,8 +128,9 @@ static void start(void)
 	outer = hton32(0xcb007101);
 	find_pool();
 	to_fragment = find_edge("nat44_out2in", "nat44_fragment");
-	connect(0);
-	connect(1);
+	connect(0, 1, 0);
+	connect(1, 1, 0);
+	connect(DETERMINISTIC, 2, 21);
 	now_ns = UINT64_C(1000000000000);
 }
 
@@ -218,7 +222,8 @@ static void run_packet(uint8_t control, const uint8_t *data, uint16_t len, uint8
 {
 	static struct embedded_frame f;
 	bool inbound = control & STEP_IN;
-	uint32_t session = len > 1 && data[1] & 1;
+	uint8_t tos = len > 1 ? data[1] : 0;
+	uint32_t session = tos & 2 ? DETERMINISTIC : tos & 1;
 	f.session = inbound ? NO_SESSION : session;
 	f.leaf = pool_leaf;
 	f.skip = 0;
