@@ -1,17 +1,24 @@
-"""Debian's pppd authenticates with each method, and is refused with a wrong password.
+"""Debian's pppd authenticates with each method, by the user file and by FreeRADIUS, or is refused.
 
-guest: pppd, kernel PPPoE                      PREFIX-bng
-+------------------------+    +------+    +---------------------+
-| ppp0   vec0 (tap) -----|----| sub0 |----| acc0  bng-dataplane |
-+------------------------+    +------+    |       bngd          |
-  User Mode Linux             PREFIX-sub  +---------------------+
+guest: pppd, kernel PPPoE                      PREFIX-bng              PREFIX-inet
++------------------------+    +------+    +---------------------+    +-----------------------------+
+| ppp0   vec0 (tap) -----|----| sub0 |----| acc0           wan0 |----| inet0                       |
++------------------------+    +------+    | bng-dataplane, bngd |    | FreeRADIUS, conf/freeradius |
+  User Mode Linux             PREFIX-sub  +---------------------+    +-----------------------------+
 """
+
+from collections.abc import Iterator
 
 import pytest
 
+from tests.netns.conftest import running_lab
 from tests.support import uml
+from tests.support.freeradius import SampleSite
 from tests.support.lab import Lab
+from tests.support.radius_lab import SAMPLE_OPTIONS
 
+_USERS = {"alice": {"password": "alice-secret", "reply_message": "Welcome, alice"}}
+"""As the samples of conf/freeradius have her."""
 _REFUSE = {
     "pap": "refuse-chap refuse-mschap refuse-mschap-v2 refuse-eap",
     "chap": "refuse-pap refuse-mschap refuse-mschap-v2 refuse-eap",
@@ -25,13 +32,28 @@ _ACCEPTED = {
 }
 
 
+@pytest.fixture(scope="module", params=["user file", "FreeRADIUS"])
+def lab(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+    """Run a lab where either decides who alice is."""
+    directory = tmp_path_factory.mktemp("lab")
+    if request.param == "user file":
+        with running_lab(directory, users=_USERS) as lab:
+            yield lab
+        return
+    with (
+        running_lab(directory, **SAMPLE_OPTIONS) as lab,
+        SampleSite(tmp_path_factory.mktemp("site") / "raddb", lab.inet),
+    ):
+        yield lab
+
+
 @pytest.mark.parametrize("method", ["pap", "chap", "mschap-v2"])
 def test_pppd_opens_a_session_with_the_method_it_accepts(lab: Lab, method: str) -> None:
     done = uml.dial(
         lab.sub,
         "sub0",
         "alice",
-        "wonder",
+        "alice-secret",
         "ping -c 2 -i 0.2 192.0.2.2 && cat $PPPD_LOG",
         pppd_options=_REFUSE[method],
     )
@@ -40,6 +62,7 @@ def test_pppd_opens_a_session_with_the_method_it_accepts(lab: Lab, method: str) 
     agreed = done.output.split("sent [LCP ConfAck")[-1].splitlines()[0]
     assert _ASKED[method] in agreed, done.output
     assert _ACCEPTED[method] in done.output, done.output
+    assert "Welcome, alice" in done.output, done.output  # Reply-Message
 
 
 @pytest.mark.parametrize("method", ["pap", "chap", "mschap-v2"])
@@ -50,6 +73,6 @@ def test_a_wrong_password_ends_pppd_with_authentication_failed(lab: Lab, method:
 
 
 def test_an_unknown_user_gets_the_same_refusal(lab: Lab) -> None:
-    done = uml.dial(lab.sub, "sub0", "nobody", "wonder", "true")
+    done = uml.dial(lab.sub, "sub0", "nobody", "alice-secret", "true")
     assert done.status == uml.AUTH_REFUSED, done.output
     assert lab.sessions() == []

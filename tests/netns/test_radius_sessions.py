@@ -7,15 +7,15 @@ PREFIX-sub            PREFIX-bng                       PREFIX-inet
                      +-----------------------+    +----------------------------+
 """
 
-import time
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from tests.support.freeradius import SECRET, FreeRadius
+from tests.support.freeradius import EXTRA, SECRET, FreeRadius
 from tests.support.lab import PUBLIC_ADDRESS, SERVER, Lab
 from tests.support.netns import run
+from tests.support.radius_lab import wait_for_record
 
 USERS = f"""
 anna Cleartext-Password := "secret"
@@ -31,6 +31,9 @@ limited Cleartext-Password := "secret"
 login Cleartext-Password := "secret"
 \tService-Type = Login-User
 
+sample Cleartext-Password := "secret"
+\tSample-Rate-Down = "3M", Sample-Rate-Up = 1000000, Sample-Account = 0x676f6c64
+
 DEFAULT Auth-Type := Reject
 \tReply-Message = "no such line"
 """
@@ -43,6 +46,12 @@ LAB_OPTIONS: dict[str, Any] = {
             "timeout_s": 0.5,
             "tries": 2,
             "probe_s": 0.5,
+            "dictionaries": [str(EXTRA)],
+            "attributes": {
+                "Sample-Rate-Down": "rate_down",
+                "Sample-Rate-Up": "rate_up",
+                "Sample-Account": "classes",
+            },
             "accounting": {"interim_interval_s": 2},
             "server": [{"name": "aaa1", "address": SERVER, "secret": SECRET}],
         },
@@ -58,22 +67,6 @@ def radius(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple
         yield server, lab
 
 
-def records(server: FreeRadius, session: str) -> list[dict[str, str]]:
-    return [r for r in server.detail() if r["Acct-Session-Id"] == session]
-
-
-def wait_for(
-    server: FreeRadius, session: str, status: str, timeout_s: float = 10
-) -> dict[str, str]:
-    end = time.monotonic() + timeout_s
-    while True:
-        found = [r for r in records(server, session) if r["Acct-Status-Type"] == status]
-        if found:
-            return found[-1]
-        assert time.monotonic() < end, f"no {status} of {session}: {server.detail()}"
-        time.sleep(0.1)
-
-
 def test_a_subscriber_of_radius_goes_out_and_is_accounted_for_to_the_byte(
     radius: tuple[FreeRadius, Lab],
 ) -> None:
@@ -82,10 +75,10 @@ def test_a_subscriber_of_radius_goes_out_and_is_accounted_for_to_the_byte(
         assert "3 received" in run(lab.sub, "ping", "-c", "3", "-i", "0.2", SERVER).stdout
         (row,) = lab.sessions()
         session = str(row["id"])
-        start = wait_for(server, session, "Start")
-        interim = wait_for(server, session, "Interim-Update")
+        start = wait_for_record(server, session, "Start")
+        interim = wait_for_record(server, session, "Interim-Update")
     lab.wait_for_sessions(0)
-    stop = wait_for(server, session, "Stop")
+    stop = wait_for_record(server, session, "Stop")
     for record in (start, interim, stop):
         assert record["User-Name"] == "anna"
         assert record["Class"] == "0xc0ffee"
@@ -113,7 +106,7 @@ def test_what_the_access_node_tells_of_the_line_reaches_the_server_and_the_opera
     line = "01036f6c74 0202746f 810400000400 82040000c350 8c0400000008 9003020105 fe00 aa01ff"
     with lab.subscriber("anna", "secret", "--line", line.replace(" ", "")):
         (row,) = lab.sessions()
-        start = wait_for(server, str(row["id"]), "Start")
+        start = wait_for_record(server, str(row["id"]), "Start")
         shown = lab.ctl_json("show", "session", str(row["id"]))
         text = lab.ctl("show", "session", str(row["id"])).stdout
     lab.wait_for_sessions(0)
@@ -141,7 +134,7 @@ def test_what_the_server_says_acts(radius: tuple[FreeRadius, Lab]) -> None:
     with lab.subscriber("static", "secret") as event:
         assert event["address"] == PUBLIC_ADDRESS
         (row,) = lab.sessions()
-        stop = wait_for(server, str(row["id"]), "Stop", timeout_s=15)
+        stop = wait_for_record(server, str(row["id"]), "Stop", timeout_s=15)
         assert stop["Acct-Terminate-Cause"] == "Session-Timeout"
     with lab.subscriber("limited", "secret"):
         (row,) = lab.sessions()
@@ -151,6 +144,21 @@ def test_what_the_server_says_acts(radius: tuple[FreeRadius, Lab]) -> None:
         assert sources["rate_down"] == "RADIUS server aaa1: WISPr-Bandwidth-Max-Down"
         assert sources["ipv4_pool"] == "RADIUS server aaa1: Framed-Pool"
         assert sources["ipv4_address"] == "pool subscribers"
+
+
+def test_attributes_of_a_vendor_set_what_the_configuration_maps_them_to(
+    radius: tuple[FreeRadius, Lab],
+) -> None:
+    server, lab = radius
+    with lab.subscriber("sample", "secret"):
+        shown = lab.ctl_json("show", "session", "sample")
+        start = wait_for_record(server, shown["id"], "Start")
+    assert shown["policer_down"]["cir_bps"] == 3_000_000
+    assert shown["policer_up"]["cir_bps"] == 1_000_000
+    sources = {row["name"]: row["source"] for row in shown["sources"]}
+    assert sources["rate_down"] == "RADIUS server aaa1: Sample-Rate-Down"
+    assert sources["rate_up"] == "RADIUS server aaa1: Sample-Rate-Up"
+    assert start["Class"] == "0x676f6c64"
 
 
 def test_bngctl_shows_servers_and_spool_and_tries_a_user_out(
@@ -209,14 +217,14 @@ def test_while_no_server_answers_nobody_gets_in_and_no_record_is_lost(
     server, lab = radius
     with lab.subscriber("anna", "secret"):
         (row,) = lab.sessions()
-        wait_for(server, str(row["id"]), "Start")
+        wait_for_record(server, str(row["id"]), "Start")
         server.stop()
     lab.wait_for_sessions(0)  # its Stop is on disk: the session may go
     with pytest.raises(Exception, match="client"):
         lab.dial("anna", "secret")
     assert "no-answer" in lab.log("bngd")
     server.start()
-    stop = wait_for(server, str(row["id"]), "Stop", timeout_s=30)
+    stop = wait_for_record(server, str(row["id"]), "Stop", timeout_s=30)
     assert int(stop["Acct-Delay-Time"]) >= 1
     with lab.subscriber("anna", "secret"):
         assert len(lab.sessions()) == 1

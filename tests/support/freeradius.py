@@ -1,14 +1,19 @@
 """A FreeRADIUS 3 from Debian, with a configuration of its own in a folder."""
 
+import re
+import shutil
 import socket
 import subprocess
 import time
 from pathlib import Path
 from types import TracebackType
+from typing import Self
 
 from tests.support.netns import command
 
 SECRET = "testing123"
+EXTRA = Path(__file__).parent / "dictionary.sample"
+"""Attributes that every server of the tests knows."""
 CONFIG = """
 name = lab
 prefix = /usr
@@ -138,50 +143,22 @@ def free_port(kind: socket.SocketKind = socket.SOCK_DGRAM) -> int:
         return int(probe.getsockname()[1])
 
 
-class FreeRadius:
-    """A running server, a context manager. *users* is the text of its ``users`` file.
+class Server:
+    """A server that runs with the configuration in *directory*; a context manager.
 
-    *certs*: a folder of `certificates`, for RADIUS over TLS on *tls_port*, too. It runs in the
-    namespace *netns*, here without one.
+    It runs in the namespace *netns*, here without one.
     """
 
-    def __init__(
-        self,
-        directory: Path,
-        users: str,
-        *,
-        secret: str = SECRET,
-        address: str = "127.0.0.1",
-        certs: Path | None = None,
-        netns: str | None = None,
-        auth_port: int | None = None,
-        acct_port: int | None = None,
-    ) -> None:
+    details = "detail"
+    """Where accounting goes, below the folder: a pattern."""
+
+    def __init__(self, directory: Path, netns: str | None) -> None:
         self.directory = directory
-        self.address = address
-        self.secret = secret
         self.netns = netns
-        self.auth_port, self.acct_port = auth_port or free_port(), acct_port or free_port()
-        self.tls_port = free_port(socket.SOCK_STREAM)
         self.log = directory / "log"
         self.process: subprocess.Popen[bytes] | None = None
-        directory.mkdir(parents=True, exist_ok=True)
-        directory.chmod(0o755)
-        (directory / "users").write_text(users)
-        names = {"address": address, "certs": certs, "tls_port": self.tls_port}
-        (directory / "radiusd.conf").write_text(
-            CONFIG.format(
-                directory=directory,
-                secret=secret,
-                address=address,
-                auth_port=self.auth_port,
-                acct_port=self.acct_port,
-                tls_listen=TLS_LISTEN.format(**names) if certs else "",
-                tls_client=TLS_CLIENT.format() if certs else "",
-            )
-        )
 
-    def __enter__(self) -> "FreeRadius":
+    def __enter__(self) -> Self:
         self.start()
         return self
 
@@ -196,7 +173,7 @@ class FreeRadius:
 
     def start(self) -> None:
         """Start it and wait until it is ready."""
-        argv = ["freeradius", "-f", "-d", str(self.directory)]
+        argv = ["freeradius", "-f", "-l", "stdout", "-d", str(self.directory)]
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
                 command(self.netns, argv), stdout=log, stderr=subprocess.STDOUT
@@ -215,15 +192,91 @@ class FreeRadius:
             self.process = None
 
     def detail(self) -> list[dict[str, str]]:
-        """Return the accounting records of its detail file, in order of arrival."""
-        path = self.directory / "detail"
-        if not path.exists():
-            return []
+        """Return the accounting records of its detail files, in order of arrival."""
+        text = "".join(path.read_text() for path in sorted(self.directory.glob(self.details)))
         records = []
-        for block in path.read_text().strip().split("\n\n"):
+        for block in text.strip().split("\n\n") if text else ():
             pairs = [line.strip().partition(" = ") for line in block.splitlines()[1:]]
             records.append({name: value.strip('"') for name, _, value in pairs})
         return records
+
+
+class FreeRadius(Server):
+    """A running server, a context manager. *users* is the text of its ``users`` file.
+
+    *certs*: a folder of `certificates`, for RADIUS over TLS on *tls_port*, too. It runs in the
+    namespace *netns*, here without one.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        users: str,
+        *,
+        secret: str = SECRET,
+        address: str = "127.0.0.1",
+        certs: Path | None = None,
+        netns: str | None = None,
+        auth_port: int | None = None,
+        acct_port: int | None = None,
+    ) -> None:
+        super().__init__(directory, netns)
+        self.address = address
+        self.secret = secret
+        self.auth_port, self.acct_port = auth_port or free_port(), acct_port or free_port()
+        self.tls_port = free_port(socket.SOCK_STREAM)
+        directory.mkdir(parents=True, exist_ok=True)
+        directory.chmod(0o755)
+        (directory / "users").write_text(users)
+        (directory / "dictionary").write_text(f"$INCLUDE {EXTRA}\n")
+        names = {"address": address, "certs": certs, "tls_port": self.tls_port}
+        (directory / "radiusd.conf").write_text(
+            CONFIG.format(
+                directory=directory,
+                secret=secret,
+                address=address,
+                auth_port=self.auth_port,
+                acct_port=self.acct_port,
+                tls_listen=TLS_LISTEN.format(**names) if certs else "",
+                tls_client=TLS_CLIENT.format() if certs else "",
+            )
+        )
+
+
+SAMPLES = Path(__file__).parents[2] / "conf" / "freeradius"
+DEBIANS = Path("/etc/freeradius/3.0")
+
+
+class SampleSite(Server):
+    """Debian's configuration with the site of ``conf/freeradius``, put there as operators do.
+
+    It listens on all addresses, ports 1812 and 1813. Only where it writes is changed, and as whom.
+    """
+
+    details = "var/radacct/bng/detail-*"
+
+    def __init__(self, directory: Path, netns: str | None = None) -> None:
+        super().__init__(directory, netns)
+        shutil.copytree(DEBIANS, directory, symlinks=True)
+        subprocess.run([SAMPLES / "install", directory], check=True)
+        path = directory / "radiusd.conf"
+        text = path.read_text()
+        for old, new in (
+            (r"raddbdir = .*", f"raddbdir = {directory}"),
+            (r"logdir = .*", f"logdir = {directory}/var"),
+            (r"run_dir = .*", f"run_dir = {directory}/var"),
+            (r"\t(user|group) = freerad", ""),
+        ):
+            text, changes = re.subn(rf"^{old}$", new, text, flags=re.MULTILINE)
+            assert changes, old
+        path.write_text(text)
+        (directory / "var" / "radacct").mkdir(parents=True)
+
+    def check(self) -> None:
+        """Have FreeRADIUS read it all. Raises: AssertionError with what it says."""
+        argv = ["freeradius", "-X", "-C", "-d", str(self.directory)]
+        done = subprocess.run(argv, check=False, capture_output=True, text=True)
+        assert "Configuration appears to be OK" in done.stdout, done.stdout[-4000:]
 
 
 def certificates(directory: Path) -> Path:

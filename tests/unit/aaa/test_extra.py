@@ -14,47 +14,38 @@ from bng.config import Config, load
 from bng.errors import ConfigError
 from bng.io.radius_service import read_dictionaries
 from radius.dictionary import Dictionary
+from tests.support.freeradius import EXTRA
 from tests.unit.test_config_errors import BASE
 
-ACME = """
-VENDOR Acme 4242
-BEGIN-VENDOR Acme
-ATTRIBUTE Acme-Rate-Down 1 string
-ATTRIBUTE Acme-Rate-Up 2 integer
-ATTRIBUTE Acme-Policy 3 string
-ATTRIBUTE Acme-Key 4 octets
-ATTRIBUTE Acme-Account 5 octets
-END-VENDOR Acme
-"""
 TEN_MEGABITS = RatePolicy(cir_bps=10_000_000, cbs_bytes=250_000)
 
 
 def config(directory: Path, attributes: str) -> Config:
-    """Return a configuration whose ``attributes`` are an inline table, with Acme's dictionary."""
-    (directory / "acme").write_text(ACME)
+    """Return a configuration whose ``attributes`` are an inline table, with Sample's dictionary."""
+    (directory / "extra").write_text(EXTRA.read_text())
     path = directory / "bng.toml"
-    path.write_text(f'{BASE}\n[radius]\ndictionaries = ["acme"]\nattributes = {attributes}\n')
+    path.write_text(f'{BASE}\n[radius]\ndictionaries = ["extra"]\nattributes = {attributes}\n')
     return load(path)
 
 
 def test_dictionaries_stand_relative_to_the_configuration(tmp_path: Path) -> None:
-    assert config(tmp_path, "{}").radius.dictionaries == (tmp_path / "acme",)
+    assert config(tmp_path, "{}").radius.dictionaries == (tmp_path / "extra",)
     dictionary, extra = read_dictionaries(config(tmp_path, "{}"))
-    assert dictionary["Acme-Policy"].key == (4242, 3)
+    assert dictionary["Sample-Policy"].key == (9999999, 3)
     assert extra == {}
 
 
 def test_an_attribute_of_a_vendor_sets_the_field_that_it_is_mapped_to(tmp_path: Path) -> None:
     mapped = (
-        '{ "Acme-Rate-Down" = "rate_down", "Acme-Rate-Up" = "rate_up", "Acme-Policy" = "acl_in",'
-        ' "Acme-Account" = "classes" }'
+        '{ "Sample-Rate-Down" = "rate_down", "Sample-Rate-Up" = "rate_up",'
+        ' "Sample-Policy" = "acl_in", "Sample-Account" = "classes" }'
     )
     _, extra = read_dictionaries(config(tmp_path, mapped))
     pairs: list[tuple[str, Value]] = [
-        ("Acme-Rate-Down", "10M"),
-        ("Acme-Rate-Up", 10_000_000),
-        ("Acme-Policy", "clean"),
-        ("Acme-Account", b"gold"),
+        ("Sample-Rate-Down", "10M"),
+        ("Sample-Rate-Up", 10_000_000),
+        ("Sample-Policy", "clean"),
+        ("Sample-Account", b"gold"),
     ]
     reading = attributes.read(pairs, Offered(acls={"clean"}, extra=extra))
     assert (reading.refusal, reading.warnings, reading.ignored) == (None, [], [])
@@ -65,39 +56,41 @@ def test_an_attribute_of_a_vendor_sets_the_field_that_it_is_mapped_to(tmp_path: 
     }
     assert reading.classes == [b"gold"]
     assert reading.sources == {
-        "rate_down": "Acme-Rate-Down",
-        "rate_up": "Acme-Rate-Up",
-        "acl_in": "Acme-Policy",
-        "classes": "Acme-Account",
+        "rate_down": "Sample-Rate-Down",
+        "rate_up": "Sample-Rate-Up",
+        "acl_in": "Sample-Policy",
+        "classes": "Sample-Account",
     }
     assert attributes.read(pairs, Offered()).ignored == [name for name, _ in pairs]
 
 
 def test_what_a_mapped_attribute_cannot_give_is_said_in_its_name(tmp_path: Path) -> None:
-    _, extra = read_dictionaries(config(tmp_path, '{ "Acme-Policy" = "acl_out" }'))
-    reading = attributes.read([("Acme-Policy", "none")], Offered(extra=extra))
-    assert reading.refusal == "Acme-Policy: there is no ACL none"
+    _, extra = read_dictionaries(config(tmp_path, '{ "Sample-Policy" = "acl_out" }'))
+    reading = attributes.read([("Sample-Policy", "none")], Offered(extra=extra))
+    assert reading.refusal == "Sample-Policy: there is no ACL none"
 
 
 def test_a_coa_may_change_by_it_what_it_may_change_by_the_attribute_that_it_is_read_as() -> None:
-    rows = extra_rows({"Acme-Policy": "acl_in", "Acme-Pool": "ipv4_pool"}, lambda name: "string")
+    rows = extra_rows(
+        {"Sample-Policy": "acl_in", "Sample-Pool": "ipv4_pool"}, lambda name: "string"
+    )
     assert {name: row.live for name, row in rows.items()} == {
-        "Acme-Policy": True,
-        "Acme-Pool": False,
+        "Sample-Policy": True,
+        "Sample-Pool": False,
     }
-    assert rows["Acme-Policy"].source == "radius.attributes, as Bng-Acl-In"
+    assert rows["Sample-Policy"].source == "radius.attributes, as Bng-Acl-In"
 
 
 @pytest.mark.parametrize(
     ("mapped", "error"),
     [
-        ('{ "Acme-Rate" = "rate_up" }', "no attribute Acme-Rate in any dictionary"),
+        ('{ "Sample-Rate" = "rate_up" }', "no attribute Sample-Rate in any dictionary"),
         ('{ "Filter-Id" = "acl_in" }', "Filter-Id: has a meaning already: RFC 2865 §5.11"),
         (
-            '{ "Acme-Key" = "rate_up" }',
-            "Acme-Key: is octets, rate_up takes string or integer",
+            '{ "Sample-Key" = "rate_up" }',
+            "Sample-Key: is octets, rate_up takes string or integer",
         ),
-        ('{ "Acme-Policy" = "mtu" }', "Acme-Policy: is string, mtu takes integer"),
+        ('{ "Sample-Policy" = "mtu" }', "Sample-Policy: is string, mtu takes integer"),
     ],
 )
 def test_an_attribute_that_cannot_be_mapped_is_refused_by_name(
@@ -109,16 +102,18 @@ def test_an_attribute_that_cannot_be_mapped_is_refused_by_name(
 
 def test_a_field_that_there_is_not_is_refused_with_file_and_line(tmp_path: Path) -> None:
     with pytest.raises(ConfigError) as caught:
-        config(tmp_path, '{ "Acme-Policy" = "speed" }')
+        config(tmp_path, '{ "Sample-Policy" = "speed" }')
     line = len(BASE.splitlines()) + 4
-    start = f"{tmp_path}/bng.toml:{line}: radius.attributes.Acme-Policy: must be one of user_name, "
+    start = (
+        f"{tmp_path}/bng.toml:{line}: radius.attributes.Sample-Policy: must be one of user_name, "
+    )
     assert str(caught.value).startswith(start)
 
 
 def test_a_dictionary_that_is_not_there_is_refused(tmp_path: Path) -> None:
     found = config(tmp_path, "{}")
-    (tmp_path / "acme").unlink()
-    with pytest.raises(ConfigError, match=r"^radius\.dictionaries: .*/acme: No such file"):
+    (tmp_path / "extra").unlink()
+    with pytest.raises(ConfigError, match=r"^radius\.dictionaries: .*/extra: No such file"):
         read_dictionaries(found)
 
 

@@ -1,0 +1,117 @@
+"""The samples of conf/freeradius, as they are: what they say acts, and is accounted for.
+
+PREFIX-sub            PREFIX-bng                       PREFIX-inet
++---------------+    +-----------------------+    +-----------------------------+
+| client  sub0  |----| acc0             wan0 |----| inet0 192.0.2.2             |
++---------------+    | TAP bng-wan0 192.0.2.1|    | FreeRADIUS, conf/freeradius |
+                     +-----------------------+    +-----------------------------+
+"""
+
+import re
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from radius.dictionary import BUILT_IN
+from tests.support.freeradius import SAMPLES, SampleSite
+from tests.support.lab import SERVER, Lab
+from tests.support.netns import run
+from tests.support.radius_lab import SAMPLE_OPTIONS, wait_for_record
+
+LAB_OPTIONS = SAMPLE_OPTIONS
+
+
+@pytest.fixture(scope="module")
+def site(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[SampleSite]:
+    with SampleSite(tmp_path_factory.mktemp("site") / "raddb", lab.inet) as server:
+        yield server
+
+
+def sources(lab: Lab, user: str) -> dict[str, tuple[Any, str]]:
+    rows = lab.ctl_json("show", "session", user)["sources"]
+    return {row["name"]: (row["value"], row["source"]) for row in rows}
+
+
+def test_freeradius_takes_the_samples_and_may_take_them_again(site: SampleSite) -> None:
+    users = site.directory / "bng" / "users"
+    edited = users.read_text() + "\n# edited\n"
+    users.write_text(edited)
+    subprocess.run([SAMPLES / "install", site.directory], check=True)
+    assert users.read_text() == edited
+    assert (site.directory / "dictionary").read_text().count("$INCLUDE bng/dictionary") == 1
+    site.check()
+
+
+def test_a_directory_that_is_none_of_freeradius_is_refused(tmp_path: Path) -> None:
+    done = subprocess.run([SAMPLES / "install", tmp_path], check=False, capture_output=True)
+    assert done.returncode == 1
+    assert f"there is no {tmp_path}/radiusd.conf".encode() in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_servers_copy_of_our_dictionary_is_ours() -> None:
+    assert (SAMPLES / "bng" / "dictionary").read_text() == (BUILT_IN / "bng").read_text()
+
+
+def test_alice_gets_what_her_entry_says_and_is_accounted_for(site: SampleSite, lab: Lab) -> None:
+    with lab.subscriber("alice", "alice-secret"):
+        assert "3 received" in run(lab.sub, "ping", "-c", "3", "-i", "0.2", SERVER).stdout
+        (row,) = lab.sessions()
+        found = sources(lab, "alice")
+        shown = lab.ctl("show", "session", "alice").stdout
+        start = wait_for_record(site, row["id"], "Start")
+    stop = wait_for_record(site, row["id"], "Stop")
+    said = "RADIUS server aaa1: "
+    assert found["ipv4_pool"] == ("cgnat", said + "Framed-Pool")
+    assert found["ipv4_address"] == (row["address"], "pool cgnat")
+    rate = {"cir_bps": 100_000_000, "cbs_bytes": 2_500_000}
+    assert found["rate_down"] == (rate, said + "Bng-Rate-Down")
+    rate = {"cir_bps": 20_000_000, "cbs_bytes": 500_000}
+    assert found["rate_up"] == (rate, said + "Bng-Rate-Up")
+    assert found["acl_in"] == ("no-mail", said + "Filter-Id")
+    assert "acl_out" not in found
+    assert found["classes"] == (["gold"], said + "Class")
+    assert found["interim_interval_s"] == (600, said + "Acct-Interim-Interval")
+    assert re.search(r"\n  acl_in +no-mail +RADIUS server aaa1: Filter-Id\n", shown)
+    for record in (start, stop):
+        assert (record["User-Name"], record["Class"]) == ("alice", "0x676f6c64")
+        assert record["Framed-IP-Address"] == row["address"]
+    assert stop["Acct-Input-Packets"] == "3"
+
+
+def test_a_static_address_and_the_networks_behind_it(site: SampleSite, lab: Lab) -> None:
+    with lab.subscriber("office@example.net", "office-secret") as event:
+        assert event["address"] == "203.0.113.10"
+        shown = lab.ctl_json("show", "session", "office@example.net")
+        assert shown["routes"] == ["203.0.113.10/32", "203.0.113.64/29", "203.0.113.72/29"]
+        assert shown["nat"] == "none"
+        assert 604_700 < shown["session_timeout_in_s"] <= 604_800
+        replies = run(lab.inet, "ping", "-c", "2", "-i", "0.2", "203.0.113.10").stdout
+        assert "2 received" in replies
+        start = wait_for_record(site, shown["id"], "Start")
+        assert start["Framed-IP-Address"] == "203.0.113.10"
+
+
+def test_a_user_with_an_nt_hash_and_dns_servers_of_his_own(site: SampleSite, lab: Lab) -> None:
+    said = lab.ctl_json("test", "radius", "bob", "--password", "secret")
+    assert (said["answer"], said["refused_by_us"]) == ("access-accept", None)
+    assert said["profile"]["ipv4_dns"] == (
+        "(IPv4Address('9.9.9.9'), IPv4Address('149.112.112.112'))"
+    )
+    assert said["profile"]["simultaneous_use"] == "2"
+    assert site.process is not None
+
+
+def test_who_is_suspended_is_told_and_who_is_unknown_stays_out(site: SampleSite, lab: Lab) -> None:
+    said = lab.ctl_json("test", "radius", "carol", "--password", "x")
+    assert said["answer"] == "access-reject"
+    (row,) = (r for r in said["attributes"] if r["attribute"] == "Reply-Message")
+    assert row["value"] == "Please call us: your account is suspended"
+    said = lab.ctl_json("test", "radius", "nobody", "--password", "x")
+    assert said["answer"] == "access-reject"
+    (server,) = (r for r in lab.ctl_json("show", "radius") if r["role"] == "authentication")
+    assert (server["bad_replies"], server["timeouts"]) == (0, 0)  # rejects are signed, too
+    assert site.process is not None
