@@ -21,11 +21,13 @@ from bng.access.pppoe import PppoeAccess
 from bng.config import Change, Config, diff, live, load
 from bng.errors import ConfigError
 from bng.io import drained, kernel
+from bng.io import reconcile as accounts
 from bng.io.acl import AclError, AclTable, compiled_acls
 from bng.io.executor import Executor
 from bng.io.journal import Journal
 from bng.io.leftovers import end_leftovers
 from bng.io.loop import CoreLoop
+from bng.io.lost import tell_lost
 from bng.io.nat import check_nat, exporters_of, nat_log_of, nat_log_settings, nat_table
 from bng.io.natlog import NatLog
 from bng.io.punt import Dispatcher, read_counters
@@ -38,6 +40,7 @@ from bng.session.features import Refreshed, refresh
 from bng.session.manager import SessionManager
 from bng.session.model import Cause, Session
 from bng.session.nat import NatAddresses
+from bng.session.restart import Reconciled
 from bng.session.table import SessionTable
 from dataplane.binding import (
     CommandType,
@@ -90,7 +93,7 @@ class Box:
     def __post_init__(self) -> None:
         self.tracer = Tracer(self.dataplane)
         self.verifier = Verifier(self.users, self.answered)
-        self.radius.attach(self.answered, self.accounted)
+        self.radius.attach(self.answered, self.accounted, lambda: self.manager.table)
         if self.radius.backend is None:
             self.manager.backend = self.verifier
         self.serving = asyncio.get_running_loop().create_task(self.radius.run())
@@ -232,7 +235,23 @@ class Box:
         """End the sessions with PADT, unless they are kept, and let go of everything."""
         if not keep_sessions:
             await self._end_all()
-        await self.radius.stop(None if keep_sessions else self.manager.box_session_id)
+        all_ended = not keep_sessions and not self.manager.table.count
+        await self.radius.stop(self.manager.box_session_id if all_ended else None)
+        await self._let_go()
+
+    async def dataplane_lost(self) -> None:
+        """Write the Stops of all sessions with the counters that the arena still has; let go.
+
+        Nobody is told here: the next dataplane, which has a way to the clients, does.
+        """
+        harvested = self.manager.accounts.harvest(
+            partial(read_counters, self.dataplane), self.loop.now()
+        )
+        self.loop.settle()
+        structlog.get_logger("box").warning("sessions-harvested", count=harvested)
+        await self._let_go()
+
+    async def _let_go(self) -> None:
         self.serving.cancel()
         await asyncio.gather(self.serving, return_exceptions=True)
         self.verifier.stop()
@@ -409,7 +428,8 @@ def _manager(
 async def start(config_path: Path, config: Config, on_lost: Callable[[], None]) -> Box:
     """Attach to the dataplane and build everything; *on_lost* is called when it goes away.
 
-    Raises: ConfigError, AttachError, JournalError, KernelError, LeftoversError, NatLogError.
+    Raises: ConfigError, AttachError, JournalError, KernelError, LeftoversError, NatLogError,
+        SpoolError.
     """
     log = structlog.get_logger("box")
     loaded = users.load(config.aaa.users, config.known_to_users())
@@ -418,8 +438,6 @@ async def start(config_path: Path, config: Config, on_lost: Callable[[], None]) 
     ports = _check_ports(config, dataplane)
     ppp = config.ppp
     executor = Executor(dataplane, journal, ppp.lcp_echo_interval_s, ppp.lcp_echo_failures)
-    if ended := await end_leftovers(dataplane, executor):
-        log.warning("leftover-sessions-ended", count=len(ended))
     routes = [(route.prefix, route.via) for route in config.route]
     await asyncio.to_thread(kernel.set_up_taps, settings.taps(config), routes)
     fresh, stale = dataplane.discard_stale_punts(time.monotonic_ns())
@@ -431,6 +449,14 @@ async def start(config_path: Path, config: Config, on_lost: Callable[[], None]) 
         config, names, _fallback(config, loaded), partial(read_counters, dataplane)
     )
     manager = _manager(config, ports, loaded, dataplane, acls, radius.backend)
+    this = accounts.Box(dataplane.boot(), manager.box_session_id)
+    ended = await end_leftovers(
+        dataplane,
+        executor,
+        lambda found: radius.reconcile(Reconciled([], found), this, time.monotonic()),
+    )
+    if ended:
+        log.warning("leftover-sessions-ended", count=len(ended))
     discovery = Discovery(
         settings.discovery(config, ports),
         os.urandom,
@@ -474,8 +500,7 @@ async def start(config_path: Path, config: Config, on_lost: Callable[[], None]) 
     )
     if radius.accounting is not None:
         executor.account = radius.accounting.account
-    radius.started(manager.box_session_id)
-    _forget_lost(box, ended, log)
+    await _tell_lost(box, ended, log)
     box._tell_settings(None)
     loop.start(fresh)
     return box
@@ -498,10 +523,11 @@ def _served(task: asyncio.Task[None]) -> None:
         raise error
 
 
-def _forget_lost(box: Box, ended: list[str], log: structlog.stdlib.BoundLogger) -> None:
-    """Say how many of the journal's sessions died with machine or dataplane, and clear it."""
+async def _tell_lost(box: Box, ended: list[str], log: structlog.stdlib.BoundLogger) -> None:
+    """Tell clients whose sessions died with machine or dataplane, and clear the journal of all."""
     recorded = box.journal.read()
     for acct_session_id in recorded:
         box.journal.delete(acct_session_id)
-    if lost := recorded.keys() - set(ended):
-        log.warning("journal-sessions-lost", count=len(lost))
+    if lost := [recorded[name] for name in recorded.keys() - set(ended)]:
+        told = await tell_lost(box.executor, lost)
+        log.warning("journal-sessions-lost", count=len(lost), told=told)

@@ -26,6 +26,7 @@ from bng.io.natlog import NatLogError
 from bng.io.radius_service import read_dictionaries
 from bng.mgmt.server import ManagementError, ManagementServer
 from dataplane.binding import AttachError
+from radius.errors import SpoolError
 
 GC_THRESHOLD = (50_000, 20, 100)
 """Sessions make few cycles and live long: the default would walk all of them over and over."""
@@ -40,6 +41,7 @@ FAILURES = (
     LeftoversError,
     ManagementError,
     NatLogError,
+    SpoolError,
 )
 """What keeps bngd from starting, with a text for the operator."""
 
@@ -98,7 +100,10 @@ class Daemon:
             reloader.cancel()
         await server.stop()
         keep = box.config.session.keep_on_stop or self._status != 0
-        await box.stop(keep_sessions=keep)
+        if self._status:
+            await box.dataplane_lost()
+        else:
+            await box.stop(keep_sessions=keep)
         self._log.info("stopped", sessions_kept=keep)
         return self._status
 

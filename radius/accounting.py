@@ -8,7 +8,7 @@ it wait: a server takes every session that it knows of for ended (RFC 2866 §5.1
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import structlog
@@ -74,9 +74,23 @@ class Accounting:
         self._wake = asyncio.Event()
         self._log = structlog.get_logger("accounting")
 
-    def put(self, record: Record, tag: object = None) -> None:
-        """Take a record: written within FLUSH_S, then sent; *tag* is told when it is written."""
-        self.spool.put(record, tag)
+    def put(
+        self,
+        record: Record,
+        tag: object = None,
+        *,
+        counters: Sequence[int] | None = None,
+        closes: bool = False,
+    ) -> None:
+        """Take a record: written within FLUSH_S, then sent; *tag* is told when it is written.
+
+        *counters* and *closes* are of the session's account: see `radius.spool.Spool.put`.
+        """
+        self.spool.put(record, tag, counters=counters, closes=closes)
+        self._wake.set()
+
+    def write(self) -> None:
+        """Have what the spool was told otherwise written soon."""
         self._wake.set()
 
     def targets(self) -> list[Target]:

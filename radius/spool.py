@@ -4,20 +4,27 @@ SQLite in WAL mode, one row for a record and a group of servers that must get it
 and deleted in batches, in a thread, with an fsync each (RFC 2866 §2: nothing that was reported is
 lost). Records of one session go out in order, one at a time; those of different sessions overtake
 each other freely.
+
+Beside them stand the open accounts: sessions whose Start was written and whose Stop was not, with
+what is known of them last. They change in the transaction of the records that change them, so that
+after a death at any instant they say which Stops are owed, and which Starts.
 """
 
 import asyncio
 import json
 import sqlite3
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from ipaddress import IPv4Address, IPv6Address, IPv6Network
 from pathlib import Path
 
 from radius.dictionary import Value
 from radius.errors import SpoolError
 
+VERSION = 1
+"""Of the schema, in the file's ``user_version``. 0: before there were open accounts."""
 SCHEMA = """
+BEGIN IMMEDIATE;
 CREATE TABLE IF NOT EXISTS record (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
     target TEXT NOT NULL,
@@ -26,11 +33,24 @@ CREATE TABLE IF NOT EXISTS record (
     attributes TEXT NOT NULL
 );
 CREATE INDEX IF NOT EXISTS record_target ON record (target, id);
+CREATE TABLE IF NOT EXISTS account (
+    session TEXT PRIMARY KEY,
+    seen_at REAL NOT NULL,
+    counters TEXT NOT NULL,
+    attributes TEXT NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS box (
+    key TEXT PRIMARY KEY,
+    value TEXT NOT NULL
+) WITHOUT ROWID;
+PRAGMA user_version = 1;
+COMMIT;
 """
 LOAD = """
 SELECT id, session, event_at, attributes FROM record
 WHERE target = ? AND id > ? ORDER BY id LIMIT ?
 """
+ACCOUNTS = "SELECT session, seen_at, counters, attributes FROM account"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,10 +72,73 @@ class Stored:
     """Whoever put it wants to know, with this, when it is on disk; None: not."""
 
 
+@dataclass(frozen=True, slots=True)
+class Account:
+    """The open account of a session, as it was known at the wall time *seen_at*.
+
+    *counters* are what whoever writes them says they are; *text* is the `dump` of its last record.
+    """
+
+    session: str
+    seen_at: float
+    counters: tuple[int, ...]
+    text: str
+
+    @property
+    def attributes(self) -> tuple[tuple[str, Value], ...]:
+        """Those of its last record. Raises: ValueError."""
+        return restore(self.text)
+
+
+@dataclass(frozen=True, slots=True)
+class _Open:
+    """An account that is to be open: its last record, and what is known since."""
+
+    record: Record
+    seen_at: float
+    counters: tuple[int, ...]
+
+
+@dataclass(slots=True)
+class _Batch:
+    """What waits for the next transaction."""
+
+    put: list[tuple[str, Stored]] = field(default_factory=list)
+    delete: list[int] = field(default_factory=list)
+    accounts: dict[str, _Open | None] = field(default_factory=dict)
+    """None: closed."""
+    seen: dict[str, tuple[float, tuple[int, ...]]] = field(default_factory=dict)
+    """Newer counters of accounts that are on disk."""
+    box: dict[str, str] = field(default_factory=dict)
+
+    def __bool__(self) -> bool:
+        return bool(self.put or self.delete or self.accounts or self.seen or self.box)
+
+    def before(self, later: "_Batch") -> "_Batch":
+        """Return this batch and *later*, which came after it, as one."""
+        still = {key: seen for key, seen in self.seen.items() if key not in later.accounts}
+        merged = _Batch(
+            self.put + later.put,
+            self.delete + later.delete,
+            self.accounts | later.accounts,
+            still,
+            self.box | later.box,
+        )
+        for session, (at, counters) in later.seen.items():
+            merged.checkpoint(session, at, counters)
+        return merged
+
+    def checkpoint(self, session: str, at: float, counters: tuple[int, ...]) -> None:
+        if session not in self.accounts:
+            self.seen[session] = (at, counters)
+        elif (account := self.accounts[session]) is not None:
+            self.accounts[session] = replace(account, seen_at=at, counters=counters)
+
+
 class Spool:
     """The records that *targets*, groups of servers by name, have not answered yet.
 
-    Raises: SpoolError when the file cannot be opened or is no spool.
+    Raises: SpoolError when the file cannot be opened, is no spool, or is one of a newer version.
     """
 
     def __init__(self, path: Path, targets: Iterable[str]) -> None:
@@ -65,38 +148,101 @@ class Spool:
         self.last_error = ""
         self.depth: dict[str, int] = {}
         """Records on disk, by target."""
-        self._put: list[tuple[str, Stored]] = []
-        self._delete: list[int] = []
+        self._batch = _Batch()
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._db = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
-            self._db.execute("PRAGMA journal_mode=WAL")
-            self._db.execute("PRAGMA synchronous=FULL")
-            self._db.executescript(SCHEMA)
-            for target in self.targets:
-                found = self._db.execute("SELECT count(*) FROM record WHERE target = ?", (target,))
-                self.depth[target] = int(found.fetchone()[0])
-            found = self._db.execute("SELECT coalesce(max(seq), 0) FROM sqlite_sequence")
-            self._last_row = int(found.fetchone()[0])
+            self._open()
         except (OSError, sqlite3.Error) as error:
             raise SpoolError(f"accounting spool {path}: {error}") from None
 
-    def put(self, record: Record, tag: object = None) -> None:
-        """Write *record* for every target with the next `flush`; *tag* goes with the last one."""
+    def _open(self) -> None:
+        db = self._db
+        (version,) = db.execute("PRAGMA user_version").fetchone()
+        if version > VERSION:
+            db.close()
+            raise SpoolError(
+                f"accounting spool {self.path}: of a newer version: schema {version}, "
+                f"this bngd knows {VERSION}"
+            )
+        db.execute("PRAGMA journal_mode=WAL")
+        db.execute("PRAGMA synchronous=FULL")
+        if version < VERSION:
+            db.executescript(SCHEMA)
+        for target in self.targets:
+            found = db.execute("SELECT count(*) FROM record WHERE target = ?", (target,))
+            self.depth[target] = int(found.fetchone()[0])
+        found = db.execute("SELECT coalesce(max(seq), 0) FROM sqlite_sequence")
+        self._last_row = int(found.fetchone()[0])
+        self._box: dict[str, str] = dict(db.execute("SELECT key, value FROM box"))
+        self._on_disk = {session for (session,) in db.execute("SELECT session FROM account")}
+
+    # ---- records ----
+
+    def put(
+        self,
+        record: Record,
+        tag: object = None,
+        *,
+        counters: Sequence[int] | None = None,
+        closes: bool = False,
+    ) -> None:
+        """Write *record* for every target with the next `flush`; *tag* goes with the last one.
+
+        *counters*: its session's account is open, from now on with these; *closes*: no more.
+        """
         for target in self.targets:
             self._last_row += 1
             last = target == self.targets[-1]
-            self._put.append((target, Stored(self._last_row, record, tag if last else None)))
+            stored = Stored(self._last_row, record, tag if last else None)
+            self._batch.put.append((target, stored))
+        if not self.targets or (counters is None and not closes):
+            return
+        self._batch.seen.pop(record.session, None)
+        self._batch.accounts[record.session] = (
+            None if counters is None else _Open(record, record.event_at, tuple(counters))
+        )
 
     def done(self, row: int, target: str) -> None:
         """Delete a record that was answered with the next `flush`."""
-        self._delete.append(row)
+        self._batch.delete.append(row)
         self.depth[target] -= 1
 
     @property
     def waiting(self) -> int:
         """Records that are not on disk yet."""
-        return len(self._put)
+        return len(self._batch.put)
+
+    # ---- accounts ----
+
+    def checkpoint(self, session: str, at: float, counters: Sequence[int]) -> None:
+        """Write newer counters of an open account with the next `flush`; another is left alone."""
+        self._batch.checkpoint(session, at, tuple(counters))
+
+    def accounts(self) -> dict[str, Account]:
+        """Return the accounts that are open on disk, by session. Raises: SpoolError."""
+        try:
+            return {
+                session: Account(session, seen_at, tuple(json.loads(counters)), text)
+                for session, seen_at, counters, text in self._db.execute(ACCOUNTS)
+            }
+        except (sqlite3.Error, ValueError) as error:
+            raise SpoolError(f"accounting spool {self.path}: {error}") from None
+
+    @property
+    def open_accounts(self) -> int:
+        """How many accounts are open on disk."""
+        return len(self._on_disk)
+
+    def remember(self, key: str, value: str) -> None:
+        """Write a fact about the box with the next `flush`, in the transaction of what was put."""
+        self._box[key] = self._batch.box[key] = value
+
+    def recall(self, key: str) -> str | None:
+        """Return what `remember` was told last; None: nothing."""
+        return self._box.get(key)
+
+    # ---- the disk ----
 
     async def flush(self) -> list[tuple[str, Stored]] | None:
         """Bring what waits to the disk; return what is new there, by target, in order.
@@ -104,21 +250,21 @@ class Spool:
         None: it could not be written, and waits on. One at a time: call it again only when it has
         returned.
         """
-        put, self._put = self._put, []
-        deleted, self._delete = self._delete, []
-        if not put and not deleted:
+        batch, self._batch = self._batch, _Batch()
+        if not batch:
             return []
         try:
-            await asyncio.to_thread(self._write, put, deleted)
+            await asyncio.to_thread(self._write, batch)
         except sqlite3.Error as error:
             self.errors += 1
             self.last_error = str(error)
-            self._put = put + self._put
-            self._delete = deleted + self._delete
+            self._batch = batch.before(self._batch)
             return None
-        for target, _ in put:
+        for target, _ in batch.put:
             self.depth[target] += 1
-        return put
+        for session, account in batch.accounts.items():
+            (self._on_disk.discard if account is None else self._on_disk.add)(session)
+        return batch.put
 
     async def load(self, target: str, after: int, limit: int) -> list[Stored]:
         """Return records of *target* on disk after row *after*, oldest first.
@@ -142,19 +288,25 @@ class Spool:
         """Close the file; what was not flushed is lost."""
         self._db.close()
 
-    def _write(self, put: Iterable[tuple[str, Stored]], deleted: Iterable[int]) -> None:
+    def _write(self, batch: _Batch) -> None:
         db = self._db
+        texts: dict[int, str] = {}
+        for _, stored in batch.put:
+            if id(stored.record) not in texts:
+                texts[id(stored.record)] = dump(stored.record.attributes)
         db.execute("BEGIN IMMEDIATE")
         try:
             db.executemany(
                 "INSERT INTO record VALUES (?, ?, ?, ?, ?)",
                 (
-                    (stored.row, target, record.session, record.event_at, dump(record.attributes))
-                    for target, stored in put
+                    (stored.row, target, record.session, record.event_at, texts[id(record)])
+                    for target, stored in batch.put
                     for record in (stored.record,)
                 ),
             )
-            db.executemany("DELETE FROM record WHERE id = ?", ((row,) for row in deleted))
+            db.executemany("DELETE FROM record WHERE id = ?", ((row,) for row in batch.delete))
+            _write_accounts(db, batch, texts)
+            db.executemany("INSERT OR REPLACE INTO box VALUES (?, ?)", batch.box.items())
             db.execute("COMMIT")
         except BaseException:
             if db.in_transaction:
@@ -166,6 +318,23 @@ class Spool:
             Stored(row, Record(session, event_at, restore(attributes)))
             for row, session, event_at, attributes in self._db.execute(LOAD, (target, after, limit))
         ]
+
+
+def _write_accounts(db: sqlite3.Connection, batch: _Batch, texts: Mapping[int, str]) -> None:
+    opened = [account for account in batch.accounts.values() if account is not None]
+    db.executemany(
+        "INSERT OR REPLACE INTO account VALUES (?, ?, ?, ?)",
+        (
+            (a.record.session, a.seen_at, json.dumps(a.counters), texts[id(a.record)])
+            for a in opened
+        ),
+    )
+    closed = ((session,) for session, account in batch.accounts.items() if account is None)
+    db.executemany("DELETE FROM account WHERE session = ?", closed)
+    db.executemany(
+        "UPDATE account SET seen_at = ?, counters = ? WHERE session = ?",
+        ((at, json.dumps(counters), session) for session, (at, counters) in batch.seen.items()),
+    )
 
 
 def dump(attributes: Iterable[tuple[str, Value]]) -> str:

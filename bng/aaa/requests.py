@@ -5,7 +5,7 @@ written; the formats of Calling-Station-Id, Called-Station-Id and NAS-Port-Id ar
 """
 
 import string
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import IntEnum
 from ipaddress import IPv4Address, IPv6Address
@@ -213,6 +213,28 @@ def usage(carried: Usage, seconds: int) -> Attributes:
         ("Acct-Output-Octets", carried.out_bytes & LOW32),
         ("Acct-Output-Gigawords", carried.out_bytes >> 32 & LOW32),
         ("Acct-Output-Packets", carried.out_packets & LOW32),
+    ]
+
+
+OF_ONE_RECORD = frozenset(
+    (
+        *("Acct-Status-Type", "Event-Timestamp", "Acct-Terminate-Cause"),
+        *(name for name, _ in usage(Usage(), 0)),
+    )
+)
+"""What tells of one moment of a session, and not who and where it is."""
+
+
+def closing(
+    last: Iterable[tuple[str, Value]], carried: Usage, seconds: int, wall: float, cause: int
+) -> Attributes:
+    """Return the Stop of a session that is gone, at the time *wall*; *last* is its last record."""
+    return [
+        ("Acct-Status-Type", int(AccountStatus.STOP)),
+        *((name, value) for name, value in last if name not in OF_ONE_RECORD),
+        ("Event-Timestamp", int(wall)),
+        *usage(carried, seconds),
+        ("Acct-Terminate-Cause", cause),
     ]
 
 

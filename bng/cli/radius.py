@@ -26,12 +26,13 @@ def show_radius(context: typer.Context, json: Json = False) -> None:
 
 
 def show_accounting(context: typer.Context, json: Json = False) -> None:
-    """Show what accounting has still to tell, and since when."""
+    """Show open accounts, what accounting has still to tell, and since when."""
     data = ask(context, "show accounting")
     if json:
         render.as_json(data, sys.stdout)
         return
-    plain = {key: value for key, value in data.items() if key != "groups"}
+    plain = {key: value for key, value in data.items() if key not in {"groups", "made_up_for"}}
+    plain |= {f"made_up_for_{key}": value for key, value in data.get("made_up_for", {}).items()}
     render.section("accounting", plain, sys.stdout)
     sys.stdout.write("\n")
     render.table(data["groups"], GROUP_COLUMNS, sys.stdout)

@@ -69,6 +69,7 @@ class Accounting(Table):
 
     enabled: bool = True
     interim_interval_s: int = Field(default=600, ge=0, le=86_400)
+    checkpoint_s: int = Field(default=60, ge=0, le=86_400)
     spool: AbsolutePath | None = None
 
 

@@ -5,6 +5,7 @@ import os
 import random
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import cast
 
 import structlog
@@ -16,7 +17,7 @@ from bng.aaa.radius import Question, RadiusBackend, Reply
 from bng.aaa.requests import AccountStatus, Nas, Usage
 from bng.ppp.credentials import encode_name
 from bng.session.actions import Account
-from bng.session.model import Counters, Session
+from bng.session.model import Cause, Counters, Session
 from radius.accounting import EVERYBODY, Accounting
 from radius.client import Answered, Client, Failed
 from radius.dictionary import Dictionary
@@ -24,6 +25,7 @@ from radius.errors import MalformedValue
 from radius.link import Link
 from radius.packet import Code, Packet, Request
 from radius.settings import Group
+from radius.spool import Account as OpenAccount
 from radius.spool import Record, Spool
 
 
@@ -114,6 +116,18 @@ class RadiusAccess:
         self._answered(request, answer)
 
 
+@dataclass(frozen=True, slots=True)
+class End:
+    """How a session ended whose core is gone: when (wall time), why, with what counters.
+
+    *counters* None: nobody has them; those of its account are the last that are known.
+    """
+
+    wall: float
+    cause: Cause
+    counters: Counters | None = None
+
+
 class RadiusAccounting:
     """Accounting-Requests: from `bng.session.actions.Account` to the spool.
 
@@ -136,16 +150,43 @@ class RadiusAccounting:
 
     def account(self, action: Account) -> None:
         """Take what a session has to report."""
-        session = action.session
-        wall = time.time()
-        counters = action.counters
-        if counters is None and action.status is not AccountStatus.START:
+        self._report(action, time.time())
+
+    def start(self, session: Session, now: float) -> None:
+        """Report a Start that was lost: the session has been up for a while."""
+        assert session.up_at is not None  # noqa: S101 - it is up
+        lost = Account(session, AccountStatus.START, None, 0)
+        self._report(lost, time.time() - (now - session.up_at))
+
+    def _report(self, action: Account, wall: float) -> None:
+        session, status, counters = action.session, action.status, action.counters
+        if counters is None and status is not AccountStatus.START:
             counters = self._read(session.index)
         pairs = _attributes(self.nas, session, action, counters, wall)
-        tag = None
-        if action.status is AccountStatus.STOP:
+        record = Record(session.acct_session_id, wall, tuple(pairs))
+        if status is AccountStatus.STOP:
             tag = (session.handle.index, session.handle.generation)
-        self.accounting.put(Record(session.acct_session_id, wall, tuple(pairs)), tag)
+            self.accounting.put(record, tag, closes=True)
+        else:
+            known = _numbers(counters or Counters(), action.seconds)
+            self.accounting.put(record, counters=known)
+
+    def stop(self, account: OpenAccount, end: End) -> None:
+        """Report the Stop of a session that is gone; *account* is what was known of it."""
+        seconds, carried = _usage(account.counters)
+        if end.counters is not None:
+            seconds = max(seconds, seconds + int(end.wall - account.seen_at))
+            carried = _carried(end.counters)
+        pairs = requests.closing(
+            account.attributes, carried, seconds, end.wall, end.cause.acct_terminate_cause
+        )
+        self.accounting.put(Record(account.session, end.wall, tuple(pairs)), closes=True)
+
+    def checkpoint(self, session: Session, now: float) -> None:
+        """Write down what a session has carried so far; `radius.accounting.Accounting.write`."""
+        assert session.up_at is not None  # noqa: S101 - it is accounted for
+        known = _numbers(self._read(session.index), int(now - session.up_at))
+        self.accounting.spool.checkpoint(session.acct_session_id, time.time(), known)
 
     def box(self, status: AccountStatus, acct_session_id: str) -> None:
         """Report Accounting-On or -Off (RFC 2866 §4.1)."""
@@ -181,6 +222,8 @@ def _attributes(
         found.append(("Framed-IP-Address", session.ipv4_address))
     if session.interface_id is not None:
         found.append(("Framed-Interface-Id", session.interface_id.to_bytes(8, "big")))
+    if session.nat_public is not None:
+        found.append(("Bng-Nat-Address", session.nat_public))
     if accept is not None:
         local = accept.degraded
         found.append(
@@ -189,13 +232,33 @@ def _attributes(
         found += (("Class", value) for value in accept.classes)
     found.append(("Event-Timestamp", int(wall)))
     if counters is not None:
-        carried = Usage(
-            in_bytes=counters.in_bytes,
-            in_packets=counters.in_packets,
-            out_bytes=counters.out_bytes,
-            out_packets=counters.out_packets,
-        )
-        found += requests.usage(carried, action.seconds)
+        found += requests.usage(_carried(counters), action.seconds)
     if action.status is AccountStatus.STOP and cause is not None:
         found.append(("Acct-Terminate-Cause", cause.acct_terminate_cause))
     return found
+
+
+def _carried(counters: Counters) -> Usage:
+    return Usage(
+        in_bytes=counters.in_bytes,
+        in_packets=counters.in_packets,
+        out_bytes=counters.out_bytes,
+        out_packets=counters.out_packets,
+    )
+
+
+def _numbers(counters: Counters, seconds: int) -> tuple[int, ...]:
+    """Return what the spool keeps of an open account; `_usage` reads it."""
+    carried = _carried(counters)
+    return (
+        seconds,
+        *(carried.in_bytes, carried.in_packets, carried.out_bytes, carried.out_packets),
+    )
+
+
+def _usage(numbers: tuple[int, ...]) -> tuple[int, Usage]:
+    """Return the seconds that a session had lasted, and what it had carried by then."""
+    seconds, in_bytes, in_packets, out_bytes, out_packets = numbers
+    return seconds, Usage(
+        in_bytes=in_bytes, in_packets=in_packets, out_bytes=out_bytes, out_packets=out_packets
+    )

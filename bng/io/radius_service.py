@@ -3,7 +3,9 @@
 import asyncio
 import os
 import socket
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict
 from ipaddress import IPv4Address
 
 import structlog
@@ -18,7 +20,9 @@ from bng.config.model import Config
 from bng.config.radius import Server as ServerTable
 from bng.errors import ConfigError
 from bng.io import radius as io
-from bng.session.model import Counters
+from bng.io.reconcile import ARENA, Box, Owed, reconcile
+from bng.session.model import Counters, Session, State
+from bng.session.restart import Reconciled
 from radius.client import Client
 from radius.dictionary import Dictionary
 from radius.errors import DictionaryError, SpoolError
@@ -28,6 +32,8 @@ from radius.spool import Spool
 DRAIN_S = 3.0
 """How long stopping waits for servers to take the last records; the spool keeps the others."""
 POLL_S = 0.02
+CHECKPOINT_SLICE = 500
+"""Sessions read at a time for a checkpoint: takes some 5 ms, then packets are served."""
 
 
 class RadiusService:
@@ -48,6 +54,11 @@ class RadiusService:
         self.nas = _nas(config, ports)
         self._answered: Callable[[AccessRequest, AccessAnswer], None]
         self._accounted: Callable[[int, int], None]
+        self._living: Callable[[], Iterable[Session]] = tuple
+        self.checkpoint_at: float | None = None
+        """When counters of all sessions were written down last, monotonic."""
+        self.owed = Owed()
+        """What the last start made up for."""
         self.access: io.RadiusAccess | None = None
         self.backend: RadiusBackend | None = None
         self.accounting: io.RadiusAccounting | None = None
@@ -86,9 +97,13 @@ class RadiusService:
         self,
         answered: Callable[[AccessRequest, AccessAnswer], None],
         accounted: Callable[[int, int], None],
+        living: Callable[[], Iterable[Session]] = tuple,
     ) -> None:
-        """Say who takes answers, and indexes and generations of sessions whose Stop is on disk."""
-        self._answered, self._accounted = answered, accounted
+        """Say who takes answers, and indexes and generations of sessions whose Stop is on disk.
+
+        *living* returns the sessions whose counters are written down now and then.
+        """
+        self._answered, self._accounted, self._living = answered, accounted, living
 
     def reconfigure(self, config: Config, fallback: User | None) -> None:
         """Take what is live of *config*: what answers may name, what holds without a server."""
@@ -103,22 +118,51 @@ class RadiusService:
                 tasks.create_task(self.access.link.run())
             if self.accounting is not None:
                 tasks.create_task(self.accounting.accounting.run())
+                if self.config.radius.accounting.checkpoint_s:
+                    tasks.create_task(self._checkpoints(self.config.radius.accounting.checkpoint_s))
 
-    def started(self, acct_session_id: str) -> None:
-        """Tell accounting that the box begins: sessions it knows of are gone."""
-        if self.accounting is not None:
-            self.accounting.box(AccountStatus.ON, acct_session_id)
+    async def reconcile(self, found: Reconciled, box: Box, now: float) -> None:
+        """Bring to the disk what accounting owes of the sessions *found*; before `run`.
+
+        Raises: SpoolError when it cannot be written.
+        """
+        if self.accounting is None:
+            return
+        self.owed = reconcile(self.accounting, found, box, now)
+        spool = self.accounting.accounting.spool
+        if await spool.flush() is None:
+            raise SpoolError(f"accounting spool {spool.path}: {spool.last_error}")
+        structlog.get_logger("accounting").info("reconciled", **asdict(self.owed))
+
+    async def _checkpoints(self, interval_s: int) -> None:
+        while True:
+            await asyncio.sleep(interval_s)
+            await self.checkpoint()
+
+    async def checkpoint(self) -> None:
+        """Write down what all sessions have carried, a slice at a time: packets are served."""
+        assert self.accounting is not None  # noqa: S101 - the caller looked
+        sessions = list(self._living())
+        for at in range(0, len(sessions), CHECKPOINT_SLICE):
+            now = time.monotonic()
+            for session in sessions[at : at + CHECKPOINT_SLICE]:
+                if session.accounted and session.state is not State.ENDING:
+                    self.accounting.checkpoint(session, now)
+            await asyncio.sleep(0)
+        self.accounting.accounting.write()
+        self.checkpoint_at = time.monotonic()
 
     async def stop(self, acct_session_id: str | None) -> None:
         """Bring the last records to the disk, and what time allows to servers.
 
-        *acct_session_id*: of the Accounting-Off; None: the sessions stay, so it would not be true.
+        *acct_session_id*: of the Accounting-Off, for every session has ended; None: none is said.
         """
         if self.accounting is None:
             return
+        spool = self.accounting.accounting.spool
         if acct_session_id is not None:
             self.accounting.box(AccountStatus.OFF, acct_session_id)
-        spool = self.accounting.accounting.spool
+            spool.remember(ARENA, "")  # the next start says Accounting-On
         deadline = asyncio.get_running_loop().time() + DRAIN_S
         while asyncio.get_running_loop().time() < deadline:
             if not spool.waiting and not any(spool.depth.values()):

@@ -8,8 +8,9 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from bng.aaa.requests import AccountStatus
+from bng.session import logs
 from bng.session.actions import Account
-from bng.session.model import Counters, Session
+from bng.session.model import Cause, Counters, Session, State
 
 if TYPE_CHECKING:
     from bng.session.manager import SessionManager
@@ -33,6 +34,12 @@ class Accounts:
         self._say(session, AccountStatus.START, None, now)
         self._schedule(session, now)
 
+    def changed(self, session: Session) -> None:
+        """What is said of a session has changed: an interim update is due at once."""
+        if session.accounted:
+            session.interim_at = 0.0
+            self._manager.reschedule(session)
+
     def _schedule(self, session: Session, now: float) -> None:
         """Set when the next interim update is due."""
         said = session.accept.interim_interval_s if session.accept is not None else None
@@ -45,9 +52,30 @@ class Accounts:
             self._say(session, AccountStatus.INTERIM, None, now)
             self._schedule(session, now)
 
+    def harvest(self, read: Callable[[int], Counters], now: float) -> int:
+        """The dataplane is gone: say the Stop of every session that owes one; returns how many.
+
+        *read* reads the last counters of a session index. The cause is NAS Error (RFC 2866 §5.10):
+        an error of ours, not on the port, ended the session; nobody's carrier was lost, and the box
+        does not boot. A session that was ending keeps the cause of its end.
+        """
+        manager = self._manager
+        owing = [session for session in manager.table if session.accounted and not session.stopped]
+        for session in owing:
+            session.state = State.ENDING
+            session.cause = session.cause or Cause.NAS_ERROR
+            session.detail = session.detail or "dataplane lost"
+            counters = read(session.index)
+            manager.counters["stopped"] += 1
+            manager.emit(logs.ended(session, counters, manager.nat, now))
+            self.stopped(session, counters, now)
+            session.accounted = False  # there is no entry to release, and its client is to be told
+        return len(owing)
+
     def stopped(self, session: Session, counters: Counters, now: float) -> bool:
         """A session is closed; True: its entry stays until `SessionManager.accounted`."""
         session.interim_at = None
+        session.stopped = True
         if session.accounted:
             self._say(session, AccountStatus.STOP, counters, now)
         return session.accounted

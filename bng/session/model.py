@@ -37,6 +37,7 @@ class Cause(Enum):
     PORT_ERROR = ("port-error", 8)
     NAS_ERROR = ("nas-error", 9)
     NAS_REQUEST = ("nas-request", 10)
+    NAS_REBOOT = ("nas-reboot", 11)
     PORT_PREEMPTED = ("port-preempted", 13)
     SERVICE_UNAVAILABLE = ("service-unavailable", 15)
     USER_ERROR = ("user-error", 17)
@@ -107,6 +108,7 @@ class Session:
     families: int = 0  # open NCPs: bit 0 IPv4, bit 1 IPv6
     up_at: float | None = None
     accounted: bool = False  # accounting was told of its start
+    stopped: bool = False  # and of its end
     interim_at: float | None = None
     timeout_at: float | None = None
     due: float = field(default=float("inf"))

@@ -126,6 +126,8 @@ class OneToOne:
             return False
         session.nat_public = new
         self._reroute(session, old, new)
+        if old != new:
+            manager.accounts.changed(session)
         if old is not None:
             self.addresses.give_back(old)
         if session.nat_place is not None:

@@ -66,7 +66,7 @@ NOT_RECORDED = frozenset(
         *("handle", "method", "access", "state", "profile", "accept", "request_id", "answer"),
         *("waits_for", "waiters", "nat_tried", "moving_to", "nat_told", "install_request"),
         *("install_pending", "told", "policed", "filtered", "forwarded", "bypassed", "paused"),
-        *("interim_at", "due", "detail", "adopted"),
+        *("interim_at", "due", "detail", "adopted", "stopped"),
     )
 )
 """The rest of a session: known from the arena, said in other keys, or of one bngd alone."""

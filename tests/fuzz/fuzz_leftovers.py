@@ -9,6 +9,7 @@ import asyncio
 from bng.io.executor import Executor
 from bng.io.journal import Journal
 from bng.io.leftovers import end_leftovers
+from bng.session.restart import Ended
 from dataplane import binding
 from dataplane.binding import CommandType, ffi, lib, session_record
 from tests.node.harness import ACC, DEFAULT_ARGS, Dataplane
@@ -43,9 +44,14 @@ class Bed:
         """End what is left; the dataplane runs meanwhile."""
         turns = asyncio.create_task(self.turn())
         try:
-            return len(await end_leftovers(self.attached, self.executor))
+            return len(await end_leftovers(self.attached, self.executor, self.report))
         finally:
             turns.cancel()
+
+    async def report(self, ended: list[Ended]) -> None:
+        """Look at what accounting is told before anything is released."""
+        assert [one.handle.index for one in ended] == [INDEX]
+        assert self.embedded.session_in(INDEX).state == lib.SESSION_CLOSED
 
     async def turn(self) -> None:
         """Turn the workers."""

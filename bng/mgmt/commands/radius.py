@@ -56,13 +56,21 @@ def _servers(role: str, group: str, core: Client) -> list[dict[str, object]]:
     ]
 
 
+def _ago(at: float | None) -> int | None:
+    return None if at is None else round(time.monotonic() - at)
+
+
 def _ms(seconds: float | None) -> float | None:
     return None if seconds is None else round(seconds * 1000, 2)
 
 
-@command("show accounting", summary="Show the accounting spool, by group of servers.")
+@command("show accounting", summary="Show open accounts, and the spool by group of servers.")
 def show_accounting(box: Box, args: Args) -> object:
-    """Return the file, and one row for each group: what waits, for how long."""
+    """Return the file, accounts, and one row for each group: what waits, for how long.
+
+    *made_up_for*: what the last start said that had not been said: Starts, Stops, and how many of
+    these with counters of earlier.
+    """
     if box.radius.accounting is None:
         return {"enabled": False, "groups": []}
     accounting = box.radius.accounting.accounting
@@ -85,6 +93,9 @@ def show_accounting(box: Box, args: Args) -> object:
         "spool": str(spool.path),
         "not_written": spool.waiting,
         "write_errors": spool.errors,
+        "open_accounts": spool.open_accounts,
+        "checkpoint_s_ago": _ago(box.radius.checkpoint_at),
+        "made_up_for": asdict(box.radius.owed),
         "groups": rows,
     }
 

@@ -54,6 +54,8 @@ def test_servers_are_shown_by_role_and_the_spool_by_group(tmp_path: Path) -> Non
         assert shown["groups"] == [
             {"group": "main", "on_disk": 0, "under_way": 0, "oldest_s": None, "not_sendable": 0}
         ]
+        assert (shown["open_accounts"], shown["checkpoint_s_ago"]) == (0, None)
+        assert shown["made_up_for"] == {"starts": 0, "stops": 0, "last_known": 0}
         assert box.ask("test radius", user=5)["error"] == (
             "test radius: user and password are strings"
         )
@@ -128,3 +130,35 @@ def test_a_client_that_fits_no_request_is_rejected(
         assert isinstance(answer, AccessReject)
         assert answer.reason is RejectReason.NOT_ASKABLE
         assert answer.detail.startswith(why)
+
+
+def test_a_checkpoint_writes_down_what_living_sessions_have_carried(tmp_path: Path) -> None:
+    tables: dict[str, Any] = {**SERVERS, "radius": {**SERVERS["radius"]}}
+    tables["radius"]["accounting"] = {"spool": str(tmp_path / "spool")}
+    with managed_box(tmp_path, **tables) as (runner, box):
+        service = box.box.radius
+        assert service.accounting is not None
+        spool = service.accounting.accounting.spool
+        box.memory.executor.account = service.accounting.account
+        box.memory.manager.settings = replace(box.memory.manager.settings, accounting=True)
+        clients = [box.memory.subscriber(index) for index in (1, 2)]
+        box.memory.dial(*clients)
+
+        async def until(wanted: int) -> None:
+            async with asyncio.timeout(5):
+                while spool.open_accounts != wanted:  # noqa: ASYNC110
+                    await asyncio.sleep(0.01)
+
+        runner.run(until(2))
+        stays, leaves = sorted(box.memory.manager.table, key=lambda s: str(s.user_name))
+        for session in (stays, leaves):
+            box.memory.dataplane.session_in[session.index].bytes = 5 << 32
+        clients[1].terminate("padt", box.memory.now)
+        box.memory.run(0.1)
+        runner.run(service.checkpoint())
+        runner.run(until(1))
+        (account,) = spool.accounts().values()
+        assert account.session == stays.acct_session_id
+        assert account.counters[1] == 5 << 32
+        shown = box.ask("show accounting")["data"]
+        assert (shown["open_accounts"], shown["checkpoint_s_ago"]) == (1, 0)

@@ -8,7 +8,7 @@ import pytest
 from bng.aaa.model import AccessAccept, AccessAnswer, AccessRequest, Pending
 from bng.aaa.requests import AccountStatus
 from bng.session.actions import Account
-from bng.session.model import State
+from bng.session.model import Cause, Counters, State
 from tests.support.client.layer import Phase
 from tests.support.memory_box import MemoryBox, memory_box
 
@@ -142,3 +142,47 @@ def test_a_late_answer_of_aaa_lets_the_client_in(box: MemoryBox) -> None:
     box.run(2.0)
     assert client.phase is Phase.UP
     assert box.manager.counters["answer_stale"] == 1
+
+
+def test_when_the_dataplane_is_gone_everybody_who_owes_a_stop_gets_one(
+    box: MemoryBox, books: Books
+) -> None:
+    stays, closes, left = clients = [box.subscriber(index) for index in range(1, 4)]
+    never = box.subscriber(4, password="wrong")
+    box.dial(*clients)
+    never.start(box.now)
+    left.terminate("padt", box.now)
+    box.run(0.1)
+    assert books.statuses() == [START, START, START, STOP]
+    sessions = {session.user_name: session for session in box.manager.table}
+    closing = sessions[closes.user.decode()]
+    box.manager.end(closing, Cause.SESSION_TIMEOUT, "", box.now)  # CLOSE is on its way for ever
+    books.told.clear()
+    read = [Counters(in_bytes=index) for index in range(box.dataplane.max_sessions)]
+    assert box.manager.accounts.harvest(read.__getitem__, box.now) == 2
+    box.executor.run(box.manager.take())
+    stops = {action.session.user_name: action for action in books.told}
+    assert stops.keys() == {stays.user.decode(), closes.user.decode()}
+    causes = [action.session.cause for action in stops.values()]
+    assert sorted(cause.word for cause in causes if cause) == ["nas-error", "session-timeout"]
+    for action in stops.values():
+        assert action.counters == read[action.session.index]
+    books.told.clear()
+    assert box.manager.accounts.harvest(read.__getitem__, box.now) == 0
+    for action in stops.values():  # its Stop is on disk; there is no entry to release
+        box.manager.accounted(action.session.index, action.session.handle.generation)
+    assert box.manager.take() == []
+
+
+def test_what_is_said_of_a_session_changes_and_is_told_at_once(
+    box: MemoryBox, books: Books
+) -> None:
+    box.dial(box.subscriber(1))
+    (session,) = box.manager.table
+    due = session.interim_at
+    box.manager.accounts.changed(session)
+    box.run(0.05)
+    assert books.statuses() == [START, INTERIM]
+    assert session.interim_at is not None
+    assert due is not None
+    assert session.interim_at == pytest.approx(due, rel=0.3), "the next one when it is due"
