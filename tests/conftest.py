@@ -9,6 +9,7 @@ The others run beside them, in the second worker (``packaging/test``).
 """
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the marks
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Keep the tests of `MACHINE` in one worker."""
     for item in items:
