@@ -176,7 +176,11 @@ class Server:
         argv = ["freeradius", "-f", "-l", "stdout", "-d", str(self.directory)]
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
-                command(self.netns, argv), stdout=log, stderr=subprocess.STDOUT
+                command(self.netns, argv),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
             )
         end = time.monotonic() + 20
         while b"Ready to process requests" not in self.log.read_bytes():

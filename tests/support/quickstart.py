@@ -3,19 +3,25 @@
 Everything that it claims, it has looked at: each step raises when it did not see what it says.
 """
 
+import contextlib
 import ipaddress
 import shutil
 import signal
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
 
+from tests.support.freeradius import SampleSite
 from tests.support.lab import NAT_POOL, PAGE, SERVER, Lab, LabError, tear_down
 from tests.support.netns import run
+from tests.support.radius_lab import SAMPLE_OPTIONS, wait_for_record
 
 PREFIX = "qs"
 DIRECTORY = Path("/run/bng-quickstart")
+SHOWN = ("Acct-Status-Type", "User-Name", "Framed-IP-Address", "Class", "Acct-Output-Octets")
+"""What is shown of a record of accounting."""
 
 
 def _title(text: str) -> None:
@@ -26,10 +32,10 @@ def _show(text: str) -> None:
     print("   " + text.strip().replace("\n", "\n   "), flush=True)
 
 
-def _dialled(lab: Lab) -> str:
+def _dialled(lab: Lab, password: str) -> str:
     """Dial in and return the subscriber's address, as the session table has it too."""
     _title("alice dials in: PPPoE, LCP, CHAP, IPCP, IPv6CP (our own test client)")
-    event = lab.dial()
+    event = lab.dial("alice", password)
     address = str(event["address"])
     took = f"{event['seconds']} s after her PADI, authenticated with {event['auth']}"
     _show(f"she has {address} {took}")
@@ -64,40 +70,92 @@ def _through_nat(lab: Lab) -> None:
     _show(f"so it saw {seen}: the subscriber's own address never left the BNG")
 
 
-def _how_to_go_on() -> None:
+def _by_radius(lab: Lab) -> str:
+    """Show what FreeRADIUS said of alice, and return the id of her session."""
+    _title("bngctl show session alice: what holds for her, and who said so")
+    shown = lab.ctl("show", "session", "alice").stdout
+    _show(shown[shown.index("profile\n") :])
+    if "RADIUS server aaa1: Bng-Rate-Down" not in shown or "pool cgnat" not in shown:
+        raise LabError("she has not what the samples say")
+    _title("bngctl show radius")
+    _show(lab.ctl("show", "radius").stdout)
+    return str(lab.ctl_json("show", "session", "alice")["id"])
+
+
+def _accounted(lab: Lab, site: SampleSite, session: str) -> None:
+    """Hang up, and show what FreeRADIUS wrote down of the session."""
+    _title(f"what FreeRADIUS wrote down: {site.directory}/{site.details}")
+    for status in ("Start", "Stop"):
+        if status == "Stop":
+            lab.stop("client-ppp0")
+        try:
+            record = wait_for_record(site, session, status)
+        except AssertionError as error:
+            raise LabError(str(error)) from None
+        _show("   ".join(f"{name} {record[name]}" for name in SHOWN if name in record))
+    if int(record["Acct-Output-Octets"]) < len(PAGE):
+        raise LabError("the page was not accounted for")
+    _title("bngctl show accounting")
+    _show(lab.ctl("show", "accounting").stdout)
+
+
+def _how_to_go_on(lab: Lab, site: SampleSite | None) -> None:
     _title("the lab stays up")
-    ctl = f".venv/bin/bngctl --socket {DIRECTORY}/run/bngd.sock"
+    ctl = f".venv/bin/bngctl --socket {lab.socket}"
     _show(
-        f"""ip netns exec {PREFIX}-sub ping {SERVER}          the subscriber's side (ppp0)
-ip netns exec {PREFIX}-bng ip addr                 the BNG's side
+        f"""ip netns exec {lab.sub} ping {SERVER}          the subscriber's side (ppp0)
+ip netns exec {lab.bng} ip addr                 the BNG's side
 {ctl} show sessions
-{DIRECTORY}/bng.toml, {DIRECTORY}/log/             configuration and logs
+{lab.directory}/bng.toml, {lab.directory}/log/             configuration and logs
 packaging/quickstart --down                      remove it"""
     )
+    if site is not None:
+        _show(
+            f"""{ctl} test radius office@example.net
+{site.directory}/bng/users                subscribers; FreeRADIUS reads them when it starts
+{site.directory}/var/radacct/bng/         accounting"""
+        )
 
 
 def _interrupt(_signal: int, _frame: FrameType | None) -> None:
     raise KeyboardInterrupt
 
 
-def main() -> int:
-    """Run it; the exit status is 0 only when all was seen."""
-    arguments = sys.argv[1:]
-    tear_down(PREFIX)
-    shutil.rmtree(DIRECTORY, ignore_errors=True)
-    if arguments == ["--down"]:
+def _all_of_it(lab: Lab, site: SampleSite | None, *, keep: bool) -> None:
+    _title(f"three namespaces: {lab.sub}, {lab.bng}, {lab.inet}; both processes of the BNG")
+    lab.build()
+    lab.start_servers()
+    if site is not None:
+        site.start()
+    lab.start_bng()
+    _show(lab.ctl("show", "version").stdout)
+    if site is not None:
+        _title("FreeRADIUS on the internet side, with conf/freeradius as it is")
+        _show(f'{site.directory}/bng/users has alice; bng.toml has aaa.method = "radius"')
+    _dialled(lab, "wonder" if site is None else "alice-secret")
+    session = "" if site is None else _by_radius(lab)
+    _through_nat(lab)
+    if site is not None and not keep:
+        _accounted(lab, site, session)
+
+
+def quick_start(arguments: Sequence[str], prefix: str, directory: Path) -> int:
+    """Run it in namespaces that begin with *prefix*, in *directory*, which is its own alone.
+
+    The status is 0 only when all was seen.
+    """
+    tear_down(prefix)
+    shutil.rmtree(directory, ignore_errors=True)
+    if "--down" in arguments:
         return 0
-    signal.signal(signal.SIGTERM, _interrupt)
     started_at = time.monotonic()
-    lab = Lab(PREFIX, DIRECTORY)
+    radius = "--radius" in arguments
+    lab = Lab(prefix, directory, **(SAMPLE_OPTIONS if radius else {}))
+    site = SampleSite(directory / "freeradius", lab.inet) if radius else None
     keep = False
     try:
-        _title("three namespaces: qs-sub, qs-bng, qs-inet; both processes of the BNG")
-        lab.up()
-        _show(lab.ctl("show", "version").stdout)
-        _dialled(lab)
-        _through_nat(lab)
-        keep = arguments == ["--keep"]
+        _all_of_it(lab, site, keep="--keep" in arguments)
+        keep = "--keep" in arguments
         _title(f"all of it was seen, in {time.monotonic() - started_at:.0f} s")
     except (RuntimeError, OSError, KeyboardInterrupt) as error:
         print(f"\nquickstart: FAILED: {error or 'interrupted'}", file=sys.stderr)
@@ -106,11 +164,20 @@ def main() -> int:
         return 1
     finally:
         if not keep:
-            lab.down()
-            shutil.rmtree(DIRECTORY, ignore_errors=True)
+            with contextlib.ExitStack() as stack:
+                stack.callback(shutil.rmtree, directory, ignore_errors=True)
+                stack.callback(lab.down)
+                if site is not None:
+                    site.stop()
     if keep:
-        _how_to_go_on()
+        _how_to_go_on(lab, site)
     return 0
+
+
+def main() -> int:
+    """Run it with the arguments of the command line."""
+    signal.signal(signal.SIGTERM, _interrupt)
+    return quick_start(sys.argv[1:], PREFIX, DIRECTORY)
 
 
 if __name__ == "__main__":
