@@ -1,17 +1,21 @@
-"""What holds for all tests: those that need the machine for themselves run one after the other."""
+"""How tests are shared out when there are several workers (``pytest -n 2``)."""
+
+from typing import Any
 
 import pytest
+from xdist.scheduler import LoadScopeScheduling
 
-MACHINE = ("bench", "netns")
-"""Folders whose tests have processes, namespaces and timings: two at once would disturb each other.
-
-The others run beside them, in the second worker (``packaging/test``).
-"""
+MACHINE = ("tests/bench/", "tests/netns/")
+"""Tests with processes, namespaces and timings: one worker has them all, one after the other."""
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist reads the marks
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep the tests of `MACHINE` in one worker."""
-    for item in items:
-        if set(MACHINE) & set(item.path.parts):
-            item.add_marker(pytest.mark.xdist_group("machine"))
+class Sharing(LoadScopeScheduling):  # type: ignore[misc]
+    """Gives the tests of `MACHINE` to one worker, any other test to whichever is free."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return "machine" if nodeid.startswith(MACHINE) else nodeid
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Sharing:
+    """Share tests out so that those that need the machine do not disturb each other."""
+    return Sharing(config, log)
