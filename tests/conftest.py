@@ -9,7 +9,7 @@ MACHINE = ("tests/bench/", "tests/netns/")
 """Tests with processes, namespaces and timings: one worker has them all, one after the other."""
 
 
-class Sharing(LoadScopeScheduling):  # type: ignore[misc]
+class Sharing(LoadScopeScheduling):
     """Gives the tests of `MACHINE` to one worker, any other test to whichever is free."""
 
     def _split_scope(self, nodeid: str) -> str:
