@@ -8,6 +8,7 @@ import binascii
 import types
 from base64 import b64decode, b64encode
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import MISSING, fields, is_dataclass
 from enum import Enum
 from functools import cache
@@ -99,7 +100,8 @@ def reader(hint: Any) -> Reader:  # noqa: ANN401 - a type hint
     """Return what reads values of a type. Raises: TypeError for one that has no form in JSON."""
     origin, args = get_origin(hint), get_args(hint)
     if origin in (Union, types.UnionType):
-        return _optional(*(arg for arg in args if arg is not types.NoneType))
+        inners = [reader(arg) for arg in args if arg is not types.NoneType]
+        return _one_of(inners, optional=types.NoneType in args)
     if origin is tuple:
         if args[-1] is Ellipsis:
             return _each(reader(args[0]))
@@ -159,11 +161,18 @@ def _items(value: object) -> list[object]:
     return value
 
 
-def _optional(hint: Any, *more: Any) -> Reader:  # noqa: ANN401 - type hints
-    if more:
-        raise TypeError(f"{hint} or {more} in a record")
-    inner = reader(hint)
-    return lambda value: None if value is None else inner(value)
+def _one_of(inners: list[Reader], *, optional: bool) -> Reader:
+    """Return what the first of *inners* makes of a value that takes it: they must not overlap."""
+
+    def read(value: object) -> object:
+        if value is None and optional:
+            return None
+        for inner in inners[:-1]:
+            with suppress(ValueError):
+                return inner(value)
+        return inners[-1](value)
+
+    return read
 
 
 def _each(inner: Reader) -> Reader:

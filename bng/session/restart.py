@@ -35,6 +35,7 @@ RECORDED = {
     "service": "service_name",
     "circuit": "circuit_id",
     "remote": "remote_id",
+    "tr101": "line_attributes",
     "ip4": "ipv4_address",
     "gw": "gateway",
     "nat": "nat_place",
