@@ -196,7 +196,8 @@ class AccessAccept:
     source: str = "user file"
     """Who said all this, for people."""
     sources: Mapping[str, str] = field(default_factory=dict)
-    """By field of the profile: what said it, for people."""
+    """By field, *classes* and *interim_interval_s* included: what said it, for people: an attribute
+    of *source*, or ``WHO: ATTRIBUTE``."""
     degraded: bool = False
     """No server could be asked: accounting is told so."""
 

@@ -45,9 +45,11 @@ def sources_of(box: Box, session: Session) -> list[Sourced]:
 
 
 def _from(accept: AccessAccept, name: str) -> str:
-    """Return who said the field *name*, and by what."""
-    attribute = accept.sources.get(name)
-    return f"{accept.source}: {attribute}" if attribute else accept.source
+    """Return who said the field *name*, and by what; a CoA-Request is named with its sender."""
+    said = accept.sources.get(name)
+    if said is None:
+        return accept.source
+    return said if ": " in said else f"{accept.source}: {said}"
 
 
 def _said(

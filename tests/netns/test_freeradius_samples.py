@@ -17,11 +17,16 @@ import pytest
 
 from radius.dictionary import BUILT_IN
 from tests.support.freeradius import SAMPLES, SampleSite
-from tests.support.lab import SERVER, Lab
+from tests.support.lab import SERVER, Lab, merged
 from tests.support.netns import run
 from tests.support.radius_lab import SAMPLE_OPTIONS, wait_for_record
 
-LAB_OPTIONS = SAMPLE_OPTIONS
+LAB_OPTIONS: dict[str, Any] = {
+    "config": merged(
+        SAMPLE_OPTIONS["config"],
+        {"radius": {"without_server": "last-good", "tries": 1, "probe_s": 0.5}},
+    )
+}
 
 
 @pytest.fixture(scope="module")
@@ -115,3 +120,23 @@ def test_who_is_suspended_is_told_and_who_is_unknown_stays_out(site: SampleSite,
     (server,) = (r for r in lab.ctl_json("show", "radius") if r["role"] == "authentication")
     assert (server["bad_replies"], server["timeouts"]) == (0, 0)  # rejects are signed, too
     assert site.process is not None
+
+
+def test_while_the_server_is_away_who_was_there_gets_what_he_had(
+    site: SampleSite, lab: Lab
+) -> None:
+    with lab.subscriber("alice", "alice-secret"):
+        assert sources(lab, "alice")["acl_in"][1] == "RADIUS server aaa1: Filter-Id"
+    lab.wait_for_sessions(0)
+    site.stop()
+    with lab.subscriber("alice", "alice-secret"):
+        (row,) = lab.sessions()
+        found = sources(lab, "alice")
+    site.start()
+    assert found["acl_in"][0] == "no-mail"
+    assert re.fullmatch(r"last good answer, \d+ s old: Filter-Id", found["acl_in"][1])
+    assert re.fullmatch(r"last good answer, \d+ s old: Class", found["classes"][1])
+    assert found["ipv4_address"] == (row["address"], "pool cgnat")
+    for status in ("Start", "Stop"):
+        record = wait_for_record(site, row["id"], status, timeout_s=30)
+        assert (record["Acct-Authentic"], record["Class"]) == ("Local", "0x676f6c64")

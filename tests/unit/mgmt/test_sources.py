@@ -123,6 +123,17 @@ def test_who_got_in_without_a_server_has_it_from_his_last_answer(dialled: Manage
     assert shown(dialled)["mtu"] == (1492, "last good answer, 12 s old: Attr-mtu")
 
 
+def test_what_a_coa_changed_names_the_coa(dialled: Managed) -> None:
+    answered(dialled, "RADIUS server aaa1")
+    session = session_of(dialled)
+    assert session.accept is not None
+    sources = {**session.accept.sources, "rate_up": "CoA of oss: Bng-Rate-Up"}
+    session.accept = replace(session.accept, sources=sources)
+    found = shown(dialled)
+    assert found["rate_up"][1] == "CoA of oss: Bng-Rate-Up"
+    assert found["ipv4_dns"][1] == "RADIUS server aaa1: Attr-ipv4_dns"
+
+
 def test_who_got_in_by_the_fallback_has_it_from_there(dialled: Managed) -> None:
     session = session_of(dialled)
     assert session.accept is not None
