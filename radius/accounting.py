@@ -46,7 +46,9 @@ class Target:
     loaded: int = 0
     under_way: int = 0
     retry_s: float = RETRY_S
+    failed_at: float = 0.0
     hold_until: float = 0.0
+    """Nothing is sent before, unless a server was heard since it failed: a probe was answered."""
     dropped: int = 0
 
 
@@ -132,7 +134,8 @@ class Accounting:
         if self.spool.waiting:
             return
         self._wake.clear()
-        held = [t.hold_until - self._clock() for t in self._targets if t.ready or t.behind]
+        now = self._clock()
+        held = [min(t.hold_until - now, RETRY_S) for t in self._targets if t.ready or t.behind]
         try:
             async with asyncio.timeout(max(min(held), FLUSH_S) if held else None):
                 await self._wake.wait()
@@ -178,7 +181,7 @@ class Accounting:
 
     def _send(self, target: Target) -> None:
         now = self._clock()
-        if now < target.hold_until:
+        if now < target.hold_until and not target.link.client.heard_since(target.failed_at):
             return
         if target.barrier is not None and not target.loaded:
             self._queue(target, target.barrier)
@@ -210,8 +213,9 @@ class Accounting:
                 self._finish(target, session)
             else:
                 target.ready.append(session)
-                if target.hold_until <= self._clock():
-                    target.hold_until = self._clock() + target.retry_s
+                now = target.failed_at = self._clock()
+                if target.hold_until <= now:
+                    target.hold_until = now + target.retry_s
                     target.retry_s = min(2 * target.retry_s, MAX_RETRY_S)
             self._wake.set()
 

@@ -200,6 +200,10 @@ class Client:
         """How many requests wait for a free identifier."""
         return len(self._queue)
 
+    def heard_since(self, at: float) -> bool:
+        """Say whether any server has answered anything since *at*."""
+        return any(state.heard_at is not None and state.heard_at > at for state in self.servers)
+
     def available(self, now: float) -> bool:
         """Say whether any server is alive."""
         return any(state.alive(now) for state in self.servers)

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from tests.netns.conftest import MakeLab
+from tests.support.accounting import box_records, count, sessions, wait_for_spool
 from tests.support.client.layer import Profile
 from tests.support.client.load import LoadClient
 from tests.support.freeradius import SECRET, FreeRadius
@@ -51,7 +52,6 @@ OPTIONS: dict[str, Any] = {
         },
     }
 }
-Detail = dict[str, dict[str, dict[str, str]]]
 
 
 @pytest.fixture
@@ -83,42 +83,6 @@ def copy(lab: Lab, tmp_path: Path) -> Iterator[FreeRadius]:
 def clients(lab: Lab, count: int = COUNT) -> LoadClient:
     profile = Profile(auth=("chap",), discovery_s=(1.0, 1.0, 1.0))
     return LoadClient("sub0", count, 300, netns=lab.sub, redial_s=0.5, profile=profile)
-
-
-def wait_for_spool(lab: Lab, timeout_s: float = 20) -> None:
-    """Wait until every record has been answered."""
-    end = time.monotonic() + timeout_s
-    while True:
-        shown = lab.ctl_json("show", "accounting")
-        if not shown["not_written"] and not any(row["on_disk"] for row in shown["groups"]):
-            return
-        assert time.monotonic() < end, shown
-        time.sleep(0.1)
-
-
-def sessions(server: FreeRadius) -> Detail:
-    """Return the records of each session by status; a record that is there twice is an error."""
-    found: Detail = {}
-    for record in server.detail():
-        status = record["Acct-Status-Type"]
-        if status in {"Accounting-On", "Accounting-Off"}:
-            continue
-        of = found.setdefault(record["Acct-Session-Id"], {})
-        if status == "Interim-Update":
-            continue
-        assert status not in of, f"twice: {record}"
-        assert status == "Start" or "Start" in of, f"before its Start: {record}"
-        of[status] = record
-    return found
-
-
-def box_records(server: FreeRadius) -> list[str]:
-    wanted = {"Accounting-On", "Accounting-Off"}
-    return [r["Acct-Status-Type"] for r in server.detail() if r["Acct-Status-Type"] in wanted]
-
-
-def count(found: Detail, status: str) -> int:
-    return sum(status in of for of in found.values())
 
 
 def test_when_the_dataplane_dies_its_last_counters_are_told_and_clients_come_back(

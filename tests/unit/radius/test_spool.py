@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from radius.accounting import Accounting
+from radius.accounting import MAX_RETRY_S, Accounting
 from radius.client import Client
 from radius.errors import SpoolError
 from radius.packet import split
@@ -179,6 +179,27 @@ def test_without_an_answer_records_are_sent_again_and_order_is_kept(tmp_path: Pa
         answer(accounting, wire)
         await accounting.step()
         assert wire.said() == [("s1", 2)]
+
+    run(tmp_path / "spool", scenario)
+
+
+def test_a_server_that_answers_a_probe_gets_what_waits_at_once(tmp_path: Path) -> None:
+    async def scenario(accounting: Accounting, wire: Wire, now: list[float]) -> None:
+        target, core = accounting.targets()[0], wire.core
+        accounting.put(record("s1", 1))
+        await accounting.step()
+        while target.retry_s < MAX_RETRY_S or now[0] >= target.hold_until:
+            now[0] += 0.5
+            core.tick(now[0])
+            target.link.settle()
+            await accounting.step()
+        held_until = target.hold_until
+        wire.requests.clear()
+        core.servers[0].answered(0.01, now[0] + 0.1)
+        now[0] += 0.2
+        assert now[0] < held_until
+        await accounting.step()
+        assert wire.said() == [("s1", 1)]
 
     run(tmp_path / "spool", scenario)
 
