@@ -94,6 +94,7 @@ class Box:
         self.tracer = Tracer(self.dataplane)
         self.verifier = Verifier(self.users, self.answered)
         self.radius.attach(self.answered, self.accounted, lambda: self.manager.table)
+        self.radius.attach_orders(self.manager.orders, self.loop.settle)
         if self.radius.backend is None:
             self.manager.backend = self.verifier
         self.serving = asyncio.get_running_loop().create_task(self.radius.run())

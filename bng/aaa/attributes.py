@@ -403,7 +403,7 @@ ROWS = (
     Row("Filter-Id", "RFC 2865 §5.11", _filter_id, live=True),
     Row("Framed-MTU", "RFC 2865 §5.12", _mtu),
     Row("Framed-Compression", "RFC 2865 §5.13", _without_effect("header compression", (0,))),
-    Row("Reply-Message", "RFC 2865 §5.18", _message, live=True),
+    Row("Reply-Message", "RFC 2865 §5.18", _message),
     Row("Callback-Number", "RFC 2865 §5.19", _refused("callback")),
     Row("Callback-Id", "RFC 2865 §5.20", _refused("callback")),
     Row("Framed-Route", "RFC 2865 §5.22", _route, live=True),

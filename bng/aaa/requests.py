@@ -68,9 +68,26 @@ class Nas:
 
     def render(self, template: str, who: Subscriber) -> str:
         """Return *template* with the fields of `TEMPLATE_FIELDS` filled in."""
-        return template.format_map(
-            {name: made(self, who) for name, made in TEMPLATE_FIELDS.items()}
+        return template.format_map(_Fields(self, who))
+
+    @property
+    def templates(self) -> tuple[tuple[str, str], ...]:
+        """The attributes that are made from templates, in the order of sending."""
+        return (
+            ("NAS-Port-Id", self.nas_port_id),
+            ("Calling-Station-Id", self.calling_station_id),
+            ("Called-Station-Id", self.called_station_id),
         )
+
+
+class _Fields(dict[str, str]):
+    """Fields of a template, made when they are asked for."""
+
+    def __init__(self, nas: Nas, who: Subscriber) -> None:
+        self._nas, self._who = nas, who
+
+    def __missing__(self, name: str) -> str:
+        return TEMPLATE_FIELDS[name](self._nas, self._who)
 
 
 def _text(data: bytes | None) -> str:
@@ -115,21 +132,39 @@ def identity(nas: Nas) -> Attributes:
     return found
 
 
+def nas_port(line: AccessLine) -> int:
+    """Return NAS-Port (RFC 2865 §5.5): port, outer and inner VLAN in one number."""
+    return (line.port & 0xFF) << 24 | line.outer_vid << 12 | line.inner_vid
+
+
+def _cut(text: str) -> str:
+    """Return what of *text* an attribute holds."""
+    return text.encode()[:MAX_TEXT_BYTES].decode(errors="ignore")
+
+
+def said(nas: Nas, who: Subscriber, name: str) -> Value | None:
+    """Return what requests about *who* say for attribute *name*, of those that `subscriber` has."""
+    match name:
+        case "NAS-Port":
+            return nas_port(who.line)
+        case "ADSL-Agent-Circuit-Id":
+            return who.circuit_id
+        case "ADSL-Agent-Remote-Id":
+            return who.remote_id
+    return next((_cut(nas.render(text, who)) for known, text in nas.templates if known == name), "")
+
+
 def subscriber(nas: Nas, who: Subscriber) -> Attributes:
     """Return where a subscriber is; the same in every request about him."""
     line = who.line
     found = identity(nas)
     found += [
-        ("NAS-Port", (line.port & 0xFF) << 24 | line.outer_vid << 12 | line.inner_vid),
+        ("NAS-Port", nas_port(line)),
         ("NAS-Port-Type", (PPPOEOE, PPPOEOVLAN, PPPOEOQINQ)[min(len(line.tags), 2)]),
     ]
-    for name, template in (
-        ("NAS-Port-Id", nas.nas_port_id),
-        ("Calling-Station-Id", nas.calling_station_id),
-        ("Called-Station-Id", nas.called_station_id),
-    ):
-        if text := nas.render(template, who).encode()[:MAX_TEXT_BYTES]:
-            found.append((name, text.decode(errors="ignore")))
+    for name, template in nas.templates:
+        if text := _cut(nas.render(template, who)):
+            found.append((name, text))
     found += [("Service-Type", FRAMED_USER), ("Framed-Protocol", PPP)]
     if who.circuit_id:
         found.append(("ADSL-Agent-Circuit-Id", who.circuit_id))

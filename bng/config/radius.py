@@ -1,6 +1,13 @@
 """``[radius]``: servers, timing, names, accounting, what happens without an answer."""
 
-from ipaddress import IPv4Address, IPv6Address, ip_address
+from ipaddress import (
+    IPv4Address,
+    IPv4Network,
+    IPv6Address,
+    IPv6Network,
+    ip_address,
+    ip_network,
+)
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -12,6 +19,7 @@ from bng.tomlfile import Table
 from bng.tomltypes import AbsolutePath, Address, Label, List, Name, reader
 
 MAX_SERVERS = 16
+MAX_DYNAUTH_CLIENTS = 64
 
 
 def _template(text: str) -> str:
@@ -26,6 +34,9 @@ def _mapped_to(field: str) -> str:
 
 
 Host = Annotated[IPv4Address | IPv6Address, reader(ip_address, "an IPv4 or IPv6 address")]
+Network = Annotated[
+    IPv4Network | IPv6Network, reader(ip_network, "an address or a prefix, host bits zero")
+]
 Template = Annotated[
     str, reader(_template, "a text in which {port}, {svid}, {cvid}, {vlans}, {mac}, ... stand")
 ]
@@ -73,6 +84,30 @@ class Accounting(Table):
     spool: AbsolutePath | None = None
 
 
+class DynAuthClient(Table):
+    """``[[radius.dynauth.client]]``: who may change and end sessions (RFC 5176)."""
+
+    name: Name
+    prefix: Network
+    secret: Secret
+    orders: List[Literal["coa", "disconnect"]] = Field(
+        default=("coa", "disconnect"), min_length=1, max_length=2
+    )
+    message_authenticator: bool = False
+    event_timestamp: bool = False
+    window_s: int = Field(default=300, ge=0, le=86_400)
+
+
+class DynAuth(Table):
+    """``[radius.dynauth]``: CoA-Request and Disconnect-Request."""
+
+    listen: List[Host] = Field(
+        default=(IPv4Address(0), IPv6Address(0)), min_length=1, max_length=16
+    )
+    port: int = Field(default=3799, ge=1, le=65_535)
+    client: List[DynAuthClient] = Field(default=(), max_length=MAX_DYNAUTH_CLIENTS)
+
+
 class Radius(Table):
     """``[radius]``: used with ``aaa.method = "radius"``."""
 
@@ -95,3 +130,4 @@ class Radius(Table):
     last_good_max_age_s: int = Field(default=86_400, ge=1, le=31_536_000)
     fallback_user: str | None = Field(default=None, min_length=1, max_length=253)
     accounting: Accounting = Accounting()
+    dynauth: DynAuth = DynAuth()

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterator
 
 from bng.config.model import Config
+from bng.config.radius import DynAuth
 from bng.tomlfile import Key, Problem
 
 
@@ -28,3 +29,25 @@ def radius(config: Config) -> Iterator[Problem]:
             yield (*at, "roles"), "the same role twice"
         if server.source is not None and server.source.version != server.address.version:
             yield (*at, "source"), f"{server.source} cannot reach {server.address}"
+    yield from _dynauth(table.dynauth)
+
+
+def _dynauth(table: DynAuth) -> Iterator[Problem]:
+    """Find clients of CoA who could not be told apart, or cannot reach us."""
+    names = Counter(client.name for client in table.client)
+    prefixes = Counter(client.prefix for client in table.client)
+    versions = {address.version for address in table.listen}
+    for index, address in enumerate(table.listen):
+        if table.listen.count(address) > 1:
+            yield ("radius", "dynauth", "listen", index), f"{address} is there already"
+    for index, client in enumerate(table.client):
+        at: Key = ("radius", "dynauth", "client", index)
+        if names[client.name] > 1:
+            yield (*at, "name"), f"{client.name} is in use already"
+        if prefixes[client.prefix] > 1:
+            yield (*at, "prefix"), f"{client.prefix} is another client's, too"
+        if client.prefix.version not in versions:
+            listen = f"radius.dynauth.listen has no IPv{client.prefix.version} address"
+            yield (*at, "prefix"), f"{client.prefix}: {listen}"
+        if client.event_timestamp and not client.window_s:
+            yield (*at, "window_s"), "0 looks at no Event-Timestamp, event_timestamp demands one"

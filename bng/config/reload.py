@@ -60,6 +60,7 @@ NEEDS = {
     "aaa.method": Needs.RESTART_BNGD,
     "aaa.users": Needs.LIVE,
     "radius": Needs.RESTART_BNGD,
+    "radius.dynauth.client": Needs.LIVE,
     "journal": Needs.RESTART_BNGD,
 }
 

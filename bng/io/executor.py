@@ -263,7 +263,8 @@ class Executor:
             a.prefix.prefixlen,
             session=a.handle.index,
             generation=a.handle.generation,
-            quiet=True,
+            cookie=cookie(CommandKind.ROUTE, a.handle) if a.answered else 0,
+            quiet=not a.answered,
         )
         self.dataplane.command(self.dataplane.control_group, record)
 

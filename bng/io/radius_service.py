@@ -1,4 +1,4 @@
-"""All of RADIUS that one box runs, from the configuration: clients, backend, accounting."""
+"""All of RADIUS that one box runs, from the configuration: clients, backend, accounting, CoA."""
 
 import asyncio
 import os
@@ -11,6 +11,7 @@ from ipaddress import IPv4Address
 import structlog
 
 from bng.aaa.attributes import Offered, Row
+from bng.aaa.dynauth import Known
 from bng.aaa.extra import extra_rows
 from bng.aaa.model import AccessAnswer, AccessRequest
 from bng.aaa.radius import Policy, RadiusBackend, WithoutServer
@@ -20,7 +21,9 @@ from bng.config.model import Config
 from bng.config.radius import Server as ServerTable
 from bng.errors import ConfigError
 from bng.io import radius as io
+from bng.io.dynauth_service import DynAuthService
 from bng.io.reconcile import ARENA, Box, Owed, reconcile
+from bng.session.coa import Orders
 from bng.session.model import Counters, Session, State
 from bng.session.restart import Reconciled
 from radius.client import Client
@@ -52,6 +55,7 @@ class RadiusService:
         self.config = config
         self.dictionary, self._extra = read_dictionaries(config)
         self.nas = _nas(config, ports)
+        self.dynauth = DynAuthService(config.radius.dynauth, self.dictionary, self._known())
         self._answered: Callable[[AccessRequest, AccessAnswer], None]
         self._accounted: Callable[[int, int], None]
         self._living: Callable[[], Iterable[Session]] = tuple
@@ -105,15 +109,28 @@ class RadiusService:
         """
         self._answered, self._accounted, self._living = answered, accounted, living
 
+    def attach_orders(self, orders: Orders, settle: Callable[[], None]) -> None:
+        """Say who carries out what RADIUS orders; *settle* does what they decided."""
+        self.dynauth.attach(orders, settle)
+
+    def _known(self) -> Known:
+        return Known(
+            nas=self.nas,
+            own_addresses=self.config.own_addresses,
+            offered=_offered(self.config, self._extra),
+        )
+
     def reconfigure(self, config: Config, fallback: User | None) -> None:
         """Take what is live of *config*: what answers may name, what holds without a server."""
         self.config = config
         if self.backend is not None:
             self.backend.reconfigure(_offered(config, self._extra), _policy(config, fallback))
+        self.dynauth.reconfigure(config.radius.dynauth, self._known())
 
     async def run(self) -> None:
         """Serve until cancelled."""
         async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self.dynauth.run())
             if self.access is not None:
                 tasks.create_task(self.access.link.run())
             if self.accounting is not None:

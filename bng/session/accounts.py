@@ -46,6 +46,11 @@ class Accounts:
         interval = self._manager.settings.interim_interval_s if said is None else said
         session.interim_at = now + interval * self._spread() if interval else None
 
+    def reschedule(self, session: Session, now: float) -> None:
+        """The session's interval has changed: it is counted from *now*."""
+        if session.accounted:
+            self._schedule(session, now)
+
     def tick(self, session: Session, now: float) -> None:
         """Send the interim update that is due."""
         if session.interim_at is not None and session.interim_at <= now:

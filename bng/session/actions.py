@@ -204,6 +204,7 @@ class DeleteRoute:
 
     handle: Handle
     prefix: IPv4Network
+    answered: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 """Features of living sessions: told to the dataplane when they differ from what it was told last.
 
-A profile may change while its user is connected: a reloaded user file now, CoA (RFC 5176) later.
-What is `LIVE` is applied at once; what is in `REDIAL` holds from the next session on.
+A profile may change while its user is connected: a reloaded user file, CoA (RFC 5176). What is
+`LIVE` is applied at once; what is in `REDIAL` holds from the next session on.
 """
 
 from collections import Counter
@@ -10,25 +10,33 @@ from typing import TYPE_CHECKING
 
 from bng.aaa.model import SubscriberProfile
 from bng.session import install
-from bng.session.actions import BypassSession
+from bng.session.actions import AddRoute, BypassSession, DeleteRoute
 from bng.session.model import Session, State
 
 if TYPE_CHECKING:
     from bng.session.manager import SessionManager
 
-LIVE = ("rate_up", "rate_down", "acl_in", "acl_out", "mss_clamp", "idle_timeout_s", "port_forwards")
+LIVE = (
+    "rate_up",
+    "rate_down",
+    "acl_in",
+    "acl_out",
+    "mss_clamp",
+    "idle_timeout_s",
+    "session_timeout_s",
+    "port_forwards",
+    "routes",
+)
 """Fields of a profile that a living session takes over."""
 REDIAL = (
     "ipv4_address",
     "ipv4_pool",
-    "routes",
     "ipv4_dns",
     "ipv4_nbns",
     "ipv6_interface_id",
     "mtu",
     "nat_profile",
     "nat_address",
-    "session_timeout_s",
 )
 """Fields that were negotiated with the client, or on which its state in the dataplane hangs."""
 
@@ -95,7 +103,7 @@ def refresh(
         return
     before = session.profile
     follows = session.routes and manager.one_to_one.follow(session, profile or session.profile)
-    names = (*LIVE, *NAT) if follows else LIVE
+    names: tuple[str, ...] = (*LIVE, *NAT) if follows else LIVE
     if profile is None:
         result.unknown_user += 1
     elif profile != session.profile:
@@ -104,14 +112,49 @@ def refresh(
         result.redial.update(
             name for name in REDIAL if getattr(session.profile, name) != getattr(profile, name)
         )
-    if session.told is None or session.paused:  # the installation to come tells it all
-        return
-    changed = tell(manager, session)
+    changed = retell(manager, session)
+    result.changed += changed
+    if changed or session.profile != before:
+        manager.write_down(session)
+
+
+def retell(manager: "SessionManager", session: Session) -> bool:
+    """Tell the dataplane what it does not know of the session's profile; say whether that was any.
+
+    A session that is not installed, or paused, is told with the installation to come.
+    """
+    _time(manager, session)
+    changed = bool(session.routes) and _reroute(manager, session)
+    if session.told is None or session.paused:
+        return changed
+    changed |= tell(manager, session)
     up = install.up(manager.settings, session)
     if up != session.told:
         manager.tell_up(session, up)
         changed = True
-    changed |= manager.forwards.tell(session)
-    result.changed += changed
-    if changed or session.profile != before:
-        manager.write_down(session)
+    return manager.forwards.tell(session) or changed
+
+
+def _time(manager: "SessionManager", session: Session) -> None:
+    """Count Session-Timeout (RFC 2865 §5.27) from the session's start, whenever it is said."""
+    if session.up_at is None or session.cause is not None or session.profile is None:
+        return
+    limit = session.profile.session_timeout_s
+    at = session.up_at + limit if limit else None
+    if at != session.timeout_at:
+        session.timeout_at = at
+        manager.reschedule(session)
+
+
+def _reroute(manager: "SessionManager", session: Session) -> bool:
+    """Have the routes of an installed session be those of its profile."""
+    wanted = install.routes(session)
+    gone = [prefix for prefix in session.routes if prefix not in wanted]
+    new = [prefix for prefix in wanted if prefix not in session.routes]
+    for prefix in gone:
+        manager.emit(DeleteRoute(session.handle, prefix, answered=True))
+    for prefix in new:
+        manager.emit(AddRoute(session.handle, prefix, answered=True))
+    session.install_pending += len(gone) + len(new)
+    session.routes = wanted
+    return bool(gone or new)

@@ -30,6 +30,7 @@ from bng.session.actions import (
     UpSession,
     read_cookie,
 )
+from bng.session.coa import Orders
 from bng.session.deadlines import Deadlines
 from bng.session.drain import Drain
 from bng.session.forwards import Forwards
@@ -41,7 +42,8 @@ from bng.session.placement import Placement
 from bng.session.settings import Settings
 from bng.session.table import SessionTable
 
-EEXIST, ENOSPC = 17, 28
+EEXIST, ENOSPC, ESTALE = 17, 28, 116
+"""Errno; ESTALE of a route: another session has it by now, so it is gone from this one."""
 
 
 class SessionManager:
@@ -74,6 +76,7 @@ class SessionManager:
         self.placement = Placement(self, nat)
         self.forwards = Forwards(self)
         self.one_to_one = OneToOne(self)
+        self.orders = Orders(self)
         self.ending: dict[str, Session] = {}  # by Acct-Session-Id
         self._prefix = prefix
         self._serial = 0
@@ -165,12 +168,16 @@ class SessionManager:
             case CommandKind.RELEASE:
                 self._released(session, status, now)
             case CommandKind.UP | CommandKind.ROUTE:
-                self._installing(session, status, now)
+                stolen = kind == CommandKind.ROUTE and status == -ESTALE
+                self._installing(session, 0 if stolen else status, now)
                 self.reschedule(session)
             case CommandKind.FORWARD if status:
                 self.forwards.failed(session, status)
+                self.orders.failed(session, f"forward: errno {-status}")
             case _ if status:  # those that are answered only when they fail
                 what = CommandKind(kind).name.lower()
+                if self.orders.failed(session, f"{what}: errno {-status}"):
+                    return
                 self.counters[f"{what}_failed"] += 1
                 self.end(session, Cause.NAS_ERROR, f"{what}: errno {-status}", now)
 
@@ -366,14 +373,18 @@ class SessionManager:
         session.install_pending -= 1
         if status == -ENOSPC and self.placement.find_other(session):
             return
-        if status:
+        if status and not self.orders.failed(session, f"errno {-status}"):
             self.counters["install_failed"] += 1
             full = f"no NAT ports: {self.nat.text(session.nat_place) or 'all addresses full'}"
             cause = full if status in (-ENOSPC, -EEXIST) else f"errno {-status}"
             self.end(session, Cause.NAS_ERROR, f"install: {cause}", now)
-        elif not session.install_pending and session.install_request is not None:
+            return
+        if session.install_pending:
+            return
+        if session.install_request is not None:
             request, session.install_request = session.install_request, None
             session.method.installed(session, request, now)
+        self.orders.settled(session, now)
 
     def _pause(self, session: Session) -> None:
         if session.state is State.UP:
@@ -413,6 +424,7 @@ class SessionManager:
         if session.up_at is not None:
             self.counters["stopped"] += 1
         self.emit(logs.ended(session, counters, self.nat, now))
+        self.orders.closed(session)
         if not self.accounts.stopped(session, counters, now):
             self._release(session)
 

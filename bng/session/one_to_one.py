@@ -172,7 +172,8 @@ class OneToOne:
             return
         routes = [prefix for prefix in session.routes if prefix != _host(old)]
         if old is not None:
-            self._manager.emit(DeleteRoute(session.handle, IPv4Network(old)))
+            self._manager.emit(DeleteRoute(session.handle, IPv4Network(old), answered=True))
+            session.install_pending += 1
         if new is not None:
             routes.append(IPv4Network(new))
             self._manager.emit(AddRoute(session.handle, IPv4Network(new), answered=True))

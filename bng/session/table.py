@@ -26,6 +26,8 @@ class SessionTable:
         epochs: Callable[[], Sequence[int]],
     ) -> None:
         self.size = size
+        self.by_id: dict[str, Session] = {}
+        """Sessions by Acct-Session-Id."""
         self._sessions: list[Session | None] = [None] * size
         self._generation_of = generation_of
         self._epochs = epochs
@@ -59,6 +61,7 @@ class SessionTable:
     def put(self, session: Session) -> None:
         """Enter a session under its handle."""
         self._sessions[session.handle.index] = session
+        self.by_id[session.acct_session_id] = session
 
     def get(self, index: int, generation: int) -> Session | None:
         """Return the session of an index, None when that generation of it is gone."""
@@ -74,6 +77,8 @@ class SessionTable:
 
     def free(self, handle: Handle) -> None:
         """Give the index of a released session back."""
+        if (session := self._sessions[handle.index]) is not None:
+            del self.by_id[session.acct_session_id]
         self._sessions[handle.index] = None
         self._freed.append((handle.index, self._epochs()))
         self._load[handle.worker] -= 1

@@ -7,6 +7,7 @@ from ipaddress import ip_network
 
 import pytest
 
+from radius import dynauth
 from radius.dynauth import DynAuth, DynAuthClient, Order, Reply
 from radius.packet import Code
 from tests.unit.radius.wire import DICTIONARY, SECRET, attributes, tlv
@@ -79,7 +80,23 @@ def test_orders_are_acknowledged_or_refused_with_a_cause_and_proxy_states(
     reply = core.answer(order(core, asked), 503, NOW)
     assert reply.data[0] == nak
     assert verified(reply, asked) == [(101, (503).to_bytes(4, "big")), (33, b"one"), (33, b"two")]
-    assert core.counters == {"requests": 2, "acks": 1, "naks": 1}
+    assert core.counters == {"requests": 2, "acks": 1, "naks": 1, "nak_503": 1}
+    assert core.by_client == {"oss": core.counters}
+
+
+def test_state_comes_back_unchanged() -> None:
+    """RFC 5176 §3.3."""
+    core, asked = server(), request(43, tlv(33, b"proxy") + tlv(24, b"state"))
+    reply = core.answer(order(core, asked), 405, NOW)
+    assert verified(reply, asked)[1:] == [(24, b"state"), (33, b"proxy")]
+
+
+def test_an_answer_has_room_for_all_that_it_gives_back() -> None:
+    core = server()
+    states = tlv(33, bytes(253)) * 15
+    assert len(core.answer(order(core, request(43, states)), 404, NOW).data) == 20 + 24 + 15 * 255
+    assert core.receive(request(43, states + tlv(33, bytes(230))), PEER, NOW, WALL) is None
+    assert core.counters["malformed"] == 1
 
 
 @pytest.mark.parametrize(
@@ -88,7 +105,8 @@ def test_orders_are_acknowledged_or_refused_with_a_cause_and_proxy_states(
         (request(), ("198.51.100.1", 1), "unknown_client"),
         (request(secret=b"guess"), PEER, "wrong_authenticator"),
         (request(1), PEER, "unexpected_code"),
-        (request(99), PEER, "malformed"),
+        (request(99), PEER, "unexpected_code"),
+        (request(43, b"\x2c\x01"), PEER, "malformed"),
         (b"", PEER, "malformed"),
         (request()[:-1], PEER, "malformed"),
         (request(43, tlv(80, bytes(16))), PEER, "wrong_signature"),
@@ -121,7 +139,7 @@ def test_a_repetition_gets_the_same_answer_and_is_not_carried_out_again() -> Non
     reply = core.answer(got, None, NOW + 2)
     assert core.receive(asked, PEER, NOW + 3, WALL) == reply
     assert core.counters["duplicates"] == 2
-    order(core, asked, NOW + 99)  # kept for a minute
+    order(core, asked, NOW + 99)  # kept for half a minute
 
 
 def test_the_same_identifier_with_another_body_is_another_request() -> None:
@@ -141,9 +159,49 @@ def test_the_longest_prefix_says_whose_secret_counts() -> None:
     assert found.client == "near"
 
 
-def test_no_more_answers_are_kept_than_fit() -> None:
+def test_no_more_answers_are_kept_than_fit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dynauth, "MAX_CACHED", 100)
     core = server()
-    for number in range(5000):
+    for number in range(120):
         asked = request(43, tlv(44, str(number).encode()))
         core.answer(order(core, asked), None, NOW)
-    assert len(core._seen) == 4096
+    assert len(core._plain) == 100
+
+
+def test_a_request_that_carries_its_time_is_known_again_from_anywhere() -> None:
+    """RFC 5176 §6.3: who overheard it gets the answer, and nothing is done again."""
+    core, asked = server(), request(43, stamp(WALL))
+    reply = core.answer(order(core, asked), None, NOW)
+    other = ("192.0.2.77", 1)
+    assert core.receive(asked, other, NOW + 299, WALL + 299) == Reply(other, reply.data)
+    assert core.receive(asked, PEER, NOW + 301, WALL + 301) == reply
+    assert core.receive(asked, PEER, NOW + 601, WALL + 601) is None
+    assert core.counters["stale"] == 1
+
+
+def test_without_a_time_the_same_bytes_from_another_port_are_another_request() -> None:
+    core, asked = server(), request()
+    order(core, asked)
+    assert isinstance(core.receive(asked, (PEER[0], 1), NOW, WALL), Order)
+
+
+def test_clients_change_and_what_was_answered_stays_known() -> None:
+    core, asked = server(), request()
+    got = order(core, asked)
+    core.reconfigure([])
+    assert core.receive(request(identifier=4), PEER, NOW, WALL) is None
+    assert core.answer(got, None, NOW).data[0] == Code.COA_ACK  # of a client that is gone
+    net = ip_network("192.0.0.0/16")
+    core.reconfigure([DynAuthClient(name="new", prefix=net, secret=SECRET)])
+    assert isinstance(core.receive(asked, PEER, NOW, WALL), Reply)
+    assert core.by_client == {"new": {"duplicates": 1}}
+
+
+def test_addresses_of_strangers_take_a_bounded_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dynauth, "MAX_SOURCES", 8)
+    core = server()
+    for number in range(20):
+        assert core.receive(b"", (f"198.51.100.{number}", 1), NOW, WALL) is None
+    assert core.counters == {"unknown_client": 20}
+    assert len(core._sources) <= 8
+    assert isinstance(core.receive(request(), PEER, NOW, WALL), Order)

@@ -1,0 +1,229 @@
+"""CoA-Request and Disconnect-Request from the network to the session core, and the answers back.
+
+One UDP socket for each address of ``radius.dynauth.listen``, opened when there is a client. What
+comes from nobody we know is dropped before anything is computed; of one socket no more than `BATCH`
+datagrams are looked at before the rest of the box has its turn.
+"""
+
+import asyncio
+import socket
+import time
+from collections import deque
+from collections.abc import Callable
+from functools import partial
+from ipaddress import IPv4Address, IPv6Address
+from typing import cast
+
+import asyncio_dgram
+import structlog
+from asyncio_dgram.aio import DatagramServer, TransportClosed
+
+from bng.aaa.attributes import Value
+from bng.aaa.dynauth import ErrorCause, Known
+from bng.config.radius import DynAuth as DynAuthTable
+from bng.session.coa import Orders, Outcome
+from radius.dictionary import Dictionary
+from radius.dynauth import DynAuth, DynAuthClient, Order
+from radius.errors import MalformedValue
+from radius.packet import Code
+
+BATCH = 32
+MAX_BACKLOG = 4096
+"""Answers that wait for a socket; more are dropped: the client asks again."""
+RECEIVE_BYTES = 1 << 20
+BIND_RETRY_S = 5.0
+WORDS = {Code.COA_REQUEST: "coa", Code.DISCONNECT_REQUEST: "disconnect"}
+"""What the configuration and the log call requests."""
+
+
+class DynAuthService:
+    """The sockets and what is behind them; `attach` before the first request is served."""
+
+    def __init__(self, table: DynAuthTable, dictionary: Dictionary, known: Known) -> None:
+        self.table = table
+        self.known = known
+        self.core = DynAuth(_clients(table), dictionary)
+        self.sockets: dict[str, str] = {}
+        """By address: why there is no socket; empty: there is one."""
+        self._orders: Orders | None = None
+        self._settle: Callable[[], None] = _nothing
+        self._wanted = asyncio.Event()
+        self._log = structlog.get_logger("dynauth")
+        self.reconfigure(table, known)
+
+    def attach(self, orders: Orders, settle: Callable[[], None]) -> None:
+        """Say who carries requests out; *settle* does what they decided."""
+        self._orders, self._settle = orders, settle
+        orders.known = self.known
+
+    def reconfigure(self, table: DynAuthTable, known: Known) -> None:
+        """Take what is live: the clients, and what attributes may name."""
+        self.table, self.known = table, known
+        self.core.reconfigure(_clients(table))
+        if self._orders is not None:
+            self._orders.known = known
+        if table.client:
+            self._wanted.set()
+
+    async def run(self) -> None:
+        """Serve until cancelled."""
+        await self._wanted.wait()
+        async with asyncio.TaskGroup() as tasks:
+            for address in self.table.listen:
+                tasks.create_task(self._listen(address))
+
+    def receive(self, data: bytes, peer: tuple[str, int], send: "Send") -> None:
+        """Take a datagram; *send* takes the answers."""
+        core, now = self.core, time.monotonic()
+        found = core.receive(data, peer, now, time.time())
+        if isinstance(found, Order):
+            self._order(found, send, now)
+            self._settle()
+        elif found is not None:
+            send(found.peer, found.data)
+
+    def _order(self, order: Order, send: "Send", now: float) -> None:
+        """Give a new request to the core."""
+        word = WORDS[order.packet.code]
+        answer = partial(self._answer, order, send)
+        allowed = next((c.orders for c in self.table.client if c.name == order.client), ())
+        if word not in allowed:
+            cause = ErrorCause.ADMINISTRATIVELY_PROHIBITED
+            answer(Outcome(cause, f"{order.client} may not ask for {word}"))
+            return
+        try:
+            pairs = _values(order)
+        except MalformedValue as why:
+            answer(Outcome(ErrorCause.INVALID_REQUEST, str(why)))
+            return
+        assert self._orders is not None  # noqa: S101 - attached when the box starts
+        disconnect = order.packet.code is Code.DISCONNECT_REQUEST
+        self._orders.take(pairs, answer, now, disconnect=disconnect, source=order.client)
+
+    def _answer(self, order: Order, send: "Send", outcome: Outcome) -> None:
+        """Answer a request, and log it."""
+        cause, session = outcome.cause, outcome.session
+        reply = self.core.answer(order, cause, time.monotonic())
+        send(reply.peer, reply.data)
+        fields: dict[str, object] = {
+            "client": order.client,
+            "peer": order.peer[0],
+            "result": "ack" if cause is None else "nak",
+        }
+        if session is not None:
+            fields = {"session": session.acct_session_id, "user": session.user_name, **fields}
+        if cause is None:
+            self._log.info(WORDS[order.packet.code], **fields)
+            return
+        fields |= {"error_cause": int(cause), "cause": cause.name.lower().replace("_", "-")}
+        self._log.warning(WORDS[order.packet.code], **fields, detail=outcome.detail)
+
+    async def _listen(self, address: IPv4Address | IPv6Address) -> None:
+        """Keep the socket of *address*."""
+        where = str(address)
+        while True:
+            try:
+                stream = await asyncio_dgram.from_socket(_bound(address, self.table.port))
+            except OSError as error:
+                if self.sockets.get(where) != str(error):
+                    self._log.warning("dynauth-socket", address=where, error=str(error))
+                self.sockets[where] = str(error)
+                await asyncio.sleep(BIND_RETRY_S)
+                continue
+            self.sockets[where] = ""
+            assert isinstance(stream, DatagramServer)  # noqa: S101 - it is not connected
+            port = _Port(self, stream)
+            try:
+                async with asyncio.TaskGroup() as tasks:
+                    tasks.create_task(port.read())
+                    tasks.create_task(port.write())
+            finally:
+                stream.close()
+
+
+Send = Callable[[tuple[str, int], bytes], None]
+
+
+class _Port:
+    """One socket: a reader, a writer."""
+
+    def __init__(self, service: DynAuthService, stream: DatagramServer) -> None:
+        self._service, self._stream = service, stream
+        self._backlog: deque[tuple[bytes, tuple[str, int]]] = deque(maxlen=MAX_BACKLOG)
+        self._wake = asyncio.Event()
+
+    def send(self, peer: tuple[str, int], data: bytes) -> None:
+        """Send as soon as the socket takes it."""
+        self._backlog.append((data, peer))
+        self._wake.set()
+
+    async def read(self) -> None:
+        """Take datagrams."""
+        taken = 0
+        while True:
+            try:
+                data, peer = await self._stream.recv()
+            except OSError:  # an earlier answer could not be delivered
+                self._service.core.counters["unreachable"] += 1
+                continue
+            self._service.receive(data, cast(tuple[str, int], peer), self.send)
+            taken += 1
+            if taken % BATCH == 0:
+                await asyncio.sleep(0)
+
+    async def write(self) -> None:
+        """Send the answers."""
+        while True:
+            while not self._backlog:
+                self._wake.clear()
+                await self._wake.wait()
+            data, peer = self._backlog.popleft()
+            try:
+                await self._stream.send(data, peer)
+            except OSError:
+                self._service.core.counters["unreachable"] += 1
+            except TransportClosed:
+                return
+
+
+def _bound(address: IPv4Address | IPv6Address, port: int) -> socket.socket:
+    """Return a socket for *address* alone: that of :: takes no IPv4. Raises: OSError."""
+    six = address.version == 6
+    made = socket.socket(socket.AF_INET6 if six else socket.AF_INET, socket.SOCK_DGRAM)
+    try:
+        if six:
+            made.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BYTES)
+        made.setblocking(False)
+        made.bind((str(address), port))
+    except OSError:
+        made.close()
+        raise
+    return made
+
+
+def _values(order: Order) -> list[tuple[str, Value]]:
+    """Return the attributes by name. Raises: MalformedValue."""
+    dictionary = order.packet.dictionary
+    return [
+        (dictionary.name(key), dictionary.decode(key, data))
+        for key, data in order.packet.attributes
+    ]
+
+
+def _clients(table: DynAuthTable) -> list[DynAuthClient]:
+    return [
+        DynAuthClient(
+            name=client.name,
+            prefix=client.prefix,
+            secret=client.secret.encode(),
+            demand_signature=client.message_authenticator,
+            demand_timestamp=client.event_timestamp,
+            window_s=client.window_s or None,
+        )
+        for client in table.client
+    ]
+
+
+def _nothing() -> None:
+    """Nobody is attached yet."""
