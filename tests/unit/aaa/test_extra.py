@@ -11,6 +11,7 @@ from bng.aaa.extra import READ_AS, extra_rows
 from bng.aaa.model import FramedRoute, PortForward, RatePolicy
 from bng.aaa.users import _User
 from bng.config import Config, load
+from bng.daemon import EXIT_CONFIG, main
 from bng.errors import ConfigError
 from bng.io.radius_service import read_dictionaries
 from radius.dictionary import Dictionary
@@ -98,6 +99,19 @@ def test_an_attribute_that_cannot_be_mapped_is_refused_by_name(
 ) -> None:
     with pytest.raises(ConfigError, match=rf"^radius\.attributes: {error}$"):
         read_dictionaries(config(tmp_path, mapped))
+
+
+def test_bngd_finds_it_without_being_started(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "users.toml").write_text("")
+    check = ["--check", "--config", str(tmp_path / "bng.toml")]
+    config(tmp_path, '{ "Sample-Policy" = "acl_in" }')
+    assert main(check) == 0
+    config(tmp_path, '{ "Sample-Police" = "acl_in" }')
+    assert main(check) == EXIT_CONFIG
+    error = "bngd: radius.attributes: no attribute Sample-Police in any dictionary\n"
+    assert capsys.readouterr().err == error
 
 
 def test_a_field_that_there_is_not_is_refused_with_file_and_line(tmp_path: Path) -> None:
