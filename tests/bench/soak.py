@@ -5,7 +5,9 @@ spread over both, so a half of the packets is handed over each way. First all su
 and the capacity is measured: both directions at once, as fast as packets are taken. Then traffic
 runs at a share of it while subscribers leave and others join. A leaving subscriber stops sending
 first; from his joining to that moment every packet both ways must arrive, in order and undamaged.
-At the end all leave, and the arena must be as it was before.
+At the end all leave, and the arena must be as it was before. The memory of bngd grows with those who
+are there, and with the ids that rest (`pppoe.id_rest_s`, some 180 bytes each), not with those who came
+and went: see its growth in the second half.
 
 Exit status 1 when a packet was lost, something leaked, or a command failed. The lab: see
 tests/support/soak.py.
@@ -61,6 +63,9 @@ class Result:
     before: dict[str, int] = field(default_factory=dict)
     after: dict[str, int] = field(default_factory=dict)
     memory_grown_bytes: dict[str, int] = field(default_factory=dict)
+    late_joins: int = 0
+    late_growth_bytes: int = 0
+    """Of bngd in the second half, when ids at rest and memory of those who left are level."""
 
     def problems(self) -> list[str]:
         """Return what must not be, in words."""
@@ -206,6 +211,10 @@ class Population:
 
     # ---- what clients say ----
 
+    def port_of(self, flow: int, number: int) -> int:
+        """Return the inner port of a flow, the *number*-th of its subscriber."""
+        return soak.FIRST_PORT + (self._incarnation + 7 * number) % 40_000
+
     def _flows(self, subscriber: Subscriber) -> range:
         return range(subscriber.index * FLOWS_EACH, (subscriber.index + 1) * FLOWS_EACH)
 
@@ -224,8 +233,7 @@ class Population:
             self.joined += 1
             self._incarnation += 1
             for number, flow in enumerate(self._flows(subscriber)):
-                port = soak.FIRST_PORT + (self._incarnation + 7 * number) % 40_000
-                self.area.start(flow, self._incarnation, subscriber, port)
+                self.area.start(flow, self._incarnation, subscriber, self.port_of(flow, number))
             self.here.append(subscriber)
         elif name == "down":
             if detail == "terminated" and subscriber.index not in self._dialling:
@@ -272,7 +280,11 @@ class Run:
         people.run(1, 0)  # what was behind at full speed is made up for
         begun = [area.offered(direction) for direction in (UP, DOWN)]
         start, joined = time.monotonic(), people.joined
-        people.run(args.seconds, args.churn)
+        people.run(args.seconds / 2, args.churn)
+        half = people.joined, self._memory()["bngd"]
+        people.run(args.seconds / 2, args.churn)
+        result.late_joins = people.joined - half[0]
+        result.late_growth_bytes = self._memory()["bngd"] - half[1]
         result.seconds = round(time.monotonic() - start, 1)
         ended = [area.offered(direction) for direction in (UP, DOWN)]
         sent = [after.sent - before.sent for before, after in zip(begun, ended, strict=True)]
@@ -398,7 +410,8 @@ def _text(r: Result) -> str:
         f"arrived    up {r.up.received:>11,}  down {r.down.received:>11,}"
         f" of {r.up.sent:,} and {r.down.sent:,}\n"
         f"handed over between workers {r.handed_off:,}; given up by the generators {r.behind:,}\n"
-        f"memory     {grown}"
+        f"memory     {grown}; bngd in the second half {r.late_growth_bytes >> 10:+,} KiB, "
+        f"{r.late_growth_bytes / max(1, r.late_joins):.0f} bytes a join"
     )
 
 

@@ -27,6 +27,8 @@ class Scene:
     neighbours: list[IPv4Address]
     public: IPv4Network
     remote: IPv4Address
+    forwards: list[tuple[IPv4Address, int]]  # public ends that lead to others
+    owned: IPv4Network  # addresses that are one session's each; not all of them are given
     access_mac: bytes
     routed_mac: bytes
 
@@ -39,6 +41,8 @@ class Kind:
     build: Callable[[Scene, random.Random], Iterator[bytes]]
     reasons: tuple[str, ...]
     count: int = COUNT
+    sender: str = "shared"
+    """Upstream: how the hostile subscriber is translated: shared, forwarded, own."""
 
     def frames(self, scene: Scene) -> list[bytes]:
         """Return the frames, the same in every run."""
@@ -89,32 +93,34 @@ def icmp(kind: int, code: int, body: bytes, *, wrong_sum: bool = False) -> bytes
     return whole[:2] + struct.pack("!H", total) + whole[4:]
 
 
-def _up(scene: Scene, packet: bytes) -> bytes:
+def up(scene: Scene, packet: bytes) -> bytes:
     """Put a packet into the hostile subscriber's session."""
     return scene.head + struct.pack("!HH", len(packet) + 2, 0x0021) + packet
 
 
-def _down(scene: Scene, packet: bytes) -> bytes:
+def down(scene: Scene, packet: bytes) -> bytes:
     """Put a packet on the network's side."""
     frame = scene.routed_mac + b"\x02\x09\x09\x09\x09\x09\x08\x00" + packet
     return frame.ljust(60, b"\0")
 
 
-def _any_public(scene: Scene, chance: random.Random) -> IPv4Address:
+def any_public(scene: Scene, chance: random.Random) -> IPv4Address:
     return scene.public[chance.randrange(scene.public.num_addresses)]
 
 
-def _port(chance: random.Random) -> int:
+def a_port(chance: random.Random) -> int:
     return chance.randrange(1, 65536)
 
 
 # ---- from a subscriber ----
 
 
-def _fragments(source: IPv4Address, target: IPv4Address, chance: random.Random) -> Iterator[bytes]:
+def fragments_of(
+    source: IPv4Address, target: IPv4Address, chance: random.Random
+) -> Iterator[bytes]:
     """Yield fragments of every bad kind: late, first and never more, overlapping, tiny."""
     ident = chance.randrange(65536)
-    data = udp(_port(chance), _port(chance), bytes(24))
+    data = udp(a_port(chance), a_port(chance), bytes(24))
     protocol = chance.choice((UDP, TCP, ICMP, GRE))
     yield ip4(source, target, protocol, bytes(24), fragment=chance.randrange(1, 8191), ident=ident)
     yield ip4(source, target, UDP, data, fragment=_MORE, ident=chance.randrange(65536))
@@ -126,85 +132,85 @@ def _fragments(source: IPv4Address, target: IPv4Address, chance: random.Random) 
 
 
 def _up_fragments(scene: Scene, chance: random.Random) -> Iterator[bytes]:
-    for packet in _fragments(scene.own, scene.remote, chance):
-        yield _up(scene, packet)
+    for packet in fragments_of(scene.own, scene.remote, chance):
+        yield up(scene, packet)
 
 
 def _up_bad_sums(scene: Scene, chance: random.Random) -> Iterator[bytes]:
-    body = udp(_port(chance), 7010)
-    yield _up(scene, ip4(scene.own, scene.remote, UDP, body, wrong_sum=True))
+    body = udp(a_port(chance), 7010)
+    yield up(scene, ip4(scene.own, scene.remote, UDP, body, wrong_sum=True))
     echo = icmp(8, 0, struct.pack("!HH", 7, 1) + b"ping", wrong_sum=True)
-    yield _up(scene, ip4(scene.own, scene.remote, ICMP, echo, wrong_sum=True))
+    yield up(scene, ip4(scene.own, scene.remote, ICMP, echo, wrong_sum=True))
 
 
 def _up_bad_icmp_sums(scene: Scene, chance: random.Random) -> Iterator[bytes]:
-    quote = ip4(scene.remote, scene.own, UDP, udp(7010, _port(chance)))
+    quote = ip4(scene.remote, scene.own, UDP, udp(7010, a_port(chance)))
     bad = icmp(3, 3, bytes(4) + quote, wrong_sum=True)
-    yield _up(scene, ip4(scene.own, scene.remote, ICMP, bad))
+    yield up(scene, ip4(scene.own, scene.remote, ICMP, bad))
 
 
 def _up_land(scene: Scene, chance: random.Random) -> Iterator[bytes]:
-    port = _port(chance)
-    yield _up(scene, ip4(scene.own, scene.own, TCP, tcp(port, port)))
-    yield _up(scene, ip4(scene.own, scene.own, UDP, udp(port, port)))
-    public = _any_public(scene, chance)
-    yield _up(scene, ip4(public, public, TCP, tcp(port, port)))
+    port = a_port(chance)
+    yield up(scene, ip4(scene.own, scene.own, TCP, tcp(port, port)))
+    yield up(scene, ip4(scene.own, scene.own, UDP, udp(port, port)))
+    public = any_public(scene, chance)
+    yield up(scene, ip4(public, public, TCP, tcp(port, port)))
 
 
 def _up_tiny(scene: Scene, chance: random.Random) -> Iterator[bytes]:
     for protocol in (TCP, UDP, ICMP):
-        yield _up(scene, ip4(scene.own, scene.remote, protocol, bytes(chance.randrange(4))))
+        yield up(scene, ip4(scene.own, scene.remote, protocol, bytes(chance.randrange(4))))
     whole = ip4(scene.own, scene.remote, UDP, udp(1, 2))
-    yield _up(scene, whole[: chance.randrange(20)])
-    yield _up(scene, bytes((0x40 | chance.randrange(5),)) + whole[1:])
-    yield _up(scene, bytes((0x4F,)) + whole[1:])
-    yield _up(scene, b"\x65" + whole[1:])
-    yield _up(scene, whole)[: 22 + chance.randrange(20)]
+    yield up(scene, whole[: chance.randrange(20)])
+    yield up(scene, bytes((0x40 | chance.randrange(5),)) + whole[1:])
+    yield up(scene, bytes((0x4F,)) + whole[1:])
+    yield up(scene, b"\x65" + whole[1:])
+    yield up(scene, whole)[: 22 + chance.randrange(20)]
 
 
 def _up_options(scene: Scene, chance: random.Random) -> Iterator[bytes]:
     options = chance.randbytes(4 * chance.randrange(1, 11))
-    yield _up(scene, ip4(scene.own, scene.remote, UDP, udp(1025, 7010), options=options))
+    yield up(scene, ip4(scene.own, scene.remote, UDP, udp(1025, 7010), options=options))
     cut = ip4(scene.own, scene.remote, UDP, udp(1025, 7010), options=options)
-    yield _up(scene, cut[: chance.randrange(20, len(cut))])
+    yield up(scene, cut[: chance.randrange(20, len(cut))])
 
 
 def _up_spoofed(scene: Scene, chance: random.Random) -> Iterator[bytes]:
     for source in (
         chance.choice(scene.neighbours),
-        _any_public(scene, chance),
+        any_public(scene, chance),
         IPv4Address(chance.randrange(1 << 24, 1 << 31)),
         scene.remote,
     ):
-        yield _up(scene, ip4(source, scene.remote, UDP, udp(_port(chance), 7010)))
+        yield up(scene, ip4(source, scene.remote, UDP, udp(a_port(chance), 7010)))
 
 
 def _up_scan(scene: Scene, chance: random.Random) -> Iterator[bytes]:
     """Scan the pool from inside (hairpin), from one port."""
-    target = _any_public(scene, chance)
-    yield _up(scene, ip4(scene.own, target, TCP, tcp(1025, _port(chance))))
-    yield _up(scene, ip4(scene.own, target, UDP, udp(1025, _port(chance))))
+    target = any_public(scene, chance)
+    yield up(scene, ip4(scene.own, target, TCP, tcp(1025, a_port(chance))))
+    yield up(scene, ip4(scene.own, target, UDP, udp(1025, a_port(chance))))
 
 
 def _up_all_ports(scene: Scene, chance: random.Random) -> Iterator[bytes]:
     """Ask for a mapping of every port there is."""
-    yield _up(scene, ip4(scene.own, scene.remote, UDP, udp(_port(chance), 7010)))
-    yield _up(scene, ip4(scene.own, scene.remote, TCP, tcp(_port(chance), 7010)))
-    ping = icmp(8, 0, struct.pack("!HH", _port(chance), 1))
-    yield _up(scene, ip4(scene.own, scene.remote, ICMP, ping))
+    yield up(scene, ip4(scene.own, scene.remote, UDP, udp(a_port(chance), 7010)))
+    yield up(scene, ip4(scene.own, scene.remote, TCP, tcp(a_port(chance), 7010)))
+    ping = icmp(8, 0, struct.pack("!HH", a_port(chance), 1))
+    yield up(scene, ip4(scene.own, scene.remote, ICMP, ping))
 
 
 def _up_all_remotes(scene: Scene, chance: random.Random) -> Iterator[bytes]:
     """Talk from one port to the whole world: each address is an entry with filtering."""
     target = IPv4Address(int(IPv4Address("198.18.0.0")) + chance.randrange(1 << 16))
-    yield _up(scene, ip4(scene.own, target, UDP, udp(1025, 7010)))
+    yield up(scene, ip4(scene.own, target, UDP, udp(1025, 7010)))
 
 
 def _up_tunnels(scene: Scene, chance: random.Random) -> Iterator[bytes]:
     """Open tunnels, GRE and ESP, to the whole world."""
     target = IPv4Address(int(IPv4Address("198.18.0.0")) + chance.randrange(1 << 16))
-    yield _up(scene, ip4(scene.own, target, GRE, b"\0\0\x08\0" + bytes(20)))
-    yield _up(scene, ip4(scene.own, target, ESP, chance.randbytes(24)))
+    yield up(scene, ip4(scene.own, target, GRE, b"\0\0\x08\0" + bytes(20)))
+    yield up(scene, ip4(scene.own, target, ESP, chance.randbytes(24)))
 
 
 def _padi(chance: random.Random, tags: bytes = b"") -> bytes:
@@ -260,68 +266,68 @@ def _unknown_sessions(scene: Scene, chance: random.Random) -> Iterator[bytes]:
 
 def _down_scan(scene: Scene, chance: random.Random) -> Iterator[bytes]:
     source = IPv4Address(chance.randrange(1 << 24, 0x0A000000))
-    target = _any_public(scene, chance)
-    yield _down(scene, ip4(source, target, TCP, tcp(_port(chance), _port(chance))))
-    yield _down(scene, ip4(source, target, UDP, udp(_port(chance), _port(chance))))
-    ping = icmp(8, 0, struct.pack("!HH", _port(chance), 1))
-    yield _down(scene, ip4(source, target, ICMP, ping))
+    target = any_public(scene, chance)
+    yield down(scene, ip4(source, target, TCP, tcp(a_port(chance), a_port(chance))))
+    yield down(scene, ip4(source, target, UDP, udp(a_port(chance), a_port(chance))))
+    ping = icmp(8, 0, struct.pack("!HH", a_port(chance), 1))
+    yield down(scene, ip4(source, target, ICMP, ping))
 
 
 def _down_spoofed(scene: Scene, chance: random.Random) -> Iterator[bytes]:
     """Claim to be the pool, a subscriber, or the target itself."""
-    target = _any_public(scene, chance)
-    port = _port(chance)
-    for source in (target, _any_public(scene, chance), chance.choice(scene.neighbours)):
-        yield _down(scene, ip4(source, target, TCP, tcp(port, port)))
-        yield _down(scene, ip4(source, target, UDP, udp(port, port)))
+    target = any_public(scene, chance)
+    port = a_port(chance)
+    for source in (target, any_public(scene, chance), chance.choice(scene.neighbours)):
+        yield down(scene, ip4(source, target, TCP, tcp(port, port)))
+        yield down(scene, ip4(source, target, UDP, udp(port, port)))
 
 
 def _down_tunnels(scene: Scene, chance: random.Random) -> Iterator[bytes]:
     source = IPv4Address(chance.randrange(1 << 24, 0x0A000000))
-    target = _any_public(scene, chance)
-    yield _down(scene, ip4(source, target, GRE, b"\0\0\x08\0" + bytes(20)))
-    yield _down(scene, ip4(source, target, ESP, chance.randbytes(24)))
+    target = any_public(scene, chance)
+    yield down(scene, ip4(source, target, GRE, b"\0\0\x08\0" + bytes(20)))
+    yield down(scene, ip4(source, target, ESP, chance.randbytes(24)))
 
 
 def _down_fragments(scene: Scene, chance: random.Random) -> Iterator[bytes]:
     source = IPv4Address(chance.randrange(1 << 24, 0x0A000000))
-    for packet in _fragments(source, _any_public(scene, chance), chance):
-        yield _down(scene, packet)
+    for packet in fragments_of(source, any_public(scene, chance), chance):
+        yield down(scene, packet)
 
 
 def _down_bad_sums(scene: Scene, chance: random.Random) -> Iterator[bytes]:
-    body = udp(7009, _port(chance))
-    yield _down(scene, ip4(scene.remote, _any_public(scene, chance), UDP, body, wrong_sum=True))
+    body = udp(7009, a_port(chance))
+    yield down(scene, ip4(scene.remote, any_public(scene, chance), UDP, body, wrong_sum=True))
 
 
 def _down_tiny(scene: Scene, chance: random.Random) -> Iterator[bytes]:
-    target = _any_public(scene, chance)
+    target = any_public(scene, chance)
     for protocol in (TCP, UDP, ICMP):
-        yield _down(scene, ip4(scene.remote, target, protocol, bytes(chance.randrange(4))))
+        yield down(scene, ip4(scene.remote, target, protocol, bytes(chance.randrange(4))))
     whole = ip4(scene.remote, target, UDP, udp(1, 2))
-    yield _down(scene, bytes((0x40 | chance.randrange(5),)) + whole[1:])
-    yield _down(scene, b"\x4f" + whole[1:])
-    yield _down(scene, b"\x65" + whole[1:])
+    yield down(scene, bytes((0x40 | chance.randrange(5),)) + whole[1:])
+    yield down(scene, b"\x4f" + whole[1:])
+    yield down(scene, b"\x65" + whole[1:])
 
 
 def _down_options(scene: Scene, chance: random.Random) -> Iterator[bytes]:
     options = chance.randbytes(4 * chance.randrange(1, 11))
-    target = _any_public(scene, chance)
-    packet = ip4(scene.remote, target, UDP, udp(7010, _port(chance)), options=options)
-    yield _down(scene, packet)
+    target = any_public(scene, chance)
+    packet = ip4(scene.remote, target, UDP, udp(7010, a_port(chance)), options=options)
+    yield down(scene, packet)
 
 
 def _down_errors(scene: Scene, chance: random.Random) -> Iterator[bytes]:
     """Send ICMP errors about packets that nobody sent, and with cut or lying quotes."""
     source = IPv4Address(chance.randrange(1 << 24, 0x0A000000))
-    target = _any_public(scene, chance)
-    quote = ip4(target, source, chance.choice((UDP, TCP, ICMP)), udp(_port(chance), 7010))
+    target = any_public(scene, chance)
+    quote = ip4(target, source, chance.choice((UDP, TCP, ICMP)), udp(a_port(chance), 7010))
     kind, code = chance.choice(((3, 1), (3, 3), (3, 4), (11, 0), (12, 0), (4, 0), (5, 1)))
-    yield _down(scene, ip4(source, target, ICMP, icmp(kind, code, bytes(4) + quote)))
+    yield down(scene, ip4(source, target, ICMP, icmp(kind, code, bytes(4) + quote)))
     cut = quote[: chance.randrange(len(quote))]
-    yield _down(scene, ip4(source, target, ICMP, icmp(kind, code, bytes(4) + cut)))
+    yield down(scene, ip4(source, target, ICMP, icmp(kind, code, bytes(4) + cut)))
     other = ip4(source, target, UDP, udp(1, 2), fragment=1)
-    yield _down(scene, ip4(source, target, ICMP, icmp(kind, code, bytes(4) + other)))
+    yield down(scene, ip4(source, target, ICMP, icmp(kind, code, bytes(4) + other)))
 
 
 UPSTREAM = (

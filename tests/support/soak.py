@@ -38,7 +38,7 @@ _HEADER_BYTES, _FLOW_BYTES, _FRAME_BYTES, _FRAME_ROOM = 4096, 256, 1024, 1022
 _RATE_AT, _HOSTILE_AT, _OFFERED_AT, _SEEN_AT = 16, 24, 64, 192
 _WORKERS = 16
 _OFFERED = struct.Struct("=QQQ")
-_SEEN = struct.Struct("=QQQQ")
+_SEEN = struct.Struct("=QQQQQ")
 _FLOW = struct.Struct("=4s4s4s2s2s6s")  # behind active and incarnation
 _ARRIVED = struct.Struct("=QIII")
 _SENT_AT, _ARRIVED_AT, _OUTER_AT, _DOWN_SENT_AT = 64, (128, 152), 176, 192
@@ -172,7 +172,11 @@ class Area:
         """Return how many other IPv4 packets left the dataplane."""
         return sum(row[3] for row in self._seen())
 
-    def _seen(self) -> list[tuple[int, int, int, int]]:
+    def inner(self) -> int:
+        """Return how many of them went to the network with an inner address."""
+        return sum(row[4] for row in self._seen())
+
+    def _seen(self) -> list[tuple[int, ...]]:
         return [_SEEN.unpack_from(self._map, _SEEN_AT + 64 * w) for w in range(_WORKERS)]
 
 

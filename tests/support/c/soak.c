@@ -346,6 +346,13 @@ static bool is_flow(int direction, const struct packet *p, const uint8_t *end)
 	       (direction == SOAK_UP ? p->udp.destination : p->udp.source) == hton16(SOAK_MARK);
 }
 
+/* Inner addresses are those of RFC 6598. */
+static void take_other(struct soak_seen *seen, int direction, const struct packet *p)
+{
+	seen->other++;
+	seen->inner += direction == SOAK_UP && ntoh32(p->ip.source) >> 22 == 0x64400000u >> 22;
+}
+
 static uint16_t soak_tx(struct port *port, struct worker *w, struct pkt **pkts, uint16_t n)
 {
 	int direction = direction_from(port) == SOAK_UP ? SOAK_DOWN : SOAK_UP;
@@ -362,7 +369,7 @@ static uint16_t soak_tx(struct port *port, struct worker *w, struct pkt **pkts, 
 		if (is_flow(direction, p, frame + pkts[i]->len))
 			take(w, direction, frame, p);
 		else
-			area->seen[w->id].other++;
+			take_other(&area->seen[w->id], direction, p);
 		pkt_free(w, pkts[i]);
 	}
 	return n_control ? real->tx(port, w, control, n_control) : 0;

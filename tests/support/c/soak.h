@@ -33,7 +33,8 @@ struct soak_seen {
 	uint64_t received[SOAK_DIRECTIONS];
 	uint64_t stray; /* packets of flows that no flow has sent */
 	uint64_t other; /* IPv4 that is not ours */
-	uint64_t reserved[4];
+	uint64_t inner; /* of that: to the network, with an inner address */
+	uint64_t reserved[3];
 };
 
 struct soak_header {
