@@ -50,6 +50,8 @@ class Target:
     hold_until: float = 0.0
     """Nothing is sent before, unless a server was heard since it failed: a probe was answered."""
     dropped: int = 0
+    refilling: bool = False
+    """More is to be sent as soon as the answers that are there have been taken."""
 
 
 class Accounting:
@@ -180,6 +182,7 @@ class Accounting:
             target.ready.append(stored.record.session)
 
     def _send(self, target: Target) -> None:
+        target.refilling = False
         now = self._clock()
         if now < target.hold_until and not target.link.client.heard_since(target.failed_at):
             return
@@ -211,6 +214,9 @@ class Accounting:
             if isinstance(end, Answered):
                 target.retry_s, target.hold_until = RETRY_S, 0.0
                 self._finish(target, session)
+                if target.ready and not target.refilling:  # no write to the disk is waited for
+                    target.refilling = True
+                    asyncio.get_running_loop().call_soon(self._send, target)
             else:
                 target.ready.append(session)
                 now = target.failed_at = self._clock()

@@ -4,6 +4,7 @@ Values are `Value`: int for *integer* and *date*, str for *string* (bytes when i
 bytes for *octets* and every other type, and address objects.
 """
 
+import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, IPv6Network
@@ -20,6 +21,8 @@ Key = int | tuple[int, int]
 BUILT_IN = Path(__file__).parent / "dictionaries"
 MAX_VALUE_BYTES = 253
 MAX_VENDOR_VALUE_BYTES = 247
+VENDOR = struct.Struct("!BBIBB")
+"""Head of a Vendor-Specific with one attribute (RFC 2865 §5.26): types, lengths, the vendor."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +32,13 @@ class Attribute:
     name: str
     key: Key
     type: str
+
+    def wire(self, data: bytes) -> bytes:
+        """Return type, length and value; those of a vendor in a Vendor-Specific (§5.26)."""
+        key, size = self.key, len(data)
+        if isinstance(key, int):
+            return bytes((key, size + 2)) + data
+        return VENDOR.pack(26, size + 8, key[0], key[1], size + 2) + data
 
 
 class Dictionary:
@@ -45,11 +55,6 @@ class Dictionary:
         self._pyrad = pyrad_dictionary.Dictionary()
         for path in (*sorted(BUILT_IN.iterdir()), *extra):
             self._read(path)
-
-    @property
-    def pyrad(self) -> object:
-        """What pyrad's packets take as their dictionary."""
-        return self._pyrad
 
     def __getitem__(self, name: str) -> Attribute:
         """Return the attribute called *name*. Raises: DictionaryError."""
@@ -89,14 +94,12 @@ class Dictionary:
     def encode(self, name: str, value: Value) -> tuple[Key, bytes]:
         """Return key and value bytes. Raises: DictionaryError, MalformedValue."""
         attribute = self[name]
-        try:
-            data = _encode(attribute.type, value)
-        except (ValueError, OverflowError, TypeError, AttributeError):
-            raise MalformedValue(f"{name}: {value!r} is no {attribute.type}") from None
-        limit = MAX_VALUE_BYTES if isinstance(attribute.key, int) else MAX_VENDOR_VALUE_BYTES
-        if len(data) > limit:
-            raise MalformedValue(f"{name}: {len(data)} bytes, at most {limit} fit")
-        return attribute.key, data
+        return attribute.key, _encoded(attribute, value)
+
+    def wire(self, name: str, value: Value) -> bytes:
+        """Return the attribute as it is sent. Raises: DictionaryError, MalformedValue."""
+        attribute = self[name]
+        return attribute.wire(_encoded(attribute, value))
 
     def decode(self, key: Key, data: bytes) -> Value:
         """Return the value in *data*; that of an unknown key is bytes. Raises: MalformedValue."""
@@ -129,6 +132,17 @@ class Dictionary:
                 self._words[name, number] = word
 
 
+def _encoded(attribute: Attribute, value: Value) -> bytes:
+    try:
+        data = _encode(attribute.type, value)
+    except (ValueError, OverflowError, TypeError, AttributeError):
+        raise MalformedValue(f"{attribute.name}: {value!r} is no {attribute.type}") from None
+    limit = MAX_VALUE_BYTES if isinstance(attribute.key, int) else MAX_VENDOR_VALUE_BYTES
+    if len(data) > limit:
+        raise MalformedValue(f"{attribute.name}: {len(data)} bytes, at most {limit} fit")
+    return data
+
+
 def _encode(kind: str, value: Value) -> bytes:
     match kind:
         case "integer" | "date" if isinstance(value, int):
@@ -136,9 +150,9 @@ def _encode(kind: str, value: Value) -> bytes:
         case "string":
             return value if isinstance(value, bytes) else str(value).encode()
         case "ipaddr":
-            return IPv4Address(value).packed
+            return (value if isinstance(value, IPv4Address) else IPv4Address(value)).packed
         case "ipv6addr":
-            return IPv6Address(value).packed
+            return (value if isinstance(value, IPv6Address) else IPv6Address(value)).packed
         case "ipv6prefix":  # RFC 3162 §2.3
             prefix = IPv6Network(value)
             length = (prefix.prefixlen + 7) // 8

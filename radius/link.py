@@ -1,18 +1,16 @@
 """Sockets of a `radius.client.Client`: UDP (RFC 2865 §3) and TLS (RFC 6614), opened when needed."""
 
 import asyncio
+import socket
 import ssl
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable
-from ipaddress import ip_address
-from typing import cast
 
-import asyncio_dgram
 import structlog
-from asyncio_dgram.aio import DatagramServer
 
 from radius.client import Answered, Client, Failed, Send
+from radius.filter import attach, drops
 from radius.settings import Server, Tls, Transport
 
 LENGTH_BYTES = 4
@@ -21,6 +19,9 @@ MIN_BYTES, MAX_BYTES = 20, 4096
 CONNECT_TIMEOUT_S = 5.0
 MAX_BACKLOG = 4096
 """Packets of one port that wait for its socket; more are dropped, which UDP may do too."""
+BURST = 128
+"""Packets that are read of one socket before others have their turn."""
+RECEIVE_BUFFER_BYTES = 1 << 20
 
 
 class _Port(ABC):
@@ -35,6 +36,10 @@ class _Port(ABC):
         """Send as soon as the socket is open."""
         self._backlog.append(data)
         self._wake.set()
+
+    def drops(self) -> int:
+        """Return how many packets the kernel dropped: not the server's, or more than fit."""
+        return 0
 
     @abstractmethod
     async def run(self) -> None:
@@ -52,49 +57,73 @@ class _Port(ABC):
 
 
 class _UdpPort(_Port):
-    """An unconnected socket: packets from anyone but the server are counted."""
+    """A socket that takes packets from the server alone: the kernel drops others, unread."""
+
+    def __init__(self, link: "Link", server: int, number: int, settings: Server) -> None:
+        super().__init__(link, server, number, settings)
+        self._peer = (str(settings.address), settings.port)
+        self._socket: socket.socket | None = None
+
+    def send(self, data: bytes) -> None:
+        """Send at once, or as soon as the socket is open."""
+        if self._socket is None:
+            self._backlog.append(data)
+            return
+        try:
+            self._socket.sendto(data, self._peer)
+        except OSError:  # no route, no room: it is sent again in time
+            self._count("unsent")
 
     async def run(self) -> None:
-        settings = self.settings
-        wildcard = "::" if settings.address.version == 6 else "0.0.0.0"  # noqa: S104 - a client
-        source = wildcard if settings.source is None else str(settings.source)
         while True:
             try:
-                stream = await asyncio_dgram.bind((source, 0))
+                port = self._open()
                 break
             except OSError as error:
-                self.link.failed(settings.name, error)
+                self.link.failed(self.settings.name, error)
                 await asyncio.sleep(CONNECT_TIMEOUT_S)
+        loop = asyncio.get_running_loop()
+        self._socket = port
+        loop.add_reader(port, self._readable, port)
         try:
-            async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(self._read(stream))
-                tasks.create_task(self._write(stream))
+            while self._backlog:
+                self.send(self._backlog.popleft())
+            await asyncio.Event().wait()
         finally:
-            stream.close()
+            self._socket = None
+            loop.remove_reader(port)
+            port.close()
 
-    async def _read(self, stream: DatagramServer) -> None:
-        server = (self.settings.address, self.settings.port)
-        while True:
-            try:
-                data, peer = await stream.recv()
-            except OSError:  # an earlier packet could not be delivered: the time-out tells, too
-                self._count("unreachable")
-                continue
-            host, port = cast(tuple[str, int], peer)[:2]
-            if (ip_address(host.partition("%")[0]), port) == server:
-                self._received(data)
-            else:
-                self._count("wrong_source")
+    def drops(self) -> int:
+        return 0 if self._socket is None else drops(self._socket)
 
-    async def _write(self, stream: DatagramServer) -> None:
-        server = (str(self.settings.address), self.settings.port)
-        while True:
-            data = await self._outgoing()
+    def _open(self) -> socket.socket:
+        settings = self.settings
+        v6 = settings.address.version == 6
+        port = socket.socket(
+            socket.AF_INET6 if v6 else socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK
+        )
+        try:
+            port.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER_BYTES)
+            attach(port, settings.address, settings.port)  # first: nothing comes in without it
+            wildcard = "::" if v6 else "0.0.0.0"  # noqa: S104 - a client
+            port.bind((wildcard if settings.source is None else str(settings.source), 0))
+        except BaseException:
+            port.close()
+            raise
+        return port
+
+    def _readable(self, port: socket.socket) -> None:
+        """Read what is there, so much at most that a flood does not keep others waiting."""
+        receive = self.link.client.receive
+        now = self.link.clock()
+        for _ in range(BURST):
             try:
-                await stream.send(data, server)
-            except OSError:  # of an earlier packet: this one was not sent
-                self._count("unreachable")
-                self._backlog.appendleft(data)
+                data = port.recv(MAX_BYTES + 1)
+            except OSError:  # nothing more
+                break
+            receive(self.server, self.number, data, now)
+        self.link.settle()
 
     def _count(self, counter: str) -> None:
         self.link.client.servers[self.server].counters[counter] += 1
@@ -204,6 +233,12 @@ class Link:
             if self._timer is not None:
                 self._timer.cancel()
 
+    def count_drops(self) -> None:
+        """Bring the servers' counters of what the kernel dropped up to date."""
+        for server, state in enumerate(self.client.servers):
+            ports = (port for (of, _), port in self._ports.items() if of == server)
+            state.counters["dropped"] = sum(port.drops() for port in ports)
+
     def settle(self) -> None:
         """Carry out what the client wants, after every event."""
         while actions := self.client.take():
@@ -239,15 +274,15 @@ class Link:
         return port
 
     def _arm(self) -> None:
+        """Have `_tick` called in time. A timer that is early for it stays: answers move it on."""
         at = self.client.next_deadline()
-        if at == self._timer_at:
+        if at is None or (self._timer_at is not None and self._timer_at <= at):
             return
         if self._timer is not None:
             self._timer.cancel()
         self._timer_at = at
-        if at is not None:
-            delay = max(0.0, at - self.clock())
-            self._timer = asyncio.get_running_loop().call_later(delay, self._tick)
+        delay = max(0.0, at - self.clock())
+        self._timer = asyncio.get_running_loop().call_later(delay, self._tick)
 
     def _tick(self) -> None:
         self._timer_at = None

@@ -1,4 +1,4 @@
-"""RADIUS packets (RFC 2865, 2866, 2869, 5176, 5997): built and checked by pyrad, typed by us.
+"""RADIUS packets (RFC 2865, 2866, 2869, 5176, 5997), built and checked.
 
 A `Request` says what is asked; it is encoded anew for each server that it goes to, for the
 secret, and with it User-Password, differ. A reply counts only when it is the answer to that very
@@ -12,8 +12,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import IntEnum
 
-from pyrad import packet as pyrad_packet
-
 from radius.dictionary import Dictionary, Key, Value
 from radius.errors import MalformedPacket, MalformedValue
 
@@ -26,6 +24,8 @@ PROXY_STATE = 33
 MESSAGE_AUTHENTICATOR = 80
 VENDOR_SPECIFIC = 26
 MAX_PASSWORD_BYTES = 128
+SIGNATURE = bytes((MESSAGE_AUTHENTICATOR, 18)) + bytes(16)
+"""A Message-Authenticator (RFC 2869 §5.14) that is still to be computed."""
 
 
 class Code(IntEnum):
@@ -129,31 +129,39 @@ def encode(
 
     Raises: DictionaryError, MalformedValue.
     """
-    accounting = request.code is Code.ACCOUNTING_REQUEST
-    make = pyrad_packet.AcctPacket if accounting else pyrad_packet.AuthPacket
-    packet = make(
-        code=int(request.code),
-        id=identifier,
-        secret=secret,
-        authenticator=None if accounting else authenticator,
-        dict=dictionary.pyrad,
-    )
-    if request.code in SIGNED:
-        packet.add_message_authenticator()  # the first attribute
-    for name, value in request.attributes:
-        key, data = dictionary.encode(name, value)
-        packet.setdefault(key, []).append(data)
+    signed = request.code in SIGNED
+    parts = [SIGNATURE] if signed else []  # the first attribute
+    parts += [dictionary.wire(name, value) for name, value in request.attributes]
     if request.password is not None:
-        if len(request.password) > MAX_PASSWORD_BYTES:
-            raise MalformedValue(f"User-Password: more than {MAX_PASSWORD_BYTES} bytes")
-        packet[USER_PASSWORD] = [packet.PwCrypt(request.password)]
+        hidden = hide(request.password, secret, authenticator)
+        parts.append(bytes((USER_PASSWORD, len(hidden) + 2)) + hidden)
     if request.event_at is not None:
-        key, data = dictionary.encode("Acct-Delay-Time", delay_s)
-        packet[key] = [data]
-    data = packet.RequestPacket()
-    if len(data) > MAX_BYTES:
-        raise MalformedValue(f"a request of {len(data)} bytes, at most {MAX_BYTES} fit")
-    return Encoded(data, request.code, identifier, secret, packet.authenticator)
+        parts.append(dictionary.wire("Acct-Delay-Time", delay_s))
+    body = b"".join(parts)
+    size = HEADER_BYTES + len(body)
+    if size > MAX_BYTES:
+        raise MalformedValue(f"a request of {size} bytes, at most {MAX_BYTES} fit")
+    head = bytes((request.code, identifier)) + size.to_bytes(2, "big")
+    if signed:
+        mac = hmac.digest(secret, head + authenticator + body, "md5")
+        body = body[:2] + mac + body[len(SIGNATURE) :]
+    else:  # RFC 2866 §3: over the packet with zeros in its place
+        authenticator = hashlib.md5(head + bytes(16) + body + secret).digest()  # noqa: S324
+    data = head + authenticator + body
+    return Encoded(data, request.code, identifier, secret, authenticator)
+
+
+def hide(password: bytes, secret: bytes, authenticator: bytes) -> bytes:
+    """Return the value of User-Password (RFC 2865 §5.2). Raises: MalformedValue."""
+    if len(password) > MAX_PASSWORD_BYTES:
+        raise MalformedValue(f"User-Password: more than {MAX_PASSWORD_BYTES} bytes")
+    padded = password.ljust(max(16, -len(password) % 16 + len(password)), b"\0")
+    hidden, last = b"", authenticator
+    for at in range(0, len(padded), 16):
+        pad = hashlib.md5(secret + last).digest()  # noqa: S324
+        last = bytes(a ^ b for a, b in zip(padded[at : at + 16], pad, strict=True))
+        hidden += last
+    return hidden
 
 
 def split(data: bytes) -> list[tuple[Key, bytes]]:
@@ -162,9 +170,7 @@ def split(data: bytes) -> list[tuple[Key, bytes]]:
     A Vendor-Specific that does not have the recommended form (RFC 2865 §5.26) is given whole.
     Raises: MalformedPacket.
     """
-    length = int.from_bytes(data[2:4], "big")
-    if not HEADER_BYTES <= length <= min(len(data), MAX_BYTES):
-        raise MalformedPacket(f"{len(data)} bytes, length field {length}")
+    length = _length(data)
     found: list[tuple[Key, bytes]] = []
     at = HEADER_BYTES
     while at < length:
@@ -178,6 +184,14 @@ def split(data: bytes) -> list[tuple[Key, bytes]]:
             found.append((data[at], value))
         at += size
     return found
+
+
+def _length(data: bytes) -> int:
+    """Return how long the packet in *data* is. Raises: MalformedPacket."""
+    length = int.from_bytes(data[2:4], "big")
+    if not HEADER_BYTES <= length <= min(len(data), MAX_BYTES):
+        raise MalformedPacket(f"{len(data)} bytes, length field {length}")
+    return length
 
 
 def _vendor(value: bytes) -> list[tuple[Key, bytes]]:
@@ -206,14 +220,10 @@ def verify_reply(
     to Status-Server, which many servers do not sign, let nobody in. Raises: MalformedPacket,
     BadReply.
     """
-    attributes = split(data)
-    data = data[: int.from_bytes(data[2:4], "big")]
-    try:
-        code = Code(data[0])
-    except ValueError:
-        raise BadReply(f"code {data[0]}") from None
-    if code not in ANSWERS[sent.code]:
-        raise BadReply(f"{code.name} to {sent.code.name}")
+    length = _length(data)
+    data = data[:length]
+    if data[0] not in ANSWERS[sent.code]:
+        raise BadReply(f"code {data[0]} to {sent.code.name}")
     if data[1] != sent.identifier:
         raise BadReply("wrong identifier")
     digest = hashlib.md5(  # noqa: S324 - RFC 2865 §3
@@ -221,6 +231,7 @@ def verify_reply(
     ).digest()
     if not hmac.compare_digest(digest, data[4:HEADER_BYTES]):
         raise BadReply("wrong authenticator")
+    code, attributes = Code(data[0]), split(data)
     signatures = [value for key, value in attributes if key == MESSAGE_AUTHENTICATOR]
     if signatures:
         if len(signatures) > 1 or not _signed(data, sent, signatures[0]):
@@ -248,4 +259,4 @@ def message_authenticator(data: bytes, authenticator: bytes, secret: bytes) -> b
             zeroed[at + 2 : at + data[at + 1]] = bytes(data[at + 1] - 2)
         at += max(data[at + 1], 2)
     zeroed[4:HEADER_BYTES] = authenticator
-    return hmac.new(secret, zeroed, "md5").digest()
+    return hmac.digest(secret, zeroed, "md5")

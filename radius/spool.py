@@ -13,14 +13,18 @@ after a death at any instant they say which Stops are owed, and which Starts.
 import asyncio
 import json
 import sqlite3
-from collections.abc import Iterable, Mapping, Sequence
+import threading
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from ipaddress import IPv4Address, IPv6Address, IPv6Network
 from pathlib import Path
+from typing import ParamSpec, TypeVar
 
 from radius.dictionary import Value
 from radius.errors import SpoolError
 
+P = ParamSpec("P")
+T = TypeVar("T")
 VERSION = 1
 """Of the schema, in the file's ``user_version``. 0: before there were open accounts."""
 SCHEMA = """
@@ -149,6 +153,7 @@ class Spool:
         self.depth: dict[str, int] = {}
         """Records on disk, by target."""
         self._batch = _Batch()
+        self._busy = threading.Lock()  # a thread goes on when whoever awaits it is cancelled
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._db = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
@@ -254,7 +259,7 @@ class Spool:
         if not batch:
             return []
         try:
-            await asyncio.to_thread(self._write, batch)
+            await asyncio.to_thread(self._locked, self._write, batch)
         except sqlite3.Error as error:
             self.errors += 1
             self.last_error = str(error)
@@ -272,7 +277,7 @@ class Spool:
         Raises: SpoolError.
         """
         try:
-            rows = await asyncio.to_thread(self._load, target, after, limit)
+            rows = await asyncio.to_thread(self._locked, self._load, target, after, limit)
         except (sqlite3.Error, ValueError) as error:
             raise SpoolError(f"accounting spool {self.path}: {error}") from None
         return rows
@@ -285,8 +290,13 @@ class Spool:
         return None if found is None else float(found[0])
 
     def close(self) -> None:
-        """Close the file; what was not flushed is lost."""
-        self._db.close()
+        """Close the file, after what is being written; what was not flushed is lost."""
+        with self._busy:
+            self._db.close()
+
+    def _locked(self, act: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        with self._busy:
+            return act(*args, **kwargs)
 
     def _write(self, batch: _Batch) -> None:
         db = self._db

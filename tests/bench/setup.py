@@ -17,6 +17,7 @@ import statistics
 import tempfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from tests.support.client.load import LoadClient
 from tests.support.lab import Lab, load_users
@@ -53,9 +54,9 @@ def resident_bytes(pid: int) -> int:
     raise RuntimeError(f"no RssAnon of {pid}")
 
 
-def measure(count: int, rate: float) -> Run:
-    """Dial *count* subscribers at *rate* a second."""
-    config = {
+def config(count: int) -> dict[str, Any]:
+    """Return what a lab for *count* sessions has in its bng.toml."""
+    return {
         "dataplane": {"max_sessions": count + 64, "workers": [0]},
         "session": {"setup_per_s": 100_000},
         "pppoe": {"max_half_open": count, "max_sessions_per_vlan": 65_534},
@@ -64,27 +65,47 @@ def measure(count: int, rate: float) -> Run:
         ],
         "nat": {"pool": [{"name": "public", "addresses": ["198.18.0.0/23"]}]},
     }
+
+
+def sign_up(lab: Lab, client: LoadClient) -> Run:
+    """Dial everybody of *client*."""
+    count = len(client.subscribers)
+    pid = lab.process("bngd").pid
+    memory, cpu = resident_bytes(pid), cpu_s(pid)
+    result = client.run(timeout_s=30 + 3 * count / client.rate)
+    return Run(
+        sessions=count,
+        opened=result.opened,
+        offered_per_s=client.rate,
+        cpu_us_per_session=(cpu_s(pid) - cpu) / max(1, result.opened) * 1e6,
+        opened_per_s=result.rate,
+        p50_open_s=result.open_s.get("p50", 0.0),
+        p99_open_s=result.open_s.get("p99", 0.0),
+        memory_bytes_per_session=(resident_bytes(pid) - memory) / max(1, result.opened),
+    )
+
+
+def measure(count: int, rate: float) -> Run:
+    """Dial *count* subscribers at *rate* a second."""
     with (
         tempfile.TemporaryDirectory(prefix="bng-bench-") as directory,
-        Lab("be", Path(directory), config=config, users=load_users(count)) as lab,
+        Lab("be", Path(directory), config=config(count), users=load_users(count)) as lab,
     ):
-        pid = lab.process("bngd").pid
-        memory, cpu = resident_bytes(pid), cpu_s(pid)
         client = LoadClient("sub0", count, rate, netns=lab.sub)
         try:
-            result = client.run(timeout_s=30 + 3 * count / rate)
+            return sign_up(lab, client)
         finally:
             client.close()
-        return Run(
-            sessions=count,
-            opened=result.opened,
-            offered_per_s=rate,
-            cpu_us_per_session=(cpu_s(pid) - cpu) / max(1, result.opened) * 1e6,
-            opened_per_s=result.rate,
-            p50_open_s=result.open_s.get("p50", 0.0),
-            p99_open_s=result.open_s.get("p99", 0.0),
-            memory_bytes_per_session=(resident_bytes(pid) - memory) / max(1, result.opened),
-        )
+
+
+def line(run: Run) -> str:
+    """Return *run* as people read it."""
+    return (
+        f"{run.opened}/{run.sessions} open, offered {run.offered_per_s:.0f}/s, opened "
+        f"{run.opened_per_s:.0f}/s: {run.cpu_us_per_session:.0f} us CPU each, time to open "
+        f"p50 {run.p50_open_s * 1e3:.0f} ms p99 {run.p99_open_s * 1e3:.0f} ms, "
+        f"{run.memory_bytes_per_session / 1024:.1f} KiB each"
+    )
 
 
 def main() -> None:
@@ -100,12 +121,7 @@ def main() -> None:
         print(json.dumps([asdict(run) for run in runs]))
         return
     for run in runs:
-        print(
-            f"{run.opened}/{run.sessions} open, offered {run.offered_per_s:.0f}/s, opened "
-            f"{run.opened_per_s:.0f}/s: {run.cpu_us_per_session:.0f} us CPU each, time to open "
-            f"p50 {run.p50_open_s * 1e3:.0f} ms p99 {run.p99_open_s * 1e3:.0f} ms, "
-            f"{run.memory_bytes_per_session / 1024:.1f} KiB each"
-        )
+        print(line(run))
     median = statistics.median(run.cpu_us_per_session for run in runs)
     print(f"median of {len(runs)}: {median:.0f} us of bngd CPU a session")
 

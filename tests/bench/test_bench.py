@@ -77,6 +77,23 @@ def test_installing_sessions_is_measured_prepared_and_live() -> None:
     assert rows["live"]["median"] > 0
 
 
+def test_radius_is_measured_from_sign_up_to_spool() -> None:
+    small = ("--sessions", "40", "--rate", "200", "--seconds", "2", "--records", "300")
+    found = _run("radius", *small, "--runs", "1")
+    (signup,) = found["signup"]
+    assert (signup["opened"], signup["server"]["access"]) == (40, 40)
+    assert signup["server"]["accounting_1"] == 40
+    assert signup["server"].get("repeats", 0) == signup["server"]["users_asked_again"] == 0
+    assert signup["cpu_us_per_session"] > 0
+    assert 0 < signup["p50_open_s"] <= signup["p99_open_s"]
+    for run in found["interim"]:
+        assert run["per_s"] > 0, run
+        assert run["core_share"] > 0, run
+    for run in found["spool"]:
+        assert run["records"] == 300
+        assert run["written_and_drained_per_s"] > 0
+
+
 @pytest.mark.parametrize("case", ["af_xdp", "kernel"])
 def test_cpu_on_veths_is_measured_in_both_directions(case: str) -> None:
     program = veth.build()

@@ -12,13 +12,14 @@ from bng.ethernet import AccessLine, Mac
 from bng.io.radius import values
 from bng.mgmt.registry import Args, CommandError, command
 from bng.ppp.credentials import PapCredentials
-from radius.client import Answered, Client, Failed
+from radius.client import Answered, Failed
 from radius.errors import MalformedValue
+from radius.link import Link
 from radius.packet import Code, Request
 
 COUNTERS = (
     *("requests", "retransmits", "timeouts", "failovers", "accepts", "rejects", "challenges"),
-    *("responses", "bad_replies", "malformed", "unexpected", "wrong_source", "unreachable"),
+    *("responses", "bad_replies", "malformed", "unexpected", "dropped", "unsent"),
     *("probes", "probes_answered", "deaths", "connections_lost"),
 )
 TEST_TIMEOUT_S = 60.0
@@ -29,14 +30,17 @@ def show_radius(box: Box, args: Args) -> object:
     """Return one row for each server and role."""
     rows: list[dict[str, object]] = []
     if box.radius.access is not None:
-        rows += _servers("authentication", "main", box.radius.access.link.client)
-    for group, core in box.radius.acct_clients.items():
-        rows += _servers("accounting", group, core)
+        rows += _servers("authentication", "main", box.radius.access.link)
+    if box.radius.accounting is not None:
+        for target in box.radius.accounting.accounting.targets():
+            rows += _servers("accounting", target.name, target.link)
     return rows
 
 
-def _servers(role: str, group: str, core: Client) -> list[dict[str, object]]:
+def _servers(role: str, group: str, link: Link) -> list[dict[str, object]]:
     now = time.monotonic()
+    link.count_drops()
+    core = link.client
     return [
         {
             "server": state.settings.name,
