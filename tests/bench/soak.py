@@ -5,9 +5,9 @@ spread over both, so a half of the packets is handed over each way. First all su
 and the capacity is measured: both directions at once, as fast as packets are taken. Then traffic
 runs at a share of it while subscribers leave and others join. A leaving subscriber stops sending
 first; from his joining to that moment every packet both ways must arrive, in order and undamaged.
-At the end all leave, and the arena must be as it was before. The memory of bngd grows with those who
-are there, and with the ids that rest (`pppoe.id_rest_s`, some 180 bytes each), not with those who came
-and went: see its growth in the second half.
+At the end all leave, and the arena must be as it was before. The memory of bngd grows with those
+who are there, and with the ids that rest (`pppoe.id_rest_s`, some 180 bytes each), not with those
+who came and went: see its growth in the second half.
 
 Exit status 1 when a packet was lost, something leaked, or a command failed. The lab: see
 tests/support/soak.py.
