@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from radius.dictionary import BUILT_IN
+from tests.support import uml
 from tests.support.freeradius import SAMPLES, SampleSite
 from tests.support.lab import SERVER, Lab, merged
 from tests.support.netns import run
@@ -120,6 +121,43 @@ def test_who_is_suspended_is_told_and_who_is_unknown_stays_out(site: SampleSite,
     (server,) = (r for r in lab.ctl_json("show", "radius") if r["role"] == "authentication")
     assert (server["bad_replies"], server["timeouts"]) == (0, 0)  # rejects are signed, too
     assert site.process is not None
+
+
+def test_radclient_changes_a_session_by_a_coa_request(site: SampleSite, lab: Lab) -> None:
+    with lab.subscriber("alice", "alice-secret"):
+        who = 'User-Name = "alice"'
+        done = site.radclient("coa", who, 'Bng-Rate-Down = "3M"', 'Filter-Id = "no-mail.out"')
+        assert "Received CoA-ACK" in done
+        shown = lab.ctl_json("show", "session", "alice")
+        found = sources(lab, "alice")
+        done = site.radclient("coa", who, 'Filter-Id = "nothing"', 'Bng-Rate-Down = "4M"')
+        assert "Received CoA-NAK" in done
+        assert "Error-Cause = Invalid-Attribute-Value" in done
+        assert sources(lab, "alice") == found
+    assert shown["policer_down"]["cir_bps"] == 3_000_000
+    assert found["rate_down"][1].endswith(": Bng-Rate-Down")
+    assert found["rate_down"][1].startswith("CoA of aaa1")
+    assert found["acl_out"] == ("no-mail", found["acl_out"][1])
+    assert found["acl_in"] == ("no-mail", "RADIUS server aaa1: Filter-Id")
+    assert found["rate_up"][1] == "RADIUS server aaa1: Bng-Rate-Up"
+
+
+def test_radclient_disconnects_pppd(site: SampleSite, lab: Lab) -> None:
+    """The guest is Debian's pppd in User Mode Linux, whose port sub0 becomes."""
+    with uml.dial_in_background(lab.sub, "sub0", "alice", "alice-secret", uml.UNTIL_GONE) as guest:
+        guest.wait_for("IS-UP")
+        (row,) = lab.sessions()
+        done = site.radclient("disconnect", f"Framed-IP-Address = {row['address']}")
+        assert "Received Disconnect-ACK" in done
+        guest.wait_for("IS-GONE")
+        log = guest.wait().output
+    lab.wait_for_sessions(0)
+    assert "rcvd [LCP TermReq" in log
+    stop = wait_for_record(site, row["id"], "Stop")
+    assert (stop["User-Name"], stop["Acct-Terminate-Cause"]) == ("alice", "Admin-Reset")
+    done = site.radclient("disconnect", 'User-Name = "alice"')
+    assert "Received Disconnect-NAK" in done
+    assert "Error-Cause = Session-Context-Not-Found" in done
 
 
 def test_while_the_server_is_away_who_was_there_gets_what_he_had(

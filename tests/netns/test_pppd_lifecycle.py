@@ -21,10 +21,6 @@ LAB_OPTIONS = {
 }
 _MAC = "02:00:5e:00:53:01"
 _LOG_ECHOES = "debug"  # a second time: pppd logs echoes of an open link only at level 2
-_UNTIL_GONE = (
-    "echo IS-UP; for _ in $(seq 300); do [ -e /sys/class/net/ppp0 ] || break; sleep 0.1; done;"
-    " cat $PPPD_LOG; echo IS-GONE"
-)
 
 
 def test_lcp_echo_of_pppd_is_answered(lab: Lab) -> None:
@@ -59,7 +55,7 @@ def test_a_silent_pppd_is_asked_for_an_echo_and_stays(lab: Lab) -> None:
 def test_terminate_by_the_operator_hangs_pppd_up_with_padt(lab: Lab, tmp_path: Path) -> None:
     with (
         Capture(lab.sub, "sub0", tmp_path / "c.pcap", "pppoed", "or", "pppoes") as capture,
-        uml.dial_in_background(lab.sub, "sub0", "alice", "wonder", _UNTIL_GONE) as guest,
+        uml.dial_in_background(lab.sub, "sub0", "alice", "wonder", uml.UNTIL_GONE) as guest,
     ):
         guest.wait_for("IS-UP")
         session = lab.ctl_json("show", "session", "alice")
@@ -144,7 +140,7 @@ def test_pppd_comes_back_after_both_processes_were_killed_and_started_again(lab:
 def test_stopping_bngd_in_order_hangs_every_session_up(lab: Lab, tmp_path: Path) -> None:
     with (
         Capture(lab.sub, "sub0", tmp_path / "c.pcap", "pppoed") as capture,
-        uml.dial_in_background(lab.sub, "sub0", "alice", "wonder", _UNTIL_GONE) as guest,
+        uml.dial_in_background(lab.sub, "sub0", "alice", "wonder", uml.UNTIL_GONE) as guest,
     ):
         guest.wait_for("IS-UP")
         assert lab.stop("bngd") == 0

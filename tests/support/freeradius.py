@@ -248,6 +248,8 @@ class FreeRadius(Server):
 
 
 SAMPLES = Path(__file__).parents[2] / "conf" / "freeradius"
+BOX = "192.0.2.1:3799"
+"""Where the lab's box takes CoA and Disconnect."""
 DEBIANS = Path("/etc/freeradius/3.0")
 
 
@@ -275,6 +277,18 @@ class SampleSite(Server):
             assert changes, old
         path.write_text(text)
         (directory / "var" / "radacct").mkdir(parents=True)
+
+    def radclient(self, order: str, *attributes: str) -> str:
+        """Send the lab's box a ``coa`` or ``disconnect`` and return what radclient prints."""
+        argv = ["radclient", "-d", str(self.directory), "-x", "-t", "5", BOX, order, SECRET]
+        done = subprocess.run(
+            command(self.netns, argv),
+            input="\n".join(attributes),
+            check=False,
+            capture_output=True,
+            text=True,
+        )
+        return done.stdout + done.stderr
 
     def check(self) -> None:
         """Have FreeRADIUS read it all. Raises: AssertionError with what it says."""

@@ -13,14 +13,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
 
-from tests.support.freeradius import SampleSite
+from tests.support.freeradius import BOX, SampleSite
 from tests.support.lab import NAT_POOL, PAGE, SERVER, Lab, LabError, tear_down
 from tests.support.netns import run
 from tests.support.radius_lab import SAMPLE_OPTIONS, wait_for_record
 
 PREFIX = "qs"
 DIRECTORY = Path("/run/bng-quickstart")
-SHOWN = ("Acct-Status-Type", "User-Name", "Framed-IP-Address", "Class", "Acct-Output-Octets")
+SHOWN = (
+    *("Acct-Status-Type", "User-Name", "Framed-IP-Address", "Class", "Acct-Output-Octets"),
+    "Acct-Terminate-Cause",
+)
 """What is shown of a record of accounting."""
 
 
@@ -82,12 +85,32 @@ def _by_radius(lab: Lab) -> str:
     return str(lab.ctl_json("show", "session", "alice")["id"])
 
 
+def _ordered(site: SampleSite, order: str, wanted: str, *attributes: str) -> None:
+    """Have radclient order something of alice's session, and show the answer."""
+    pairs = ('User-Name = "alice"', *attributes)
+    _title(f"the server sends a {order.title()}-Request: {', '.join(pairs)}")
+    said = site.radclient(order, *pairs)
+    answer = next((line for line in said.splitlines() if line.startswith("Received")), said)
+    _show(answer)
+    if wanted not in answer:
+        raise LabError(f"that is no {wanted}")
+
+
+def _slower(lab: Lab, site: SampleSite) -> None:
+    """Change a rate while she is connected."""
+    _ordered(site, "coa", "CoA-ACK", 'Bng-Rate-Down = "10M"')
+    shown = lab.ctl("show", "session", "alice").stdout
+    (line,) = (line for line in shown.splitlines() if line.startswith("  rate_down"))
+    _show(line)
+    if "10000000" not in line or "CoA" not in line:
+        raise LabError("her rate is not what the server said")
+
+
 def _accounted(lab: Lab, site: SampleSite, session: str) -> None:
-    """Hang up, and show what FreeRADIUS wrote down of the session."""
+    """Have the server end the session, and show what it wrote down of it."""
+    _ordered(site, "disconnect", "Disconnect-ACK")
     _title(f"what FreeRADIUS wrote down: {site.directory}/{site.details}")
     for status in ("Start", "Stop"):
-        if status == "Stop":
-            lab.stop("client-ppp0")
         try:
             record = wait_for_record(site, session, status)
         except AssertionError as error:
@@ -112,6 +135,7 @@ packaging/quickstart --down                      remove it"""
     if site is not None:
         _show(
             f"""{ctl} test radius office@example.net
+radclient -d {site.directory}                 (inside {lab.inet}) CoA and Disconnect to {BOX}
 {site.directory}/bng/users                subscribers; FreeRADIUS reads them when it starts
 {site.directory}/var/radacct/bng/         accounting"""
         )
@@ -135,8 +159,10 @@ def _all_of_it(lab: Lab, site: SampleSite | None, *, keep: bool) -> None:
     _dialled(lab, "wonder" if site is None else "alice-secret")
     session = "" if site is None else _by_radius(lab)
     _through_nat(lab)
-    if site is not None and not keep:
-        _accounted(lab, site, session)
+    if site is not None:
+        _slower(lab, site)
+        if not keep:
+            _accounted(lab, site, session)
 
 
 def quick_start(arguments: Sequence[str], prefix: str, directory: Path) -> int:

@@ -9,7 +9,10 @@ from tests.support.lab import GATEWAY, SERVER
 SAMPLE_OPTIONS: dict[str, Any] = {
     "config": {
         "aaa": {"method": "radius"},
-        "radius": {"server": [{"name": "aaa1", "address": SERVER, "secret": SECRET}]},
+        "radius": {
+            "server": [{"name": "aaa1", "address": SERVER, "secret": SECRET}],
+            "dynauth": {"client": [{"name": "aaa1", "prefix": SERVER, "secret": SECRET}]},
+        },
         "pool": [{"name": "cgnat", "ranges": ["100.64.0.10-100.64.127.254"], "gateway": GATEWAY}],
         "acl": [
             {"name": "no-mail", "default": "permit", "rules": ["reject tcp any any port 25"]},

@@ -15,6 +15,12 @@ from pathlib import Path
 SCRIPTS = Path(__file__).parent / "uml"
 NOT_UP, AUTH_REFUSED, HUNG_UP, NO_PADO, OUT_OF_TIME = 99, 119, 116, 108, 124
 
+UNTIL_GONE = (
+    "echo IS-UP; for _ in $(seq 300); do [ -e /sys/class/net/ppp0 ] || break; sleep 0.1; done;"
+    " cat $PPPD_LOG; echo IS-GONE"
+)
+"""A command for a guest: it waits until the session is gone, and prints pppd's log."""
+
 
 @dataclass(frozen=True, slots=True)
 class Result:
