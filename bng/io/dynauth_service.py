@@ -8,15 +8,11 @@ datagrams are looked at before the rest of the box has its turn.
 import asyncio
 import socket
 import time
-from collections import deque
 from collections.abc import Callable
 from functools import partial
 from ipaddress import IPv4Address, IPv6Address
-from typing import cast
 
-import asyncio_dgram
 import structlog
-from asyncio_dgram.aio import DatagramServer, TransportClosed
 
 from bng.aaa.attributes import Value
 from bng.aaa.dynauth import ErrorCause, Known
@@ -25,11 +21,9 @@ from bng.session.coa import Orders, Outcome
 from radius.dictionary import Dictionary
 from radius.dynauth import DynAuth, DynAuthClient, Order
 from radius.errors import MalformedValue
-from radius.packet import Code
+from radius.packet import MAX_BYTES, Code
 
-BATCH = 32
-MAX_BACKLOG = 4096
-"""Answers that wait for a socket; more are dropped: the client asks again."""
+BATCH = 128
 RECEIVE_BYTES = 1 << 20
 BIND_RETRY_S = 5.0
 WORDS = {Code.COA_REQUEST: "coa", Code.DISCONNECT_REQUEST: "disconnect"}
@@ -123,7 +117,7 @@ class DynAuthService:
         where = str(address)
         while True:
             try:
-                stream = await asyncio_dgram.from_socket(_bound(address, self.table.port))
+                made = _bound(address, self.table.port)
             except OSError as error:
                 if self.sockets.get(where) != str(error):
                     self._log.warning("dynauth-socket", address=where, error=str(error))
@@ -131,59 +125,40 @@ class DynAuthService:
                 await asyncio.sleep(BIND_RETRY_S)
                 continue
             self.sockets[where] = ""
-            assert isinstance(stream, DatagramServer)  # noqa: S101 - it is not connected
-            port = _Port(self, stream)
+            port = _Port(self, made)
+            loop = asyncio.get_running_loop()
+            loop.add_reader(made, port.read)
             try:
-                async with asyncio.TaskGroup() as tasks:
-                    tasks.create_task(port.read())
-                    tasks.create_task(port.write())
+                await asyncio.Event().wait()
             finally:
-                stream.close()
+                loop.remove_reader(made)
+                made.close()
 
 
 Send = Callable[[tuple[str, int], bytes], None]
 
 
 class _Port:
-    """One socket: a reader, a writer."""
+    """One socket. What cannot be sent or read at once waits in the kernel or is lost, as in UDP."""
 
-    def __init__(self, service: DynAuthService, stream: DatagramServer) -> None:
-        self._service, self._stream = service, stream
-        self._backlog: deque[tuple[bytes, tuple[str, int]]] = deque(maxlen=MAX_BACKLOG)
-        self._wake = asyncio.Event()
+    def __init__(self, service: DynAuthService, made: socket.socket) -> None:
+        self._service, self._socket = service, made
 
     def send(self, peer: tuple[str, int], data: bytes) -> None:
-        """Send as soon as the socket takes it."""
-        self._backlog.append((data, peer))
-        self._wake.set()
+        """Send an answer; one that is lost is asked for again."""
+        try:
+            self._socket.sendto(data, peer)
+        except OSError:
+            self._service.core.counters["unsent"] += 1
 
-    async def read(self) -> None:
-        """Take datagrams."""
-        taken = 0
-        while True:
+    def read(self) -> None:
+        """Take what is there, so much at most that a flood does not keep others waiting."""
+        for _ in range(BATCH):
             try:
-                data, peer = await self._stream.recv()
-            except OSError:  # an earlier answer could not be delivered
-                self._service.core.counters["unreachable"] += 1
-                continue
-            self._service.receive(data, cast(tuple[str, int], peer), self.send)
-            taken += 1
-            if taken % BATCH == 0:
-                await asyncio.sleep(0)
-
-    async def write(self) -> None:
-        """Send the answers."""
-        while True:
-            while not self._backlog:
-                self._wake.clear()
-                await self._wake.wait()
-            data, peer = self._backlog.popleft()
-            try:
-                await self._stream.send(data, peer)
-            except OSError:
-                self._service.core.counters["unreachable"] += 1
-            except TransportClosed:
+                data, peer = self._socket.recvfrom(MAX_BYTES + 1)
+            except OSError:  # nothing more
                 return
+            self._service.receive(data, peer, self.send)
 
 
 def _bound(address: IPv4Address | IPv6Address, port: int) -> socket.socket:

@@ -3,6 +3,7 @@
 Both processes run as in production; the answering server stands beside bngd, on loopback.
 
 - signup: CHAP by Access-Request, Accounting-Start from the spool; with ``--delay`` a late server;
+- flood: the same among 50,000 forged replies or CoA-Requests a second;
 - interim: interim updates of sessions that are up, at the pace of 20,000 sessions every 5 minutes
   and faster;
 - spool: records written to the disk and drained to the server, no session and no dataplane.
@@ -36,13 +37,14 @@ from radius.spool import Record, Spool
 from tests.bench import setup
 from tests.bench.setup import Run, cpu_s, sign_up
 from tests.support import answering
+from tests.support.answering import AnsweringLab
 from tests.support.client.load import LoadClient
-from tests.support.lab import Lab, merged
 
 PACE = 20_000 / 300
 """Interim updates a second of 20,000 sessions, each every 5 minutes."""
 SPOOL_RECORDS = 5_000
 SETTLE_S = 1.0
+FLOODS = ("replies", "orders", "strangers")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,31 +73,38 @@ class Drain:
 
 
 @contextmanager
-def lab_of(count: int, radius: dict[str, Any], *options: str) -> Iterator[Lab]:
+def lab_of(count: int, radius: dict[str, Any], *options: str) -> Iterator[AnsweringLab]:
     """Build a lab for *count* sessions with an answering server, which gets *options*."""
-    config = merged(setup.config(count), answering.config(**radius))
-    with tempfile.TemporaryDirectory(prefix="bng-bench-") as directory:
-        lab = Lab("be", Path(directory), config=config)
-        try:
-            lab.build()
-            answering.start(lab, *options)
-            lab.start_bng()
-            yield lab
-        finally:
-            lab.down()
+    with (
+        tempfile.TemporaryDirectory(prefix="bng-bench-") as directory,
+        AnsweringLab(
+            "be", Path(directory), config=setup.config(count), radius=radius, server=options
+        ) as lab,
+    ):
+        yield lab
 
 
-def measure(count: int, rate: float, delay_s: float = 0.0) -> tuple[Run, dict[str, int]]:
-    """Dial *count* subscribers at *rate* a second; return what the server counted, too."""
-    radius = {"server": [{**answering.SERVER, "max_outstanding": 16_384}]}
+def measure(
+    count: int, rate: float, delay_s: float = 0.0, flood: str | None = None
+) -> tuple[Run, dict[str, int]]:
+    """Dial *count* subscribers at *rate* a second; return what the server counted, too.
+
+    *flood*: a kind of `tests.support.forger`, meanwhile, 50,000 a second.
+    """
+    oss = {"name": "oss", "prefix": "127.0.0.1/32", "secret": "unknown to forgers"}
+    radius = {"dynauth": {"client": [oss]}}
     with lab_of(count, radius, "--delay", str(delay_s)) as lab:
+        if flood is not None:
+            argv = (sys.executable, "-m", "tests.support.forger", flood, "--seconds", "3600")
+            lab.spawn("bng", "forger", *argv)
+            time.sleep(SETTLE_S)
         client = LoadClient("sub0", count, rate, netns=lab.sub)
         try:
             run = sign_up(lab, client)
             client.serve(SETTLE_S + delay_s)
         finally:
             client.close()
-        return run, answering.counts(lab)
+        return run, lab.counts()
 
 
 def interims(sessions: int, interval_s: int, seconds: float) -> Interims:
@@ -107,10 +116,10 @@ def interims(sessions: int, interval_s: int, seconds: float) -> Interims:
             opened = sign_up(lab, client).opened
             client.serve(interval_s * 1.1 if interval_s else SETTLE_S)
             pid = lab.process("bngd").pid
-            before, cpu, began = answering.counts(lab), cpu_s(pid), time.monotonic()
+            before, cpu, began = lab.counts(), cpu_s(pid), time.monotonic()
             client.serve(seconds)
             took, cpu = time.monotonic() - began, cpu_s(pid) - cpu
-            told = answering.counts(lab).get("accounting_3", 0) - before.get("accounting_3", 0)
+            told = lab.counts().get("accounting_3", 0) - before.get("accounting_3", 0)
         finally:
             client.close()
     return Interims(
@@ -205,6 +214,17 @@ def _sign_ups(args: argparse.Namespace) -> list[dict[str, Any]]:
     return rows
 
 
+def _floods(args: argparse.Namespace) -> list[dict[str, Any]]:
+    rows = []
+    for kind in (None, *FLOODS):
+        for _ in range(args.runs):
+            run, counted = measure(args.sessions, args.rate, flood=kind)
+            rows.append({"flood": kind, **asdict(run), "server": counted})
+            if not args.json:
+                print(f"flood of {kind or 'nothing'}: {setup.line(run)}")
+    return rows
+
+
 def _interims(args: argparse.Namespace) -> list[dict[str, Any]]:
     rows = []
     sessions = args.sessions
@@ -236,7 +256,7 @@ def _drains(args: argparse.Namespace) -> list[dict[str, Any]]:
     return rows
 
 
-PARTS = {"signup": _sign_ups, "interim": _interims, "spool": _drains}
+PARTS = {"signup": _sign_ups, "flood": _floods, "interim": _interims, "spool": _drains}
 
 
 def main() -> None:
@@ -252,6 +272,8 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--json", action="store_true")
     args = parser.parse_args()
+    if unknown := set(args.parts) - PARTS.keys():
+        parser.error(f"no part {', '.join(unknown)}: there are {', '.join(PARTS)}")
     found = {part: PARTS[part](args) for part in args.parts or PARTS}
     if args.json:
         print(json.dumps(found))

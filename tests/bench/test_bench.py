@@ -79,7 +79,7 @@ def test_installing_sessions_is_measured_prepared_and_live() -> None:
 
 def test_radius_is_measured_from_sign_up_to_spool() -> None:
     small = ("--sessions", "40", "--rate", "200", "--seconds", "2", "--records", "300")
-    found = _run("radius", *small, "--runs", "1")
+    found = _run("radius", "signup", "interim", "spool", *small, "--runs", "1")
     (signup,) = found["signup"]
     assert (signup["opened"], signup["server"]["access"]) == (40, 40)
     assert signup["server"]["accounting_1"] == 40

@@ -35,9 +35,9 @@ def _prefix() -> str:
 
 
 @contextlib.contextmanager
-def running_lab(directory: Path, **options: Any) -> Iterator[Lab]:
+def running_lab(directory: Path, kind: type[Lab] = Lab, **options: Any) -> Iterator[Lab]:
     """Run one lab; its logs are printed at the end, which pytest shows when a test failed."""
-    lab = Lab(_prefix(), directory, **options)
+    lab = kind(_prefix(), directory, **options)
     try:
         with lab:
             yield lab

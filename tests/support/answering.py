@@ -20,11 +20,12 @@ import subprocess
 import sys
 import time
 from collections import Counter, deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from tests.support.lab import ROOT, Lab
+from tests.support.lab import ROOT, Lab, merged
 
 SECRET = "testing123"
 ACCESS_REQUEST, ACCESS_ACCEPT, ACCOUNTING_REQUEST, ACCOUNTING_RESPONSE, STATUS_SERVER = (
@@ -182,20 +183,35 @@ def _bound(address: str, port: int) -> socket.socket:
     return made
 
 
-def config(address: str = "127.0.0.1", **radius: Any) -> dict[str, Any]:
-    """Return what a lab's bng.toml needs to use it."""
-    server = {**SERVER, "address": address}
-    return {
-        "aaa": {"method": "radius"},
-        "radius": {"nas_identifier": "lab", "server": [server], **radius},
-    }
+class AnsweringLab(Lab):
+    """A lab with such a server beside bngd, on loopback; *server* are its options."""
 
+    def __init__(
+        self,
+        prefix: str,
+        directory: Path,
+        *,
+        config: Mapping[str, Any] | None = None,
+        radius: Mapping[str, Any] | None = None,
+        server: Sequence[str] = (),
+    ) -> None:
+        table = {"nas_identifier": "lab", "server": [SERVER], **(radius or {})}
+        base = {"aaa": {"method": "radius"}, "radius": table}
+        super().__init__(prefix, directory, config=merged(base, config or {}))
+        self._options = server
 
-def start(lab: Lab, *options: str, side: str = "bng", address: str = "127.0.0.1") -> None:
-    """Run it in *lab*, as the process ``aaa``, before bngd needs it."""
-    program = (sys.executable, "-m", "tests.support.answering", "--address", address)
-    lab.spawn(side, NAME, *program, *options)
-    lab.wait(NAME, lambda: "ready" in lab.log(NAME))
+    def start_servers(self) -> None:
+        """Start it: bngd talks to it from the beginning."""
+        self.spawn("bng", NAME, sys.executable, "-m", "tests.support.answering", *self._options)
+        self.wait(NAME, lambda: "ready" in self.log(NAME))
+
+    def counts(self) -> dict[str, int]:
+        """Return what the server has counted so far."""
+        before = self.log(NAME).count("\n")
+        self.process(NAME).send_signal(signal.SIGUSR1)
+        self.wait(NAME, lambda: self.log(NAME).count("\n") > before)
+        found: dict[str, int] = json.loads(self.log(NAME).splitlines()[-1])
+        return found
 
 
 @contextlib.contextmanager
@@ -214,15 +230,6 @@ def process() -> Iterator[int]:
             yield int(ports[1])
         finally:
             server.kill()
-
-
-def counts(lab: Lab) -> dict[str, int]:
-    """Return what it has counted so far."""
-    before = lab.log(NAME).count("\n")
-    lab.process(NAME).send_signal(signal.SIGUSR1)
-    lab.wait(NAME, lambda: lab.log(NAME).count("\n") > before)
-    found: dict[str, int] = json.loads(lab.log(NAME).splitlines()[-1])
-    return found
 
 
 def main() -> None:
