@@ -16,14 +16,14 @@ import uvloop
 
 from bng.aaa import users
 from bng.box import Box, start
-from bng.config import Config, load
+from bng.config import Config, load, wrong_key
 from bng.config.model import System
 from bng.errors import ConfigError
 from bng.io.journal import JournalError
 from bng.io.kernel import KernelError
 from bng.io.leftovers import LeftoversError
 from bng.io.natlog import NatLogError
-from bng.io.radius_service import read_dictionaries
+from bng.io.radius_service import WrongKey, read_dictionaries
 from bng.mgmt.server import ManagementError, ManagementServer
 from dataplane.binding import AttachError
 from radius.errors import SpoolError
@@ -166,12 +166,15 @@ def main(argv: list[str] | None = None) -> int:
         set_up_logging(config.system)
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             return runner.run(Daemon(args.config, config).run())
-    except ConfigError as error:
-        print(f"bngd: {error}", file=sys.stderr)
-        return EXIT_CONFIG
-    except FAILURES as error:
-        print(f"bngd: {error}", file=sys.stderr)
+    except WrongKey as wrong:
+        error = wrong_key(args.config, wrong.key, wrong.message)
+    except ConfigError as found:
+        error = found
+    except FAILURES as failure:
+        print(f"bngd: {failure}", file=sys.stderr)
         return EXIT_FAILURE
+    print(f"bngd: {error}", file=sys.stderr)
+    return EXIT_CONFIG
 
 
 if __name__ == "__main__":

@@ -32,18 +32,15 @@ READ_AS: Mapping[str, tuple[str, ...]] = {
 named here the one of the same type."""
 
 
-def extra_rows(mapped: Mapping[str, str], type_of: Callable[[str], str]) -> dict[str, Row]:
-    """Return rows for attributes that are *mapped* to fields of `READ_AS`, by name.
+def extra_row(name: str, wanted: str, type_of: Callable[[str], str]) -> Row:
+    """Return the row of an attribute *name* that sets the field *wanted* of `READ_AS`.
 
-    *type_of* returns the type that the dictionaries say. Raises: ValueError, `NAME: what is wrong`.
+    *type_of* returns the type that the dictionaries say. Raises: ValueError, what is wrong.
     """
-    rows: dict[str, Row] = {}
-    for name, wanted in mapped.items():
-        if known := BY_NAME.get(name):
-            raise ValueError(f"{name}: has a meaning already: {known.source}")
-        found, types = type_of(name), [type_of(twin) for twin in READ_AS[wanted]]
-        if found not in types:
-            raise ValueError(f"{name}: is {found}, {wanted} takes {' or '.join(types)}")
-        twin = BY_NAME[READ_AS[wanted][types.index(found)]]
-        rows[name] = Row(name, f"radius.attributes, as {twin.name}", twin.read, twin.live)
-    return rows
+    if known := BY_NAME.get(name):
+        raise ValueError(f"has a meaning already: {known.source}")
+    found, types = type_of(name), [type_of(twin) for twin in READ_AS[wanted]]
+    if found not in types:
+        raise ValueError(f"is {found}, {wanted} takes {' or '.join(types)}")
+    twin = BY_NAME[READ_AS[wanted][types.index(found)]]
+    return Row(name, f"radius.attributes, as {twin.name}", twin.read, twin.live)

@@ -10,6 +10,7 @@ from bng.config import checks
 from bng.config.arguments import dataplane_args
 from bng.config.model import AccessPort, AccessRule, Acl, Config, Pool, RoutedPort
 from bng.config.reload import Change, Needs, diff, live
+from bng.errors import ConfigError
 from bng.tomlfile import TomlFile
 from bng.tomltypes import VlanRange
 
@@ -28,6 +29,7 @@ __all__ = [
     "live",
     "load",
     "parse",
+    "wrong_key",
 ]
 
 
@@ -42,6 +44,11 @@ def load(path: Path) -> Config:
 def parse(path: Path, raw: bytes) -> Config:
     """Check *raw* as if it were read from *path*. Raises: ConfigError."""
     return _checked(TomlFile.parse(path, raw))
+
+
+def wrong_key(path: Path, key: tuple[str, ...], message: str) -> ConfigError:
+    """Return the error of a *key* of the file at *path* that was found wrong after loading it."""
+    return TomlFile.read(path).error([(key, message)])
 
 
 def _checked(file: TomlFile) -> Config:

@@ -12,7 +12,7 @@ import structlog
 
 from bng.aaa.attributes import Offered, Row
 from bng.aaa.dynauth import Known
-from bng.aaa.extra import extra_rows
+from bng.aaa.extra import extra_row
 from bng.aaa.model import AccessAnswer, AccessRequest
 from bng.aaa.radius import Policy, RadiusBackend, WithoutServer
 from bng.aaa.requests import AccountStatus, Nas
@@ -37,6 +37,14 @@ DRAIN_S = 3.0
 POLL_S = 0.02
 CHECKPOINT_SLICE = 500
 """Sessions read at a time for a checkpoint: takes some 5 ms, then packets are served."""
+
+
+class WrongKey(ConfigError):
+    """A *key* of the configuration is wrong by what a dictionary says; *message*: how."""
+
+    def __init__(self, key: tuple[str, ...], message: str) -> None:
+        super().__init__(f"{'.'.join(key)}: {message}")
+        self.key, self.message = key, message
 
 
 class RadiusService:
@@ -207,17 +215,19 @@ class RadiusService:
 def read_dictionaries(config: Config) -> tuple[Dictionary, dict[str, Row]]:
     """Return the attributes that are known, and what those mean that the configuration maps.
 
-    Raises: ConfigError.
+    Raises: WrongKey.
     """
     try:
         dictionary = Dictionary(config.radius.dictionaries)
     except DictionaryError as error:
-        raise ConfigError(f"radius.dictionaries: {error}") from None
-    try:
-        mapped = config.radius.attributes
-        return dictionary, extra_rows(mapped, lambda name: dictionary[name].type)
-    except (DictionaryError, ValueError) as error:
-        raise ConfigError(f"radius.attributes: {error}") from None
+        raise WrongKey(("radius", "dictionaries"), str(error)) from None
+    rows: dict[str, Row] = {}
+    for name, field in config.radius.attributes.items():
+        try:
+            rows[name] = extra_row(name, field, lambda name: dictionary[name].type)
+        except (DictionaryError, ValueError) as error:
+            raise WrongKey(("radius", "attributes", name), str(error)) from None
+    return dictionary, rows
 
 
 def _nas(config: Config, ports: Mapping[int, str]) -> Nas:

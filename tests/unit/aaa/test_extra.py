@@ -7,7 +7,7 @@ import pytest
 
 from bng.aaa import attributes
 from bng.aaa.attributes import BY_NAME, ROWS, Offered, Value
-from bng.aaa.extra import READ_AS, extra_rows
+from bng.aaa.extra import READ_AS, extra_row
 from bng.aaa.model import FramedRoute, PortForward, RatePolicy
 from bng.aaa.users import _User
 from bng.config import Config, load
@@ -72,20 +72,21 @@ def test_what_a_mapped_attribute_cannot_give_is_said_in_its_name(tmp_path: Path)
 
 
 def test_a_coa_may_change_by_it_what_it_may_change_by_the_attribute_that_it_is_read_as() -> None:
-    rows = extra_rows(
-        {"Sample-Policy": "acl_in", "Sample-Pool": "ipv4_pool"}, lambda name: "string"
+    policy, pool = (
+        extra_row(name, field, lambda name: "string")
+        for name, field in (("Sample-Policy", "acl_in"), ("Sample-Pool", "ipv4_pool"))
     )
-    assert {name: row.live for name, row in rows.items()} == {
-        "Sample-Policy": True,
-        "Sample-Pool": False,
-    }
-    assert rows["Sample-Policy"].source == "radius.attributes, as Bng-Acl-In"
+    assert (policy.live, pool.live) == (True, False)
+    assert policy.source == "radius.attributes, as Bng-Acl-In"
 
 
 @pytest.mark.parametrize(
     ("mapped", "error"),
     [
-        ('{ "Sample-Rate" = "rate_up" }', "no attribute Sample-Rate in any dictionary"),
+        (
+            '{ "Sample-Rate" = "rate_up" }',
+            "Sample-Rate: no attribute Sample-Rate in any dictionary",
+        ),
         ('{ "Filter-Id" = "acl_in" }', "Filter-Id: has a meaning already: RFC 2865 §5.11"),
         (
             '{ "Sample-Key" = "rate_up" }',
@@ -97,7 +98,7 @@ def test_a_coa_may_change_by_it_what_it_may_change_by_the_attribute_that_it_is_r
 def test_an_attribute_that_cannot_be_mapped_is_refused_by_name(
     tmp_path: Path, mapped: str, error: str
 ) -> None:
-    with pytest.raises(ConfigError, match=rf"^radius\.attributes: {error}$"):
+    with pytest.raises(ConfigError, match=rf"^radius\.attributes\.{error}$"):
         read_dictionaries(config(tmp_path, mapped))
 
 
@@ -110,7 +111,8 @@ def test_bngd_finds_it_without_being_started(
     assert main(check) == 0
     config(tmp_path, '{ "Sample-Police" = "acl_in" }')
     assert main(check) == EXIT_CONFIG
-    error = "bngd: radius.attributes: no attribute Sample-Police in any dictionary\n"
+    at = f"{tmp_path}/bng.toml:{len(BASE.splitlines()) + 4}: radius.attributes.Sample-Police"
+    error = f"bngd: {at}: no attribute Sample-Police in any dictionary\n"
     assert capsys.readouterr().err == error
 
 
