@@ -414,6 +414,7 @@ def _manager(
         dataplane.n_workers,
         lambda index: int(dataplane.session_in[index].generation),
         dataplane.epochs,
+        dataplane.busy_s,
     )
     return SessionManager(
         settings=settings.session(config, ports, acls.numbers()),

@@ -778,6 +778,11 @@ class Dataplane:
         """Return how many vector boundaries each worker has passed."""
         return tuple(int(self.workers[w].epoch) for w in range(self.n_workers))
 
+    def busy_s(self) -> tuple[float, ...]:
+        """Return how long each worker has had something to do, in seconds since the start."""
+        hz = int(self.header.tsc_hz)
+        return tuple(int(self.workers[w].busy_clocks) / hz for w in range(self.n_workers))
+
     def secret(self) -> bytes:
         """Return 32 random bytes that live as long as the arena."""
         return bytes(ffi.buffer(self.header.secret))

@@ -30,20 +30,23 @@ def runtime(before: Row, after: Row) -> dict[str, list[dict[str, Any]]]:
     ]
     return {
         "workers": [
-            _worker(old_workers[(row["worker"],)] if seconds else {}, row, seconds)
+            _worker(old_workers[(row["worker"],)] if seconds else {}, row, seconds, after["tsc_hz"])
             for row in after["workers"]
         ],
         "nodes": [row for row in nodes if row["calls"]],
     }
 
 
-def _worker(old: Row, new: Row, seconds: float) -> dict[str, Any]:
+def _worker(old: Row, new: Row, seconds: float, tsc_hz: int) -> dict[str, Any]:
     loops = new["loops"] - old.get("loops", 0)
     idle = new["idle_loops"] - old.get("idle_loops", 0)
     return {
         **new,
         "loops": loops,
         "idle_percent": round(100 * idle / loops, 1) if loops else None,
+        "busy_percent": rate(
+            100 * old.get("busy_clocks", 0), 100 * new["busy_clocks"], seconds * tsc_hz
+        ),
         "rx_pps": rate(old.get("rx_packets", 0), new["rx_packets"], seconds),
     }
 

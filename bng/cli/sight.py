@@ -26,8 +26,8 @@ Interval = Annotated[
 ]
 Worker = Annotated[int | None, typer.Option(min=0, help="Only this worker.")]
 WORKER_COLUMNS = (
-    *("worker", "cpu", "sleeping", "sessions", "loops", "idle_percent", "rx_pps"),
-    *("buffers_free", "measuring", "tracing"),
+    *("worker", "cpu", "sleeping", "sessions", "loops", "idle_percent"),
+    *("busy_percent", "rx_pps", "buffers_free", "measuring", "tracing"),
 )
 NODE_COLUMNS = ("worker", "node", "calls", "packets", "per_call", "clocks_per_packet", "pps")
 PORT_COLUMNS = (

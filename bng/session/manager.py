@@ -205,7 +205,7 @@ class SessionManager:
         if self.table.count >= self.settings.max_sessions:
             self.counters["refused_full"] += 1
             return None
-        handle = self.table.take()
+        handle = self.table.take(now)
         if handle is None:
             self.counters["refused_full"] += 1
             return None

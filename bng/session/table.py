@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from bng.session.actions import Handle
 from bng.session.model import Session
+from bng.session.spread import Spread
 
 QUIET_EPOCHS = 2
 """A freed index waits until every worker has passed so many vector boundaries: then no packet that
@@ -15,7 +16,8 @@ class SessionTable:
     """Sessions by index of the dataplane's table.
 
     *generation_of* reads the generation that an entry had last, from the arena: it goes on from
-    there after a restart. *epochs* reads each worker's count of vector boundaries.
+    there after a restart. *epochs* reads each worker's count of vector boundaries, *busy_s* how
+    long each has been busy.
     """
 
     def __init__(
@@ -24,6 +26,7 @@ class SessionTable:
         workers: int,
         generation_of: Callable[[int], int],
         epochs: Callable[[], Sequence[int]],
+        busy_s: Callable[[], Sequence[float]] | None = None,
     ) -> None:
         self.size = size
         self.by_id: dict[str, Session] = {}
@@ -33,13 +36,13 @@ class SessionTable:
         self._epochs = epochs
         self._fresh = 0
         self._freed: deque[tuple[int, Sequence[int]]] = deque()
-        self._load = [0] * workers
+        self.spread = Spread(workers, busy_s)
         self.count = 0
 
     def __iter__(self) -> Iterator[Session]:
         return (session for session in self._sessions[: self._fresh] if session is not None)
 
-    def take(self) -> Handle | None:
+    def take(self, now: float) -> Handle | None:
         """Return a handle for a new session on the least loaded worker, None when full."""
         if self._freed and self._is_quiet(self._freed[0][1]):
             index = self._freed.popleft()[0]
@@ -48,8 +51,8 @@ class SessionTable:
             self._fresh += 1
         else:
             return None
-        worker = self._load.index(min(self._load))
-        self._load[worker] += 1
+        worker = self.spread.choose(now)
+        self.spread.sessions[worker] += 1
         self.count += 1
         generation = self._generation_of(index) + 1 & 0xFFFFFFFF
         return Handle(index, generation or 1, worker)
@@ -72,8 +75,8 @@ class SessionTable:
 
     def move(self, handle: Handle, worker: int) -> None:
         """Count a session as one of *worker*."""
-        self._load[handle.worker] -= 1
-        self._load[worker] += 1
+        self.spread.sessions[handle.worker] -= 1
+        self.spread.sessions[worker] += 1
 
     def free(self, handle: Handle) -> None:
         """Give the index of a released session back."""
@@ -81,5 +84,5 @@ class SessionTable:
             del self.by_id[session.acct_session_id]
         self._sessions[handle.index] = None
         self._freed.append((handle.index, self._epochs()))
-        self._load[handle.worker] -= 1
+        self.spread.sessions[handle.worker] -= 1
         self.count -= 1

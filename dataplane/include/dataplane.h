@@ -118,9 +118,10 @@ struct worker_shared {
 	uint32_t sessions; /* bound, owned by this worker */
 	uint32_t buffers_free;
 	uint64_t command_errors;
-	uint32_t measuring; /* counts clocks per node */
-	uint32_t tracing;   /* number of the trace that is on, 0: none */
-	uint64_t reserved[6];
+	uint32_t measuring;   /* counts clocks per node */
+	uint32_t tracing;     /* number of the trace that is on, 0: none */
+	uint64_t busy_clocks; /* TSC, of turns that found something to do */
+	uint64_t reserved[5];
 };
 
 struct edge_name {

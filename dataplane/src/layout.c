@@ -62,6 +62,7 @@ static const uint32_t layout[] = {
 	FIELD(worker_shared, command_errors),
 	FIELD(worker_shared, measuring),
 	FIELD(worker_shared, tracing),
+	FIELD(worker_shared, busy_clocks),
 	SIZE(edge_name),
 	FIELD(edge_name, next),
 	FIELD(edge_name, reason),

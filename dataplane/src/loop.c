@@ -271,11 +271,16 @@ void *worker_thread(void *arg)
 	struct worker *w = arg;
 	uint64_t spin = w->t->arena->tsc_hz / 1000000 * SPIN_US;
 	uint64_t busy_tsc = 0; /* when there was work last */
+	bool busy = false;
 
 	pin(w);
 	while (!__atomic_load_n(&w->dp->stop, __ATOMIC_RELAXED)) {
+		uint64_t turned = w->now_tsc;
 		worker_clock(w, monotonic_ns());
-		if (worker_turn(w))
+		if (busy)
+			w->shared->busy_clocks += w->now_tsc - turned;
+		busy = worker_turn(w);
+		if (busy)
 			busy_tsc = w->now_tsc;
 		else if (w->now_tsc - busy_tsc > spin && !w->engine->must_poll)
 			sleep_until_work(w);

@@ -42,6 +42,7 @@ def _worker(box: Box, index: int) -> dict[str, object]:
         "buffers_free": int(worker.buffers_free),
         "loops": int(worker.loops),
         "idle_loops": int(worker.idle_loops),
+        "busy_clocks": int(worker.busy_clocks),
         "rx_packets": int(worker.rx_packets),
     }
 

@@ -123,12 +123,14 @@ def test_tshark_reads_the_frames_their_times_and_comments(tmp_path: Path) -> Non
 
 
 def test_rates_are_what_happened_in_between() -> None:
-    worker = {"worker": 0, "loops": 100, "idle_loops": 50, "rx_packets": 1000}
+    worker = {"worker": 0, "loops": 100, "idle_loops": 50, "rx_packets": 1000, "busy_clocks": 0}
     node = {"worker": 0, "node": "drop", "calls": 10, "packets": 100, "clocks": 0}
-    before = {"monotonic_s": 10.0, "workers": [worker], "nodes": [node]}
+    before = {"monotonic_s": 10.0, "tsc_hz": 1000, "workers": [worker], "nodes": [node]}
+    later = {"loops": 300, "idle_loops": 200, "rx_packets": 1500, "busy_clocks": 500}
     after = {
         "monotonic_s": 12.0,
-        "workers": [{**worker, "loops": 300, "idle_loops": 200, "rx_packets": 1500}],
+        "tsc_hz": 1000,
+        "workers": [{**worker, **later}],
         "nodes": [
             {**node, "calls": 20, "packets": 300, "clocks": 4000},
             {**node, "node": "punt", "calls": 1, "packets": 2},
@@ -137,7 +139,7 @@ def test_rates_are_what_happened_in_between() -> None:
     seen = rates.runtime(before, after)
     assert seen["workers"] == [
         {"worker": 0, "loops": 200, "idle_loops": 200, "idle_percent": 75.0}
-        | {"rx_packets": 1500, "rx_pps": 250.0}
+        | {"rx_packets": 1500, "rx_pps": 250.0, "busy_clocks": 500, "busy_percent": 25.0}
     ]
     assert seen["nodes"] == [
         {"worker": 0, "node": "drop", "calls": 10, "packets": 200, "per_call": 20.0}

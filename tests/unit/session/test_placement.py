@@ -86,7 +86,7 @@ def test_whichever_worker_took_it_first_the_owner_of_the_address_gets_the_sessio
     assert client.phase is Phase.UP
     assert owners(box, "odd") == (1, 1, 1)
     counts = [int(box.dataplane.workers[w].sessions) for w in range(2)]
-    assert counts == [turn, 1] == box.manager.table._load
+    assert counts == [turn, 1] == box.manager.table.spread.sessions
     leave(box, [*others, client])
     assert_empty(box)
 
