@@ -12,6 +12,7 @@ from typing import Self
 from tests.support.netns import command
 
 SECRET = "testing123"
+SAMPLES = Path(__file__).parents[2] / "conf" / "freeradius"
 EXTRA = Path(__file__).parent / "dictionary.sample"
 """Attributes that every server of the tests knows."""
 CONFIG = """
@@ -232,7 +233,8 @@ class FreeRadius(Server):
         directory.mkdir(parents=True, exist_ok=True)
         directory.chmod(0o755)
         (directory / "users").write_text(users)
-        (directory / "dictionary").write_text(f"$INCLUDE {EXTRA}\n")
+        includes = (f"$INCLUDE {path}\n" for path in (EXTRA, SAMPLES / "bng" / "dictionary"))
+        (directory / "dictionary").write_text("".join(includes))
         names = {"address": address, "certs": certs, "tls_port": self.tls_port}
         (directory / "radiusd.conf").write_text(
             CONFIG.format(
@@ -247,7 +249,6 @@ class FreeRadius(Server):
         )
 
 
-SAMPLES = Path(__file__).parents[2] / "conf" / "freeradius"
 BOX = "192.0.2.1:3799"
 """Where the lab's box takes CoA and Disconnect."""
 DEBIANS = Path("/etc/freeradius/3.0")
