@@ -51,6 +51,14 @@ Segment = tuple[int, int]  # first and last address
 
 def segments(ranges: Iterable[Ipv4Range], exclude: Iterable[Ipv4Range]) -> list[Segment]:
     """Return *ranges* without *exclude* as disjoint segments in ascending order."""
+    return subtract(
+        ((int(item.first), int(item.last)) for item in ranges),
+        ((int(item.first), int(item.last)) for item in exclude),
+    )
+
+
+def subtract(ranges: Iterable[Segment], exclude: Iterable[Segment]) -> list[Segment]:
+    """Return *ranges* without *exclude* as disjoint segments in ascending order."""
     left: list[Segment] = []
     holes = _merged(exclude)
     for first, last in _merged(ranges):
@@ -66,10 +74,9 @@ def segments(ranges: Iterable[Ipv4Range], exclude: Iterable[Ipv4Range]) -> list[
     return left
 
 
-def _merged(ranges: Iterable[Ipv4Range]) -> list[Segment]:
+def _merged(ranges: Iterable[Segment]) -> list[Segment]:
     merged: list[Segment] = []
-    for item in sorted(ranges):
-        first, last = int(item.first), int(item.last)
+    for first, last in sorted(ranges):
         if merged and first <= merged[-1][1] + 1:
             merged[-1] = (merged[-1][0], max(last, merged[-1][1]))
         else:
