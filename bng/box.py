@@ -451,14 +451,6 @@ async def start(config_path: Path, config: Config, on_lost: Callable[[], None]) 
         config, names, _fallback(config, loaded), partial(read_counters, dataplane)
     )
     manager = _manager(config, ports, loaded, dataplane, acls, radius.backend)
-    this = accounts.Box(dataplane.boot(), manager.box_session_id)
-    ended = await end_leftovers(
-        dataplane,
-        executor,
-        lambda found: radius.reconcile(Reconciled([], found), this, time.monotonic()),
-    )
-    if ended:
-        log.warning("leftover-sessions-ended", count=len(ended))
     discovery = Discovery(
         settings.discovery(config, ports),
         os.urandom,
@@ -473,6 +465,14 @@ async def start(config_path: Path, config: Config, on_lost: Callable[[], None]) 
         link_config=settings.link(config),
         entropy=os.urandom,
     )
+    this = accounts.Box(dataplane.boot(), manager.box_session_id)
+    ended = await end_leftovers(
+        dataplane,
+        executor,
+        lambda found: radius.reconcile(Reconciled([], found), this, time.monotonic(), access),
+    )
+    if ended:
+        log.warning("leftover-sessions-ended", count=len(ended))
     dispatcher = Dispatcher(
         dataplane=dataplane,
         manager=manager,

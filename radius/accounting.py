@@ -76,6 +76,7 @@ class Accounting:
         ]
         self._by_name = {target.name: target for target in self._targets}
         self._wake = asyncio.Event()
+        self._stepping = asyncio.Lock()
         self._log = structlog.get_logger("accounting")
 
     def put(
@@ -115,8 +116,12 @@ class Accounting:
                 await self.step()
                 await self._pause()
 
-    async def step(self) -> None:
-        """Write what waits, load what has room, send what is ready."""
+    async def step(self) -> bool:
+        """Write what waits, load what has room, send what is ready; False: it is not written."""
+        async with self._stepping:
+            return await self._step()
+
+    async def _step(self) -> bool:
         written = await self.spool.flush()
         if written is None:
             self._log.error(
@@ -129,6 +134,7 @@ class Accounting:
         for target in self._targets:
             await self._load(target)
             self._send(target)
+        return written is not None
 
     async def _pause(self) -> None:
         """Wait for something to do; at least FLUSH_S, so that records gather."""

@@ -6,8 +6,9 @@ lost). Records of one session go out in order, one at a time; those of different
 each other freely.
 
 Beside them stand the open accounts: sessions whose Start was written and whose Stop was not, with
-what is known of them last. They change in the transaction of the records that change them, so that
-after a death at any instant they say which Stops are owed, and which Starts.
+what is known of them last; and sessions whose Stop was written, until nothing else is left of them.
+They change in the transaction of the records that change them, so that after a death at any instant
+they say which Stops are owed, and which Starts.
 """
 
 import asyncio
@@ -42,6 +43,9 @@ CREATE TABLE IF NOT EXISTS account (
     seen_at REAL NOT NULL,
     counters TEXT NOT NULL,
     attributes TEXT NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS stopped (
+    session TEXT PRIMARY KEY
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS box (
     key TEXT PRIMARY KEY,
@@ -113,10 +117,12 @@ class _Batch:
     """None: closed."""
     seen: dict[str, tuple[float, tuple[int, ...]]] = field(default_factory=dict)
     """Newer counters of accounts that are on disk."""
+    released: list[str] = field(default_factory=list)
     box: dict[str, str] = field(default_factory=dict)
 
     def __bool__(self) -> bool:
-        return bool(self.put or self.delete or self.accounts or self.seen or self.box)
+        said = self.put or self.delete or self.accounts or self.seen or self.released
+        return bool(said or self.box)
 
     def before(self, later: "_Batch") -> "_Batch":
         """Return this batch and *later*, which came after it, as one."""
@@ -126,6 +132,7 @@ class _Batch:
             self.delete + later.delete,
             self.accounts | later.accounts,
             still,
+            self.released + later.released,
             self.box | later.box,
         )
         for session, (at, counters) in later.seen.items():
@@ -154,6 +161,7 @@ class Spool:
         """Records on disk, by target."""
         self._batch = _Batch()
         self._busy = threading.Lock()  # a thread goes on when whoever awaits it is cancelled
+        self._writing = _Batch()
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._db = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
@@ -181,6 +189,7 @@ class Spool:
         self._last_row = int(found.fetchone()[0])
         self._box: dict[str, str] = dict(db.execute("SELECT key, value FROM box"))
         self._on_disk = {session for (session,) in db.execute("SELECT session FROM account")}
+        self._stopped = {session for (session,) in db.execute("SELECT session FROM stopped")}
 
     # ---- records ----
 
@@ -194,7 +203,8 @@ class Spool:
     ) -> None:
         """Write *record* for every target with the next `flush`; *tag* goes with the last one.
 
-        *counters*: its session's account is open, from now on with these; *closes*: no more.
+        *counters*: its session's account is open, from now on with these; *closes*: no more, and it
+        is one of `stopped` until it is `released`.
         """
         for target in self.targets:
             self._last_row += 1
@@ -234,6 +244,24 @@ class Spool:
         except (sqlite3.Error, ValueError) as error:
             raise SpoolError(f"accounting spool {self.path}: {error}") from None
 
+    def is_open(self, session: str) -> bool:
+        """Say whether the account of *session* is open, as far as was put."""
+        if session in self._batch.accounts:
+            return self._batch.accounts[session] is not None
+        if session in self._writing.accounts:
+            return self._writing.accounts[session] is not None
+        return session in self._on_disk
+
+    def stopped(self) -> set[str]:
+        """Return the sessions whose Stop is on disk and that are not known to be gone."""
+        return set(self._stopped)
+
+    def released(self, session: str) -> None:
+        """Forget with the next `flush` that *session* has its Stop: nothing is left of it."""
+        if session in self._stopped:
+            self._stopped.discard(session)
+            self._batch.released.append(session)
+
     @property
     def open_accounts(self) -> int:
         """How many accounts are open on disk."""
@@ -258,6 +286,7 @@ class Spool:
         batch, self._batch = self._batch, _Batch()
         if not batch:
             return []
+        self._writing = batch
         try:
             await asyncio.to_thread(self._locked, self._write, batch)
         except sqlite3.Error as error:
@@ -265,10 +294,16 @@ class Spool:
             self.last_error = str(error)
             self._batch = batch.before(self._batch)
             return None
+        finally:
+            self._writing = _Batch()
         for target, _ in batch.put:
             self.depth[target] += 1
         for session, account in batch.accounts.items():
-            (self._on_disk.discard if account is None else self._on_disk.add)(session)
+            if account is None:
+                self._on_disk.discard(session)
+                self._stopped.add(session)
+            else:
+                self._on_disk.add(session)
         return batch.put
 
     async def load(self, target: str, after: int, limit: int) -> list[Stored]:
@@ -339,8 +374,11 @@ def _write_accounts(db: sqlite3.Connection, batch: _Batch, texts: Mapping[int, s
             for a in opened
         ),
     )
-    closed = ((session,) for session, account in batch.accounts.items() if account is None)
+    closed = [(session,) for session, account in batch.accounts.items() if account is None]
     db.executemany("DELETE FROM account WHERE session = ?", closed)
+    db.executemany("INSERT OR REPLACE INTO stopped VALUES (?)", closed)
+    released = ((session,) for session in batch.released)
+    db.executemany("DELETE FROM stopped WHERE session = ?", released)
     db.executemany(
         "UPDATE account SET seen_at = ?, counters = ? WHERE session = ?",
         ((at, json.dumps(counters), session) for session, (at, counters) in batch.seen.items()),

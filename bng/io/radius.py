@@ -5,7 +5,7 @@ import os
 import random
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import cast
 
 import structlog
@@ -158,18 +158,37 @@ class RadiusAccounting:
         lost = Account(session, AccountStatus.START, None, 0)
         self._report(lost, time.time() - (now - session.up_at))
 
+    def whole(self, session: Session, counters: Counters, now: float) -> None:
+        """Report Start and Stop of a session of which nothing was reported."""
+        assert session.up_at is not None  # noqa: S101 - it was up
+        seconds, wall = int(now - session.up_at), time.time()
+        self._put(Account(session, AccountStatus.START, None, 0), None, wall - seconds)
+        self._put(Account(session, AccountStatus.STOP, None, seconds), counters, wall)
+
     def _report(self, action: Account, wall: float) -> None:
         session, status, counters = action.session, action.status, action.counters
-        if counters is None and status is not AccountStatus.START:
-            counters = self._read(session.index)
+        if status is AccountStatus.START:
+            self._put(action, None, wall)
+            return
+        if not self.accounting.spool.is_open(session.acct_session_id):  # its Start was lost
+            start = replace(action, status=AccountStatus.START)
+            self._put(start, None, wall - action.seconds)
+        tag = None
+        if status is AccountStatus.STOP:
+            tag = (session.acct_session_id, session.handle.index, session.handle.generation)
+        self._put(action, counters or self._read(session.index), wall, tag)
+
+    def _put(
+        self, action: Account, counters: Counters | None, wall: float, tag: object = None
+    ) -> None:
+        session = action.session
         pairs = _attributes(self.nas, session, action, counters, wall)
         record = Record(session.acct_session_id, wall, tuple(pairs))
-        if status is AccountStatus.STOP:
-            tag = (session.handle.index, session.handle.generation)
+        if action.status is AccountStatus.STOP:
             self.accounting.put(record, tag, closes=True)
         else:
-            known = _numbers(counters or Counters(), action.seconds)
-            self.accounting.put(record, counters=known)
+            seconds = 0 if counters is None else action.seconds
+            self.accounting.put(record, counters=_numbers(counters or Counters(), seconds))
 
     def stop(self, account: OpenAccount, end: End) -> None:
         """Report the Stop of a session that is gone; *account* is what was known of it."""
@@ -195,7 +214,10 @@ class RadiusAccounting:
         self.accounting.put(Record(EVERYBODY, wall, tuple(pairs)), None)
 
     def _written(self, tag: object) -> None:
-        self._committed(*cast(tuple[int, int], tag))
+        """The Stop of a session is on disk: its entry may go, then what tells that it had one."""
+        session, index, generation = cast(tuple[str, int, int], tag)
+        self._committed(index, generation)
+        self.accounting.spool.released(session)
 
 
 def _attributes(

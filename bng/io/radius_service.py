@@ -23,6 +23,7 @@ from bng.errors import ConfigError
 from bng.io import radius as io
 from bng.io.dynauth_service import DynAuthService
 from bng.io.reconcile import ARENA, Box, Owed, reconcile
+from bng.session.access import AccessMethod
 from bng.session.coa import Orders
 from bng.session.model import Counters, Session, State
 from bng.session.restart import Reconciled
@@ -146,16 +147,20 @@ class RadiusService:
                 if self.config.radius.accounting.checkpoint_s:
                     tasks.create_task(self._checkpoints(self.config.radius.accounting.checkpoint_s))
 
-    async def reconcile(self, found: Reconciled, box: Box, now: float) -> None:
-        """Bring to the disk what accounting owes of the sessions *found*; before `run`.
+    async def reconcile(
+        self, found: Reconciled, box: Box, now: float, method: AccessMethod | None = None
+    ) -> None:
+        """Bring to the disk what accounting owes of the sessions *found*.
+
+        *method*: by which those came of whom only a record is left.
 
         Raises: SpoolError when it cannot be written.
         """
         if self.accounting is None:
             return
-        self.owed = reconcile(self.accounting, found, box, now)
+        self.owed = reconcile(self.accounting, found, box, now, method)
         spool = self.accounting.accounting.spool
-        if await spool.flush() is None:
+        if not await self.accounting.accounting.step():
             raise SpoolError(f"accounting spool {spool.path}: {spool.last_error}")
         structlog.get_logger("accounting").info("reconciled", **asdict(self.owed))
 

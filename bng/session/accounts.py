@@ -28,9 +28,8 @@ class Accounts:
 
     def started(self, session: Session, now: float) -> None:
         """A session's first network protocol is up."""
-        if not self._manager.settings.accounting:
+        if not session.accounted:
             return
-        session.accounted = True
         self._say(session, AccountStatus.START, None, now)
         self._schedule(session, now)
 

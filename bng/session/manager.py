@@ -304,11 +304,13 @@ class SessionManager:
             self.placed(session)
         if first:
             session.up_at = now
+            session.accounted = self.settings.accounting
             self._start_timers(session, now)
+        self.write_down(session)  # before anybody is told that it is up
+        if first:
             self.counters["started"] += 1
             self.emit(logs.started(session, now))
             self.accounts.started(session, now)
-        self.write_down(session)
 
     def network_down(self, session: Session, family: int, now: float) -> None:
         """The client closed *family*: the others go on."""
@@ -331,10 +333,10 @@ class SessionManager:
     def write_down(self, session: Session) -> bool:
         """Write anew what adopting *session* takes: something of it has changed.
 
-        Nothing is written of one that nothing is forwarded for: what brings it back writes. False:
-        the record does not fit, the old one stays.
+        Nothing is written of one that nothing is forwarded for: what brings it back writes; but of
+        one that accounting is told of. False: the record does not fit, the old one stays.
         """
-        if session.state is not State.UP or not session.routes:
+        if session.state is not State.UP or not (session.routes or session.accounted):
             return True
         record = restart.encode(session)
         if record is None:

@@ -269,25 +269,29 @@ class SoakLab(Lab):
         """Return what bngd answers, without a bngctl in between."""
         return call(str(self.socket), command)
 
-    @contextlib.contextmanager
-    def arena(self) -> Iterator[Any]:
+    def arena(self) -> contextlib.AbstractContextManager[Any]:
         """Yield a mapping of the dataplane's arena, to be read only."""
-        pid = self.process("bng-dataplane").pid
-        descriptors = Path(f"/proc/{pid}/fd").iterdir()
-        for path in sorted(descriptors, key=lambda entry: int(entry.name)):
-            fd = _open_arena(path)
-            if fd is None:
-                continue
-            binding = lib.binding_map(fd, os.fstat(fd).st_size, [], 0)
-            if binding == ffi.NULL:
-                os.close(fd)
-                continue
-            try:
-                yield binding
-            finally:
-                lib.binding_unmap(binding)
-            return
-        raise RuntimeError("the dataplane has no arena")
+        return mapped_arena(self.process("bng-dataplane").pid)
+
+
+@contextlib.contextmanager
+def mapped_arena(pid: int) -> Iterator[Any]:
+    """Yield a mapping of the arena of the dataplane *pid*, to be read only."""
+    descriptors = Path(f"/proc/{pid}/fd").iterdir()
+    for path in sorted(descriptors, key=lambda entry: int(entry.name)):
+        fd = _open_arena(path)
+        if fd is None:
+            continue
+        binding = lib.binding_map(fd, os.fstat(fd).st_size, [], 0)
+        if binding == ffi.NULL:
+            os.close(fd)
+            continue
+        try:
+            yield binding
+        finally:
+            lib.binding_unmap(binding)
+        return
+    raise RuntimeError("the dataplane has no arena")
 
 
 def _open_arena(path: Path) -> int | None:

@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from ipaddress import IPv4Address
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from bng.io.radius import RadiusAccounting
 from bng.io.reconcile import Box, Owed, reconcile
 from bng.session.actions import Account
 from bng.session.model import Cause, Counters, Session, State
-from bng.session.restart import Ended, Reconciled
+from bng.session.restart import Ended, Reconciled, encode, read
 from radius.spool import Spool
 from tests.support.memory_box import memory_box
 
@@ -30,6 +30,7 @@ START, STOP, INTERIM, ON = (
         AccountStatus.ON,
     )
 )
+THIS = Box(ARENA, "box")
 CARRIED = Counters(in_packets=3, in_bytes=5 << 32, out_packets=7, out_bytes=11)
 
 
@@ -202,6 +203,82 @@ def test_who_has_ended_gets_his_stop_with_what_the_arena_counted(
     assert stop["event_at"] == pytest.approx(time.time(), abs=2)
 
 
+def test_who_ended_before_his_start_was_on_disk_gets_both(
+    books: Books, sessions: list[Session]
+) -> None:
+    books.reconcile()
+    session, never, _ = sessions
+    books.say(session, AccountStatus.START)
+    books.say(session, AccountStatus.STOP, 100)
+    never.up_at = None
+    left = tuple(
+        replace(ended(each), record=read(encode(each) or b"")) for each in (session, never)
+    )
+    books.restart()
+    owed = reconcile(
+        books.accounting, Reconciled([], list(left)), THIS, time.monotonic(), session.method
+    )
+    assert owed == Owed(starts=1, stops=1)
+    books.flush()
+    books.restart()
+    again = reconcile(
+        books.accounting, Reconciled([], list(left)), THIS, time.monotonic(), session.method
+    )
+    assert again == Owed(), "its Stop is known to be on disk, though nothing was released yet"
+    assert books.said()[1:] == [(ident(session), START), (ident(session), STOP)]
+    start, stop = books.records()[1:]
+    assert int(str(stop["Event-Timestamp"])) - int(str(start["Event-Timestamp"])) == 100
+    assert stop["Acct-Session-Time"] == 100
+    assert stop["Acct-Terminate-Cause"] == Cause.NAS_REQUEST.acct_terminate_cause
+
+
+def test_that_a_stop_is_on_disk_is_known_until_the_entry_is_released(
+    books: Books, sessions: list[Session]
+) -> None:
+    books.reconcile()
+    session = sessions[0]
+    books.say(session, AccountStatus.START)
+    books.say(session, AccountStatus.STOP, 1)
+    books.flush()
+    books.restart()
+    assert books.accounting.accounting.spool.stopped() == {ident(session)}
+    books.reconcile(ended=(ended(session),))
+    assert books.accounting.accounting.spool.stopped() == {ident(session)}
+    books.reconcile()
+    books.restart()
+    assert books.accounting.accounting.spool.stopped() == set()
+    asyncio.run(written_and_released(books, session))
+    books.restart()
+    assert books.accounting.accounting.spool.stopped() == set()
+    handle = session.handle
+    assert books.committed == [(handle.index, handle.generation)]
+
+
+async def written_and_released(books: Books, session: Session) -> None:
+    books.say(session, AccountStatus.START)
+    books.say(session, AccountStatus.STOP, 1)
+    spool = books.accounting.accounting.spool
+    for _, stored in await spool.flush() or ():
+        if stored.tag is not None:
+            books.accounting._written(stored.tag)
+    await spool.flush()
+
+
+def test_a_stop_brings_the_start_along_that_was_lost(books: Books, sessions: list[Session]) -> None:
+    """As when an adopted session ends before anything else was said of it."""
+    books.reconcile()
+    session = sessions[0]
+    books.say(session, AccountStatus.STOP, 100)
+    session.stopped = True
+    try:
+        assert books.reconcile(adopted=(session,)) == Owed()
+    finally:
+        session.stopped = False
+    assert books.said()[1:] == [(ident(session), START), (ident(session), STOP)]
+    start, stop = books.records()[1:]
+    assert int(str(stop["Event-Timestamp"])) - int(str(start["Event-Timestamp"])) == 100
+
+
 def test_who_is_nowhere_gets_a_stop_with_what_was_known_last_before_the_box_begins_anew(
     books: Books, sessions: list[Session]
 ) -> None:
@@ -257,7 +334,7 @@ def test_a_public_address_of_his_own_is_told(books: Books, sessions: list[Sessio
     finally:
         session.nat_public = None
     books.flush()
-    (interim,) = books.records()
+    interim = books.records()[-1]
     assert interim["Bng-Nat-Address"] == IPv4Address("203.0.113.1")
     assert session.state is State.UP
     assert isinstance(session.profile, SubscriberProfile)
