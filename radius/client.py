@@ -2,10 +2,11 @@
 
 `submit` a request; `receive` what comes from servers; `tick` when `next_deadline` has come; `take`
 what is to be sent and what has ended. A request goes to the best server that is alive: the same
-packet again after 2, 4, 8 s (RFC 5080 §2.2.1), then anew to the next server. A server to which a
-request was in vain is dead when it answered nothing else since that request was first sent; all
-that waits for it goes to others at once. With every server dead, requests fail at once: whoever
-asked has a policy for that. Over a reliable transport nothing is sent twice (RFC 6613 §2.6.1).
+packet again after 2, 4, 8 s (RFC 5080 §2.2.1), later when its answers take longer, then anew to the
+next server. A server to which a request was in vain is dead when it answered nothing else since
+that request was first sent; all that waits for it goes to others at once. With every server dead,
+requests fail at once: whoever asked has a policy for that. Over a reliable transport nothing is
+sent twice (RFC 6613 §2.6.1).
 """
 
 import heapq
@@ -281,12 +282,17 @@ class Client:
         self._await(exchange, now + self._wait_s(exchange))
 
     def _wait_s(self, exchange: _Exchange) -> float:
-        """RFC 5080 §2.2.1: IRT at first, then doubled up to MRT, each with its jitter."""
-        group = self.group
-        if self.servers[exchange.server].settings.transport is Transport.TLS:
+        """RFC 5080 §2.2.1: IRT at first, then doubled up to MRT, each with its jitter.
+
+        A server that answers late gets the time that it takes: what it is asked again then would
+        only make it later.
+        """
+        group, state = self.group, self.servers[exchange.server]
+        if state.settings.transport is Transport.TLS:
             return group.timeout_s * float(2**group.tries - 1)  # what all tries over UDP would take
         if exchange.tries == 1:
-            exchange.wait_s = group.timeout_s * (1 + JITTER * self._jitter())
+            first_s = max(group.timeout_s, state.patience_s)
+            exchange.wait_s = first_s * (1 + JITTER * self._jitter())
         else:
             exchange.wait_s *= 2 + JITTER * self._jitter()
         if exchange.wait_s > group.max_timeout_s:

@@ -24,6 +24,11 @@ class ServerState:
     counters: Counter[str] = field(default_factory=Counter)
     outstanding: int = 0
     _free: deque[tuple[int, int]] = field(default_factory=deque)
+    patience_s: float = 0.0
+    """How long answers may well take: smoothed answer time and four deviations (RFC 6298 §2), a
+    quarter at least: the jitter of our waits is more than that of a server which is always late."""
+    _smoothed_s: float | None = None
+    _deviation_s: float = 0.0
     _sockets: int = 0
     _answer_s: deque[float] = field(default_factory=lambda: deque(maxlen=SAMPLES))
 
@@ -58,6 +63,13 @@ class ServerState:
         self.heard_at = now
         self.dead_until = None
         self._answer_s.append(after_s)
+        if self._smoothed_s is None:
+            self._smoothed_s, self._deviation_s = after_s, after_s / 2
+        else:
+            error = after_s - self._smoothed_s
+            self._smoothed_s += error / 8
+            self._deviation_s += (abs(error) - self._deviation_s) / 4
+        self.patience_s = self._smoothed_s + max(self._smoothed_s / 4, 4 * self._deviation_s)
 
     def answer_s(self, share: float) -> float | None:
         """Return the answer time that *share* of the last 1,024 were within, None without any."""

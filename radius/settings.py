@@ -40,7 +40,7 @@ class Server:
     weight: int = 1
     demand_signature: bool = True
     """Replies to Access-Requests need a Message-Authenticator."""
-    max_outstanding: int = 1024
+    max_outstanding: int = 4096
     """Requests under way at once; each source port has 256 identifiers."""
 
 

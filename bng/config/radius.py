@@ -71,7 +71,7 @@ class Server(Table):
     priority: int = Field(default=0, ge=0, le=100)
     weight: int = Field(default=1, ge=1, le=100)
     message_authenticator: bool = True
-    max_outstanding: int = Field(default=1_024, ge=1, le=16_384)
+    max_outstanding: int = Field(default=4_096, ge=1, le=16_384)
     group: Name = "main"
 
 

@@ -4,6 +4,7 @@ Both processes run as in production; the answering server stands beside bngd, on
 
 - signup: CHAP by Access-Request, Accounting-Start from the spool; with ``--delay`` a late server;
 - flood: the same among 50,000 forged replies or CoA-Requests a second;
+- storm: all dial within two seconds and are admitted at ``--rate``, best with ``--delay 2``;
 - interim: interim updates of sessions that are up, at the pace of 20,000 sessions every 5 minutes
   and faster;
 - spool: records written to the disk and drained to the server, no session and no dataplane.
@@ -36,9 +37,10 @@ from radius.settings import Group, Server
 from radius.spool import Record, Spool
 from tests.bench import setup
 from tests.bench.setup import Run, cpu_s, sign_up
-from tests.support import answering
+from tests.support import answering, storm
 from tests.support.answering import AnsweringLab
 from tests.support.client.load import LoadClient
+from tests.support.lab import merged
 
 PACE = 20_000 / 300
 """Interim updates a second of 20,000 sessions, each every 5 minutes."""
@@ -73,12 +75,21 @@ class Drain:
 
 
 @contextmanager
-def lab_of(count: int, radius: dict[str, Any], *options: str) -> Iterator[AnsweringLab]:
-    """Build a lab for *count* sessions with an answering server, which gets *options*."""
+def lab_of(
+    count: int, radius: dict[str, Any], *options: str, over: dict[str, Any] | None = None
+) -> Iterator[AnsweringLab]:
+    """Build a lab for *count* sessions with an answering server, which gets *options*.
+
+    *over* is laid over the configuration of the benchmarks.
+    """
     with (
         tempfile.TemporaryDirectory(prefix="bng-bench-") as directory,
         AnsweringLab(
-            "be", Path(directory), config=setup.config(count), radius=radius, server=options
+            "be",
+            Path(directory),
+            config=merged(setup.config(count), over or {}),
+            radius=radius,
+            server=options,
         ) as lab,
     ):
         yield lab
@@ -225,6 +236,28 @@ def _floods(args: argparse.Namespace) -> list[dict[str, Any]]:
     return rows
 
 
+def _storms(args: argparse.Namespace) -> list[dict[str, Any]]:
+    """Everybody dials in two seconds, and is admitted at ``--rate``."""
+    rows = []
+    for _ in range(args.runs):
+        limit_s = 2 * args.sessions / args.rate + 10 * args.delay + SETTLE_S
+        over = storm.config(args.sessions, args.rate)
+        with lab_of(args.sessions, {}, "--delay", str(args.delay), over=over) as lab:
+            pid = lab.process("bngd").pid
+            before = cpu_s(pid)
+            came = storm.run(lab, args.sessions, limit_s)
+            spent = cpu_s(pid) - before
+        rows.append({**asdict(came), "cpu_s": spent})
+        if not args.json:
+            print(
+                f"{came.opened}/{args.sessions} of a storm are in after {came.seconds:.1f} s "
+                f"({spent:.1f} s of bngd CPU), {came.traffic.lost} of {came.traffic.sent} packets "
+                f"of others lost"
+            )
+            print(f"  the server: {json.dumps(came.server)}")
+    return rows
+
+
 def _interims(args: argparse.Namespace) -> list[dict[str, Any]]:
     rows = []
     sessions = args.sessions
@@ -256,7 +289,13 @@ def _drains(args: argparse.Namespace) -> list[dict[str, Any]]:
     return rows
 
 
-PARTS = {"signup": _sign_ups, "flood": _floods, "interim": _interims, "spool": _drains}
+PARTS = {
+    "signup": _sign_ups,
+    "flood": _floods,
+    "storm": _storms,
+    "interim": _interims,
+    "spool": _drains,
+}
 
 
 def main() -> None:
@@ -264,7 +303,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="packaging/bench radius", description=__doc__)
     parser.add_argument("parts", nargs="*", help="all without one")
     parser.add_argument("--sessions", type=int, default=20_000)
-    parser.add_argument("--rate", type=float, default=1_200, help="dials a second")
+    parser.add_argument("--rate", type=float, default=1_200, help="dials, or admissions, a second")
     parser.add_argument("--delay", type=float, default=0.0, help="seconds the server takes")
     parser.add_argument("--seconds", type=float, default=30, help="of interim updates")
     parser.add_argument("--records", type=int, default=50_000, help="through the spool")

@@ -83,7 +83,7 @@ def test_radius_is_measured_from_sign_up_to_spool() -> None:
     (signup,) = found["signup"]
     assert (signup["opened"], signup["server"]["access"]) == (40, 40)
     assert signup["server"]["accounting_1"] == 40
-    assert signup["server"].get("repeats", 0) == signup["server"]["users_asked_again"] == 0
+    assert signup["server"]["users_asked_again"] == 0
     assert signup["cpu_us_per_session"] > 0
     assert 0 < signup["p50_open_s"] <= signup["p99_open_s"]
     for run in found["interim"]:

@@ -132,7 +132,8 @@ class AnsweringServer:
         self._second[int(now)] += 1
         key = (peer, data[1:2] + data[4:20])
         if key in self._seen:
-            self.counts["repeats"] += 1
+            access = data[0] == ACCESS_REQUEST
+            self.counts["access_repeated" if access else "accounting_repeated"] += 1
         else:
             self._seen.add(key)
             self._count(data)

@@ -70,6 +70,39 @@ def test_waits_are_jittered_and_bounded() -> None:
     assert waits == [1.1, 2.31, 3.3, 3.3]
 
 
+def test_a_server_that_answers_late_is_not_asked_again_before_it_can_answer() -> None:
+    core = client(server("a"), timeout_s=2, tries=3)
+    for number in range(20):
+        core.submit(ACCESS, number, 10.0 * number)
+        first = one(core)
+        if number < 2:  # nothing is known of it yet
+            core.tick(10.0 * number + 2)
+            core.take()
+        core.tick(10.0 * number + 2.5)
+        answer(core, first, 10.0 * number + 2.5)
+        core.take()
+    assert core.servers[0].counters["retransmits"] == 1
+    assert 3.1 < core.servers[0].patience_s < 3.2
+    core.submit(ACCESS, "lost", 300)
+    first = one(core)
+    at = core.next_deadline()
+    assert at is not None
+    assert 303.1 < at < 303.2
+    core.tick(at)
+    assert one(core) == first  # the same packet
+
+
+def test_patience_with_a_server_has_its_bound() -> None:
+    core = client(server("a"), timeout_s=1, max_timeout_s=4, give_up_s=99)
+    for number in range(9):
+        core.submit(ACCESS, number, 100.0 * number)
+        first = one(core)
+        answer(core, first, 100.0 * number + 50)
+        core.take()
+    core.submit(ACCESS, "late", 2000)
+    assert core.next_deadline() == 2004
+
+
 def test_a_request_is_given_up_in_time() -> None:
     core = client(server("a"), timeout_s=2, tries=9, give_up_s=5)
     core.submit(ACCESS, "token", 0)
