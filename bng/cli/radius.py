@@ -1,4 +1,4 @@
-"""``show radius``, ``show accounting``, ``test radius``."""
+"""``show radius``, ``show accounting``, ``show dynauth``, ``test radius``."""
 
 import sys
 from typing import Annotated, Any
@@ -12,6 +12,9 @@ SERVER_COLUMNS = (
     *("server", "role", "address", "port", "transport", "state", "outstanding", "waiting"),
     *("answer_ms_median", "answer_ms_p99", "requests", "retransmits", "timeouts", "accepts"),
     *("rejects", "responses", "bad_replies"),
+)
+CLIENT_COLUMNS = (
+    *("client", "prefix", "orders", "requests", "acks", "naks", "duplicates", "dropped"),
 )
 GROUP_COLUMNS = ("group", "on_disk", "under_way", "oldest_s", "not_sendable")
 
@@ -36,6 +39,27 @@ def show_accounting(context: typer.Context, json: Json = False) -> None:
     render.section("accounting", plain, sys.stdout)
     sys.stdout.write("\n")
     render.table(data["groups"], GROUP_COLUMNS, sys.stdout)
+
+
+def show_dynauth(context: typer.Context, json: Json = False) -> None:
+    """Show who changes and ends sessions by CoA and Disconnect, what came, what it came to.
+
+    NAKs are counted by Error-Cause (RFC 5176), what was dropped without an answer by its reason.
+    """
+    data = ask(context, "show dynauth")
+    if json:
+        render.as_json(data, sys.stdout)
+        return
+    naks, dropped = data.pop("naks_by_cause"), data.pop("dropped")
+    sockets, clients = data.pop("sockets"), data.pop("clients")
+    render.section("dynauth", data, sys.stdout)
+    for title, counts in (("naks", naks), ("dropped", dropped)):
+        if counts:
+            render.section(title, counts, sys.stdout)
+    sys.stdout.write("\n")
+    render.table(sockets, ("address", "port", "state"), sys.stdout)
+    sys.stdout.write("\n")
+    render.table(clients, CLIENT_COLUMNS, sys.stdout)
 
 
 def try_radius(
@@ -68,4 +92,5 @@ def register(show: typer.Typer, test: typer.Typer) -> None:
     """Add the commands."""
     show.command("radius")(show_radius)
     show.command("accounting")(show_accounting)
+    show.command("dynauth")(show_dynauth)
     test.command("radius")(try_radius)

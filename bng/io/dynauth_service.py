@@ -106,6 +106,8 @@ class DynAuthService:
         }
         if session is not None:
             fields = {"session": session.acct_session_id, "user": session.user_name, **fields}
+        else:
+            fields = {**_named(order), **fields}
         if cause is None:
             self._log.info(WORDS[order.packet.code], **fields)
             return
@@ -184,6 +186,16 @@ def _values(order: Order) -> list[tuple[str, Value]]:
         (dictionary.name(key), dictionary.decode(key, data))
         for key, data in order.packet.attributes
     ]
+
+
+def _named(order: Order) -> dict[str, object]:
+    """Return whom a request names, for the log."""
+    found: dict[str, object] = {}
+    for what, name in (("session", "Acct-Session-Id"), ("user", "User-Name")):
+        key = order.packet.dictionary[name].key
+        if (value := next(order.packet.raw(key), None)) is not None:
+            found[what] = value.decode(errors="backslashreplace")
+    return found
 
 
 def _clients(table: DynAuthTable) -> list[DynAuthClient]:

@@ -16,6 +16,7 @@ SECONDS = int(os.environ.get("FUZZ_SECONDS", "2"))
 LEAST_PERCENT = 90.0
 PARSERS = {
     "bng/aaa/attributes.py",
+    "bng/aaa/dynauth.py",
     "bng/aaa/password.py",
     "bng/aaa/rates.py",
     "bng/aaa/users.py",
@@ -28,6 +29,7 @@ PARSERS = {
     "bng/natlog/search.py",
     "bng/ppp/link.py",
     "bng/pppoe/discovery.py",
+    "bng/session/coa.py",
     "bng/tomlfile.py",
     "bng/tomltypes.py",
     "radius/dynauth.py",
