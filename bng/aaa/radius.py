@@ -155,6 +155,7 @@ class RadiusBackend:
             fallback = replace(policy.profile, user_name=request.user_name)
             return AccessAccept(
                 fallback,
+                fallback.reply_message,
                 classes=policy.classes,
                 interim_interval_s=policy.interim_interval_s,
                 source="fallback profile",

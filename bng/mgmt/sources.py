@@ -126,7 +126,7 @@ def _nat(
 def _accounting(box: Box, accept: AccessAccept) -> Iterator[Sourced]:
     settings = box.manager.settings
     if accept.classes:
-        yield Sourced("classes", [_octets(c) for c in accept.classes], _from(accept, "classes"))
+        yield Sourced("classes", accept.classes, _from(accept, "classes"))
     if not settings.accounting:
         return
     if accept.interim_interval_s is not None:
@@ -135,9 +135,3 @@ def _accounting(box: Box, accept: AccessAccept) -> Iterator[Sourced]:
     else:
         source = "default: radius.accounting.interim_interval_s"
         yield Sourced("interim_interval_s", settings.interim_interval_s, source)
-
-
-def _octets(value: bytes) -> str:
-    """Return text where it is text, else hex."""
-    text = value.decode("ascii", errors="replace")
-    return text if value.isascii() and text.isprintable() else "0x" + value.hex()

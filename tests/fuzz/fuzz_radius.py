@@ -10,6 +10,7 @@ from ipaddress import IPv4Address, ip_network
 
 from bng.aaa import attributes
 from bng.aaa.attributes import Offered
+from bng.aaa.extra import extra_row
 from bng.io.radius import values
 from radius.dictionary import Dictionary
 from radius.dynauth import DynAuth, DynAuthClient, Order, Reply
@@ -23,6 +24,10 @@ OFFERED = Offered(
     acls={"clean"},
     nat_profiles={"static"},
     own_addresses={IPv4Address("192.0.2.1")},
+    extra={
+        name: extra_row(name, field, lambda name: DICTIONARY[name].type)
+        for name, field in (("Connect-Info", "rate_down"), ("Login-IP-Host", "ipv4_dns"))
+    },
 )
 SENT = {
     code: encode(

@@ -104,10 +104,12 @@ def test_a_static_address_and_the_networks_behind_it(site: SampleSite, lab: Lab)
 def test_a_user_with_an_nt_hash_and_dns_servers_of_his_own(site: SampleSite, lab: Lab) -> None:
     said = lab.ctl_json("test", "radius", "bob", "--password", "secret")
     assert (said["answer"], said["refused_by_us"]) == ("access-accept", None)
-    assert said["profile"]["ipv4_dns"] == (
-        "(IPv4Address('9.9.9.9'), IPv4Address('149.112.112.112'))"
-    )
-    assert said["profile"]["simultaneous_use"] == "2"
+    assert said["profile"]["ipv4_dns"] == ["9.9.9.9", "149.112.112.112"]
+    assert said["profile"]["simultaneous_use"] == 2
+    assert {"attribute": "Service-Type", "value": "Framed-User"} in said["request"]
+    shown = lab.ctl("test", "radius", "alice", "--password", "alice-secret").stdout
+    assert re.search(r"\nBng-Rate-Up +20M cbs=500000 +rate_up = cir_bps 20000000 cbs_b", shown)
+    assert re.search(r"\n  rate_down +cir_bps 100000000, cbs_bytes 2.50 MB\n", shown)
     assert site.process is not None
 
 

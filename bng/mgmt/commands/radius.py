@@ -10,9 +10,11 @@ from bng.aaa.requests import Subscriber
 from bng.box import Box
 from bng.ethernet import AccessLine, Mac
 from bng.io.radius import values
+from bng.mgmt.plain import plain, words
 from bng.mgmt.registry import Args, CommandError, command
 from bng.ppp.credentials import PapCredentials
 from radius.client import Answered, Failed
+from radius.dictionary import Dictionary
 from radius.errors import MalformedValue
 from radius.link import Link
 from radius.packet import Code, Request
@@ -127,7 +129,8 @@ async def try_radius(box: Box, args: Args) -> object:
         raise CommandError("test radius: no answer") from None
     except MalformedValue as error:
         raise CommandError(f"test radius: {error}") from None
-    sent = [{"attribute": name, "value": _text(value)} for name, value in pairs]
+    known = service.dictionary
+    sent = [{"attribute": name, "value": _text(known, name, value)} for name, value in pairs]
     if isinstance(end, Failed):
         return {"request": sent, "answer": "none", "reason": end.reason.value, "attributes": []}
     return {"request": sent, **_read(box, user, end, time.monotonic() - started)}
@@ -141,10 +144,11 @@ def _read(box: Box, user: str, end: Answered, after_s: float) -> dict[str, objec
     for pair in values(end.reply):
         reading = attributes.read([pair], offered)
         effect = reading.refusal or "; ".join(
-            [*reading.warnings, *(f"{k} = {_text(v)}" for k, v in _values(reading).items())]
+            [*reading.warnings, *(f"{k} = {words(v)}" for k, v in _values(reading).items())]
         )
         known = "ignored" if reading.ignored else "no effect of its own"
-        rows.append({"attribute": pair[0], "value": _text(pair[1]), "sets": effect or known})
+        value = _text(box.radius.dictionary, *pair)
+        rows.append({"attribute": pair[0], "value": value, "sets": effect or known})
     whole = attributes.read(values(end.reply), offered)
     accepted = end.reply.code is Code.ACCESS_ACCEPT
     profile = attributes.profile(whole, user) if accepted and whole.refusal is None else None
@@ -156,7 +160,11 @@ def _read(box: Box, user: str, end: Answered, after_s: float) -> dict[str, objec
         "attributes": rows,
         "profile": None
         if profile is None
-        else {name: _text(value) for name, value in asdict(profile).items() if value},
+        else {
+            name: plain(value)
+            for name in profile.__slots__
+            if (value := getattr(profile, name)) not in (None, "", ())
+        },
     }
 
 
@@ -164,7 +172,7 @@ def _values(reading: Reading) -> dict[str, object]:
     """Return all that was read, by field."""
     found = dict(reading.fields)
     if reading.classes:
-        found["classes"] = ", ".join(map(_text, reading.classes))
+        found["classes"] = reading.classes
     if reading.interim_interval_s is not None:
         found["interim_interval_s"] = reading.interim_interval_s
     if reading.messages:
@@ -172,8 +180,8 @@ def _values(reading: Reading) -> dict[str, object]:
     return found
 
 
-def _text(value: object) -> str:
-    if not isinstance(value, bytes):
-        return str(value)
-    printable = value.isascii() and value.decode("ascii").isprintable()
-    return value.decode("ascii") if printable and value else "0x" + value.hex()
+def _text(dictionary: Dictionary, name: str, value: object) -> str:
+    """Return *value* of the attribute *name* as people read it: the word for a number."""
+    if isinstance(value, int) and name in dictionary:
+        return dictionary.text(dictionary[name].key, value)
+    return words(value)

@@ -2,11 +2,10 @@
 
 import time
 from dataclasses import asdict
-from typing import Any
 
-from bng.aaa.model import FramedRoute, PortForward, RatePolicy
 from bng.box import Box
 from bng.mgmt.nat import nat_address_of, nat_bypass_of, nat_of, port_forwards_of
+from bng.mgmt.plain import json, plain
 from bng.mgmt.registry import Args, CommandError, command
 from bng.mgmt.select import SELECTORS, find_one, port_name, select, text, vlans_of
 from bng.mgmt.sources import sources_of
@@ -84,9 +83,9 @@ def show_session(box: Box, args: Args) -> object:
         "session_timeout_in_s": None
         if session.timeout_at is None
         else round(session.timeout_at - now),
-        "profile": None if profile is None else {k: _json(v) for k, v in asdict(profile).items()},
+        "profile": None if profile is None else {k: json(v) for k, v in asdict(profile).items()},
         "sources": [
-            {"name": one.name, "value": _plain(one.value), "source": one.source}
+            {"name": one.name, "value": plain(one.value), "source": one.source}
             for one in sources_of(box, session)
         ],
     }
@@ -159,28 +158,3 @@ def _shown(value: int | bytes) -> int | str | bool:
 
 def _str(value: object) -> str | None:
     return None if value is None else str(value)
-
-
-def _plain(value: object) -> object:
-    """Return what a profile's field holds, in the types of JSON."""
-    match value:
-        case PortForward():
-            return str(value)
-        case tuple():
-            return [_plain(item) for item in value]
-        case RatePolicy() | FramedRoute():
-            return {name: _json(part) for name, part in asdict(value).items() if part}
-        case _:
-            return _json(value)
-
-
-def _json(value: Any) -> object:  # noqa: ANN401 - whatever a profile's field holds
-    match value:
-        case None | bool() | int() | str():
-            return value
-        case list() | tuple():
-            return [_json(item) for item in value]
-        case dict():
-            return {key: _json(item) for key, item in value.items()}
-        case _:
-            return str(value)

@@ -241,7 +241,7 @@ def test_a_reject_does_not_make_an_answer_to_go_by() -> None:
 
 
 def test_a_fallback_profile_lets_everybody_in_under_his_own_name() -> None:
-    guest = SubscriberProfile(user_name="guest", session_timeout_s=60)
+    guest = SubscriberProfile(user_name="guest", session_timeout_s=60, reply_message="hello")
     policy = Policy(
         without_server=WithoutServer.PROFILE,
         profile=guest,
@@ -254,6 +254,7 @@ def test_a_fallback_profile_lets_everybody_in_under_his_own_name() -> None:
     assert (answer.profile.user_name, answer.profile.session_timeout_s) == ("alice", 60)
     assert (answer.degraded, answer.source) == (True, "fallback profile")
     assert (answer.classes, answer.interim_interval_s) == ((b"degraded",), 60)
+    assert answer.message == "hello"
 
 
 def test_a_reload_forgets_good_answers_that_name_what_is_gone() -> None:
