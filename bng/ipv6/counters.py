@@ -43,6 +43,7 @@ COUNTERS = (
     "busy",
     "reply_too_long",
     "too_many_leases",
+    "not_installed",
 )
 
 
