@@ -109,6 +109,7 @@ def refresh(
     elif profile != session.profile:
         old = session.profile
         session.profile = replace(old, **{name: getattr(profile, name) for name in names})
+        _forget_sources(session, old)
         result.redial.update(
             name for name in REDIAL if getattr(session.profile, name) != getattr(profile, name)
         )
@@ -116,6 +117,19 @@ def refresh(
     result.changed += changed
     if changed or session.profile != before:
         manager.write_down(session)
+
+
+def _forget_sources(session: Session, old: SubscriberProfile) -> None:
+    """Let what differs from *old* come from where the session's profile does, not from a CoA."""
+    accept, new = session.accept, session.profile
+    if accept is None or not accept.sources:
+        return
+    sources = {
+        name: said
+        for name, said in accept.sources.items()
+        if getattr(old, name, None) == getattr(new, name, None)
+    }
+    session.accept = replace(accept, sources=sources)
 
 
 def retell(manager: "SessionManager", session: Session) -> bool:

@@ -134,6 +134,24 @@ def test_what_a_coa_changed_names_the_coa(dialled: Managed) -> None:
     assert found["ipv4_dns"][1] == "RADIUS server aaa1: Attr-ipv4_dns"
 
 
+def test_what_a_reload_takes_back_is_of_the_user_file_again(tmp_path: Path) -> None:
+    with managed_box(tmp_path) as (_, box):
+        box.memory.dial(box.memory.subscriber(1))
+        session = session_of(box)
+        assert session.accept is not None
+        assert session.profile is not None
+        rate = RatePolicy(cir_bps=1_000_000, cbs_bytes=25_000)
+        session.profile = replace(session.profile, rate_up=rate)
+        sources = {"rate_up": "CoA of oss: Bng-Rate-Up", "classes": "CoA of oss: Class"}
+        session.accept = replace(session.accept, classes=(b"gold",), sources=sources)
+        assert shown(box)["rate_up"][1] == "CoA of oss: Bng-Rate-Up"
+        rates = {"cir_bps": 2_000_000, "cbs_bytes": 50_000}
+        box.write_users(user00001={"password": "secret", "rate_up": rates})
+        assert "error" not in box.ask("reload")
+        assert shown(box)["rate_up"] == (rates, "user file")
+        assert shown(box)["classes"] == (["gold"], "CoA of oss: Class")
+
+
 def test_who_got_in_by_the_fallback_has_it_from_there(dialled: Managed) -> None:
     session = session_of(dialled)
     assert session.accept is not None
