@@ -3,7 +3,7 @@
 import asyncio
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from ipaddress import IPv4Address, IPv4Network
@@ -23,9 +23,9 @@ from bng.errors import ConfigError
 from bng.io import drained, kernel
 from bng.io import reconcile as accounts
 from bng.io.acl import AclError, AclTable, compiled_acls
+from bng.io.adoption import Adoption, acl_numbers, find, settle
 from bng.io.executor import Executor
 from bng.io.journal import Journal
-from bng.io.leftovers import end_leftovers
 from bng.io.loop import CoreLoop
 from bng.io.lost import tell_lost
 from bng.io.nat import check_nat, exporters_of, nat_log_of, nat_log_settings, nat_table
@@ -40,7 +40,7 @@ from bng.session.features import Refreshed, refresh
 from bng.session.manager import SessionManager
 from bng.session.model import Cause, Session
 from bng.session.nat import NatAddresses
-from bng.session.restart import Reconciled
+from bng.session.restart import Left
 from bng.session.table import SessionTable
 from dataplane.binding import (
     CommandType,
@@ -97,6 +97,9 @@ class Box:
         self.radius.attach_orders(self.manager.orders, self.loop.settle)
         if self.radius.backend is None:
             self.manager.backend = self.verifier
+
+    def serve(self) -> None:
+        """Begin to talk to RADIUS servers and clients: all sessions that there are, are known."""
         self.serving = asyncio.get_running_loop().create_task(self.radius.run())
         self.serving.add_done_callback(_served)
 
@@ -170,9 +173,9 @@ class Box:
     async def _refresh(self, loaded: Users) -> Refreshed:
         """Have living sessions follow the user file and the settings."""
         result = Refreshed()
-        deadline = time.monotonic() + ACLS_TIMEOUT_S
-        while not self.acls.settled() and time.monotonic() < deadline:  # noqa: ASYNC110
-            await asyncio.sleep(ACLS_POLL_S)  # no session is given an ACL that is not there yet
+        await _settled(
+            self.acls, self.dataplane
+        )  # no session is given an ACL that is not there yet
         sessions = list(self.manager.table)
         for at in range(0, len(sessions), REFRESH_BATCH):
             for session in sessions[at : at + REFRESH_BATCH]:
@@ -187,6 +190,17 @@ class Box:
             return session.profile
         user = loaded.by_name.get(session.user_name or "")
         return user.profile if user else None
+
+    async def _follow_files(self) -> None:
+        """Have sessions of a former bngd follow files that changed in between, as at a reload."""
+        result = await self._refresh(self.users)
+        if result.changed or result.redial or result.unknown_user:
+            structlog.get_logger("box").warning(
+                "adopted-sessions-differ",
+                changed=result.changed,
+                need_redial=dict(result.redial),
+                unknown_user=result.unknown_user,
+            )
 
     def drain(self, port: str | None, on: bool) -> int:
         """Take no new sessions on *port*, None for all, and end those there at a pace.
@@ -381,14 +395,35 @@ def _check_ports(config: Config, dataplane: Dataplane) -> dict[str, int]:
     return ports
 
 
-def _place_acls(path: Path, config: Config, dataplane: Dataplane) -> AclTable:
-    """Put the ACLs of *config*, which stands at *path*, into the arena. Raises: ConfigError."""
-    acls = AclTable(dataplane)
+async def _place_acls(
+    path: Path, config: Config, dataplane: Dataplane, known: Mapping[str, int]
+) -> AclTable:
+    """Put the ACLs of *config*, which stands at *path*, into the arena.
+
+    *known* are the numbers of those that sessions have, by name: they go on under these numbers, as
+    they are until they are changed in one step, so that nobody is ever without. One that is in the
+    configuration no more stays as well, as it does when it goes with a reload.
+    Raises: ConfigError.
+    """
+    acls, compiled = AclTable(dataplane, known), compiled_acls(config)
+    await _settled(acls, dataplane)
     try:
-        acls.apply(acls.plan(compiled_acls(config), set()))
+        acls.apply(acls.plan(compiled, {name for name in known if not settings.is_bypass(name)}))
     except AclError as error:
         raise ConfigError(f"{path}: {error}") from None
+    await _settled(acls, dataplane)
+    if gone := sorted(acls.numbers().keys() - compiled.keys()):
+        structlog.get_logger("box").warning("acls-kept-for-sessions", acls=gone)
     return acls
+
+
+async def _settled(acls: AclTable, dataplane: Dataplane) -> None:
+    """Wait a moment until the dataplane has done all that it was told of ACLs."""
+    deadline = time.monotonic() + ACLS_TIMEOUT_S
+    dataplane.flush()
+    while not acls.settled() and time.monotonic() < deadline:
+        await asyncio.sleep(ACLS_POLL_S)
+        dataplane.flush()
 
 
 def _domains(dataplane: Dataplane) -> Domains:
@@ -407,6 +442,7 @@ def _manager(
     dataplane: Dataplane,
     acls: AclTable,
     backend: Backend | None,
+    prefix: str,
 ) -> SessionManager:
     """Return the session core; *backend* None: the user file decides on access."""
     table = SessionTable(
@@ -422,7 +458,7 @@ def _manager(
         pools=Ipv4Pools(settings.pools(config)),
         nat=NatAddresses(nat_table(dataplane), drained.load(config.system.state_dir)),
         table=table,
-        prefix=f"{int(time.time()):08x}",
+        prefix=prefix,
         entropy=os.urandom,
     )
 
@@ -430,7 +466,7 @@ def _manager(
 async def start(config_path: Path, config: Config, on_lost: Callable[[], None]) -> Box:
     """Attach to the dataplane and build everything; *on_lost* is called when it goes away.
 
-    Raises: ConfigError, AttachError, JournalError, KernelError, LeftoversError, NatLogError,
+    Raises: ConfigError, AttachError, JournalError, KernelError, AdoptionError, NatLogError,
         SpoolError.
     """
     log = structlog.get_logger("box")
@@ -440,17 +476,17 @@ async def start(config_path: Path, config: Config, on_lost: Callable[[], None]) 
     ports = _check_ports(config, dataplane)
     ppp = config.ppp
     executor = Executor(dataplane, journal, ppp.lcp_echo_interval_s, ppp.lcp_echo_failures)
+    await settle(dataplane)
+    found = find(dataplane)
     routes = [(route.prefix, route.via) for route in config.route]
     await asyncio.to_thread(kernel.set_up_taps, settings.taps(config), routes)
-    fresh, stale = dataplane.discard_stale_punts(time.monotonic_ns())
-
-    acls = _place_acls(config_path, config, dataplane)
+    acls = await _place_acls(config_path, config, dataplane, acl_numbers(found))
     now = time.monotonic()
     names = {index: name for name, index in ports.items()}
     radius = RadiusService(
         config, names, _fallback(config, loaded), partial(read_counters, dataplane)
     )
-    manager = _manager(config, ports, loaded, dataplane, acls, radius.backend)
+    manager = _manager(config, ports, loaded, dataplane, acls, radius.backend, _prefix(found))
     discovery = Discovery(
         settings.discovery(config, ports),
         os.urandom,
@@ -465,14 +501,6 @@ async def start(config_path: Path, config: Config, on_lost: Callable[[], None]) 
         link_config=settings.link(config),
         entropy=os.urandom,
     )
-    this = accounts.Box(dataplane.boot(), manager.box_session_id)
-    ended = await end_leftovers(
-        dataplane,
-        executor,
-        lambda found: radius.reconcile(Reconciled([], found), this, time.monotonic(), access),
-    )
-    if ended:
-        log.warning("leftover-sessions-ended", count=len(ended))
     dispatcher = Dispatcher(
         dataplane=dataplane,
         manager=manager,
@@ -480,7 +508,6 @@ async def start(config_path: Path, config: Config, on_lost: Callable[[], None]) 
         executor=executor,
         on_port=lambda port, up: log.warning("port-up" if up else "port-down", port=names[port]),
     )
-    dispatcher.counters["punt_stale"] += stale
     loop = CoreLoop(dispatcher, on_lost)
     box = Box(
         config_path=config_path,
@@ -502,10 +529,45 @@ async def start(config_path: Path, config: Config, on_lost: Callable[[], None]) 
     )
     if radius.accounting is not None:
         executor.account = radius.accounting.account
-    await _tell_lost(box, ended, log)
+    await _take_over(box, found)
     box._tell_settings(None)
+    fresh, stale = dataplane.discard_stale_punts(time.monotonic_ns())
+    dispatcher.counters["punt_stale"] += stale
     loop.start(fresh)
+    box.serve()
+    if found:
+        await box._follow_files()
     return box
+
+
+def _prefix(found: Sequence[Left]) -> str:
+    """Return what Acct-Session-Ids begin with: the time, or later when sessions *found* have it."""
+    used = {left.acct_session_id[:8] for left in found}
+    at = int(time.time())
+    while f"{at:08x}" in used:
+        at += 1
+    return f"{at:08x}"
+
+
+async def _take_over(box: Box, found: Sequence[Left]) -> None:
+    """Go on with the sessions that a former bngd left, end those that cannot; say what came of it.
+
+    Raises: AdoptionError, SpoolError.
+    """
+    log, begun = structlog.get_logger("box"), time.monotonic()
+    adoption = Adoption(box.dispatcher, box.access, box.executor)
+    came = await adoption.run(found, box.loop.now())
+    this = accounts.Box(box.dataplane.boot(), box.manager.box_session_id)
+    await box.radius.reconcile(came, this, box.loop.now(), box.access)
+    await adoption.release(came.ended, box.loop.now())
+    if found:
+        log.info(
+            "adopted",
+            sessions=len(came.adopted),
+            ended=len(came.ended),
+            seconds=round(time.monotonic() - begun, 3),
+        )
+    await _forget_lost(box, found, {session.acct_session_id for session in came.adopted}, log)
 
 
 def _fallback(config: Config, loaded: Users) -> User | None:
@@ -525,11 +587,18 @@ def _served(task: asyncio.Task[None]) -> None:
         raise error
 
 
-async def _tell_lost(box: Box, ended: list[str], log: structlog.stdlib.BoundLogger) -> None:
-    """Tell clients whose sessions died with machine or dataplane, and clear the journal of all."""
+async def _forget_lost(
+    box: Box, found: Sequence[Left], adopted: set[str], log: structlog.stdlib.BoundLogger
+) -> None:
+    """Tell clients whose sessions died with the dataplane; the journal keeps those *adopted*."""
     recorded = box.journal.read()
-    for acct_session_id in recorded:
+    for acct_session_id in recorded.keys() - adopted:
         box.journal.delete(acct_session_id)
-    if lost := [recorded[name] for name in recorded.keys() - set(ended)]:
+    for left in found:
+        name = left.acct_session_id
+        if name in adopted and recorded.get(name) != left.data:
+            box.journal.put(name, left.data)
+    known = {left.acct_session_id for left in found}
+    if lost := [recorded[name] for name in recorded.keys() - known]:
         told = await tell_lost(box.executor, lost)
         log.warning("journal-sessions-lost", count=len(lost), told=told)

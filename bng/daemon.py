@@ -19,9 +19,9 @@ from bng.box import Box, start
 from bng.config import Config, load, wrong_key
 from bng.config.model import System
 from bng.errors import ConfigError
+from bng.io.adoption import AdoptionError
 from bng.io.journal import JournalError
 from bng.io.kernel import KernelError
-from bng.io.leftovers import LeftoversError
 from bng.io.natlog import NatLogError
 from bng.io.radius_service import WrongKey, read_dictionaries
 from bng.mgmt.server import ManagementError, ManagementServer
@@ -35,10 +35,10 @@ EXIT_CONFIG = 2
 SWITCH_INTERVAL_S = 0.001
 """What a packet may have to wait for a thread that reads files: each of its turns."""
 FAILURES = (
+    AdoptionError,
     AttachError,
     JournalError,
     KernelError,
-    LeftoversError,
     ManagementError,
     NatLogError,
     SpoolError,
@@ -80,6 +80,7 @@ class Daemon:
 
     async def run(self) -> int:
         """Serve until a signal or until the dataplane is gone; returns the exit status."""
+        gc.set_threshold(*GC_THRESHOLD)
         box = await start(self._config_path, self._config, self._dataplane_lost)
         server = ManagementServer(box)
         await server.start(self._config.system)
@@ -90,7 +91,6 @@ class Daemon:
         loop.set_exception_handler(self._defect)
         gc.collect()
         gc.freeze()  # what start built stays: no collection need look at it again
-        gc.set_threshold(*GC_THRESHOLD)
         sys.setswitchinterval(SWITCH_INTERVAL_S)
         self._log.info("ready", version=version("bng"), users=len(box.users))
         async with asyncio.TaskGroup() as group:

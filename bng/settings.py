@@ -58,9 +58,17 @@ def one_to_one(config: Config) -> dict[str, tuple[IPv4Network, ...]]:
     return {pool.name: pool.addresses for pool in pools}
 
 
+BYPASS = "nat bypass "
+
+
 def bypass_name(profile: str) -> str:
     """Return the name of the ACL of what a NAT profile leaves as it is; no ``[[acl]]`` has it."""
-    return f"nat bypass {profile}"
+    return f"{BYPASS}{profile}"
+
+
+def is_bypass(name: str) -> bool:
+    """Say whether an ACL is one of those."""
+    return name.startswith(BYPASS)
 
 
 def session(config: Config, ports: Mapping[str, int], acls: Mapping[str, int]) -> Settings:

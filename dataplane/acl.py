@@ -78,6 +78,12 @@ def with_counters(compiled: bytes, workers: int) -> bytes:
     return compiled + bytes(workers * _counters_bytes(HEAD.unpack_from(compiled)[0]))
 
 
+def without_counts(acl: bytes) -> bytes:
+    """Return an ACL with counters as it was before they counted."""
+    at: int = HEAD.unpack_from(acl)[3]
+    return acl[:at].ljust(len(acl), b"\0")
+
+
 def read_counters(acl: bytes) -> list[RuleCount]:
     """Return what each rule of an ACL with counters has counted, summed over the workers."""
     n_rules, _, _, at = HEAD.unpack_from(acl)

@@ -22,6 +22,8 @@ ffi: Any = _ffi
 lib: Any = _lib
 
 NO_SESSION = 0xFFFFFFFF
+CODE_PADT = b"\xa7"
+"""RFC 2516 §5.5."""
 ATTACH_TIMEOUT_S = 5.0
 POP_BUFFER_BYTES = 1 << 16
 PUNT_MAX_AGE_S = 2.0  # at attach: older punts are discarded
@@ -186,6 +188,14 @@ class Punt(NamedTuple):
     port: int
     full_len: int
     data: bytes
+
+    @property
+    def keeps(self) -> bool:
+        """Whether it means the same however late it is read: it is a session's, or ends one.
+
+        Who asks for a session asks again; nobody repeats a PADT.
+        """
+        return self.cause != PuntCause.DISCOVERY or self.data[1:2] == CODE_PADT
 
 
 class Completion(NamedTuple):
@@ -632,13 +642,13 @@ class Dataplane:
         return [bytes(self._view[at : at + length]) for at, length in self._pop(group, ring)]
 
     def discard_stale_punts(self, now_ns: int) -> tuple[list[Punt], int]:
-        """At attach: return the punts young enough to answer, and how many were too old."""
+        """At attach: return the punts that can be served, and how many were too old for that."""
         oldest = now_ns - int(PUNT_MAX_AGE_S * 1e9)
         fresh: list[Punt] = []
         stale = 0
         for worker in range(self.n_workers):
             while batch := self.punts(worker):
-                young = [p for p in batch if p.monotonic_ns >= oldest]
+                young = [p for p in batch if p.keeps or p.monotonic_ns >= oldest]
                 stale += len(batch) - len(young)
                 fresh += young
         return fresh, stale

@@ -30,7 +30,7 @@ COLUMNS = (
 """What is shown unless the operator says otherwise."""
 
 SECTIONS = {
-    "session": ("id", "user", "state", "method", "uptime_s", "session_timeout_in_s"),
+    "session": ("id", "user", "state", "method", "uptime_s", "adopted", "session_timeout_in_s"),
     "line": (
         "port",
         "vlan",

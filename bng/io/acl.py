@@ -21,8 +21,9 @@ from dataplane.acl import (
     compile_acl,
     read_counters,
     with_counters,
+    without_counts,
 )
-from dataplane.binding import AclAction, Dataplane, acl_record
+from dataplane.binding import AclAction, Dataplane, acl_record, lib
 
 
 def compiled_acls(config: Config) -> dict[str, bytes]:
@@ -77,6 +78,10 @@ def _action(name: str) -> AclAction:
     return AclAction[name.upper()]
 
 
+PLACE_SHIFT = int(lib.ACL_PLACE_SHIFT)
+"""A place is the offset above, the size below."""
+
+
 class AclError(Exception):
     """The ACLs do not fit. The text says why."""
 
@@ -97,16 +102,31 @@ AclPlan = tuple[dict[str, _Placed], dict[str, _Placed]]
 
 
 class AclTable:
-    """ACLs by name, as the dataplane has them or is about to. Starts with none."""
+    """ACLs by name, as the dataplane has them or is about to.
 
-    def __init__(self, dataplane: Dataplane) -> None:
+    Starts with those that sessions of a former bngd have: *known* are their numbers by name. All
+    others are removed; nothing may be planned before that is done: `settled`.
+    """
+
+    def __init__(self, dataplane: Dataplane, known: Mapping[str, int] | None = None) -> None:
         self._dataplane = dataplane
         self._placed: dict[str, _Placed] = {}
         self._leaving: list[_Placed] = []  # memory and index may still be in use
         self._told = False
+        names = {number - 1: name for name, number in (known or {}).items()}
         for index in range(dataplane.max_acls):
-            if dataplane.acl[index]:
-                self._tell(index, 0, 0)
+            if place := int(dataplane.acl[index]):
+                found = self._found(index, place)
+                if index in names:
+                    self._placed[names[index]] = found
+                else:
+                    self._tell(index, 0, 0)
+                    self._leaving.append(found)
+
+    def _found(self, index: int, place: int) -> _Placed:
+        """Return what stands at *place*, its counters 0."""
+        offset, size = place >> PLACE_SHIFT, place & 0xFFFF_FFFF
+        return _Placed(index, offset, without_counts(self._dataplane.read_acl(offset, size)))
 
     def settled(self) -> bool:
         """Say whether the dataplane has done all that it was told of ACLs."""

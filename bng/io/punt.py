@@ -70,6 +70,11 @@ class Dispatcher:
                 self.punted(punts, now)
         return packets
 
+    def complete(self, now: float) -> None:
+        """Take what was answered, and nothing else."""
+        for group in range(self.dataplane.n_workers + 1):
+            self._each(self._complete, self.dataplane.completions(group), now)
+
     def punted(self, punts: list[Punt], now: float) -> None:
         """Take punted packets."""
         self._each(self._punt, punts, now)
@@ -106,7 +111,7 @@ class Dispatcher:
             self.manager.frame(punt.session, punt.generation, punt.data, now)
 
     def _discovery(self, punt: Punt, now: float) -> None:
-        if now - punt.monotonic_ns * 1e-9 > STALE_DISCOVERY_S:
+        if not punt.keeps and now - punt.monotonic_ns * 1e-9 > STALE_DISCOVERY_S:
             self.counters["discovery_stale"] += 1
             return
         line = self._line(punt)

@@ -39,10 +39,19 @@ class Accounts:
             session.interim_at = 0.0
             self._manager.reschedule(session)
 
+    def adopted(self, session: Session, now: float) -> None:
+        """A session goes on that was begun before a restart: updates come at any moment again."""
+        if session.accounted and (interval := self._interval(session)):
+            session.interim_at = now + interval * int.from_bytes(self._entropy(2), "big") / 65536
+
+    def _interval(self, session: Session) -> int:
+        """Return the seconds between interim updates, 0: there are none."""
+        said = session.accept.interim_interval_s if session.accept is not None else None
+        return self._manager.settings.interim_interval_s if said is None else said
+
     def _schedule(self, session: Session, now: float) -> None:
         """Set when the next interim update is due."""
-        said = session.accept.interim_interval_s if session.accept is not None else None
-        interval = self._manager.settings.interim_interval_s if said is None else said
+        interval = self._interval(session)
         session.interim_at = now + interval * self._spread() if interval else None
 
     def reschedule(self, session: Session, now: float) -> None:

@@ -4,6 +4,7 @@ They need the user's own choice of public address (``nat_address``), which he ma
 it leads to one session. One that another session has is logged and left out; the rest is served.
 """
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from bng.aaa.model import PortForward
@@ -42,6 +43,13 @@ class Forwards:
         for forward in new:
             self._add(session, forward, wanted[forward])
         return bool(gone or new)
+
+    def adopt(self, session: Session, found: Iterable[tuple[PortForward, int]]) -> None:
+        """Take over what the dataplane has of a session, with the index of the public address."""
+        for forward, address in found:
+            key = address, forward.protocol, forward.external
+            self.holders[key] = session.acct_session_id
+            session.forwarded[forward] = key
 
     def _add(self, session: Session, forward: PortForward, key: Key) -> None:
         holder = self.holders.setdefault(key, session.acct_session_id)

@@ -115,18 +115,30 @@ class Grants:
         session.gateway = pool.gateway
         if session.state is not State.UP:
             session.state = State.READY
-        ipv4 = Ipv4Params(
-            local=pool.gateway,
-            peer=session.ipv4_address,
-            dns=profile.ipv4_dns or pool.dns,
-            nbns=profile.ipv4_nbns or pool.nbns,
-        )
+        ipv4 = self.ipv4_params(session, profile)
         ipv6 = Ipv6Params(
             local_interface_id=int.from_bytes(manager.entropy(8)) & LOCAL_SCOPE or 1,
             peer_interface_id=profile.ipv6_interface_id,
         )
         session.method.accept(session, answer, ipv4, ipv6, now)
         manager.write_down(session)
+
+    def ipv4_params(self, session: Session, profile: SubscriberProfile) -> Ipv4Params:
+        """Return what IPCP tells the client, whose address and gateway are known."""
+        manager, local, peer = self._manager, session.gateway, session.ipv4_address
+        assert local is not None and peer is not None  # noqa: S101 - the caller set them
+        pool = manager.settings.pools[manager.settings.pool_of(profile)]
+        return Ipv4Params(
+            local=local,
+            peer=peer,
+            dns=profile.ipv4_dns or pool.dns,
+            nbns=profile.ipv4_nbns or pool.nbns,
+        )
+
+    def adopt(self, session: Session) -> None:
+        """Count a session as its user's that is one since before a restart."""
+        assert session.user_name is not None  # noqa: S101 - the caller looked
+        self.by_user.setdefault(session.user_name, set()).add(session)
 
     def _assign(self, session: Session, answer: AccessAccept, now: float) -> bool:
         """Find the session's IPv4 address; False when it is refused or has to wait."""

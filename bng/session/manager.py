@@ -358,9 +358,13 @@ class SessionManager:
         session.paused = False
         if not session.routes:
             session.routes = install.routes(session)
-            for prefix in session.routes:
-                self.emit(AddRoute(session.handle, prefix, answered=True))
-            session.install_pending += len(session.routes)
+            self.tell_routes(session)
+
+    def tell_routes(self, session: Session) -> None:
+        """Have all that leads to the session do so."""
+        for prefix in session.routes:
+            self.emit(AddRoute(session.handle, prefix, answered=True))
+        session.install_pending += len(session.routes)
 
     def tell_up(self, session: Session, up: UpSession) -> None:
         """Send *up*; whoever waits for the installation waits for its completion, too."""

@@ -192,6 +192,10 @@ class NatAddresses:
         turn.full = True
         return None
 
+    def adopt(self, place: NatPlace) -> None:
+        """Count a session that has been on the place since before a restart."""
+        _used(self.entries[place.address])
+
     def give_back(self, place: NatPlace) -> None:
         """Say that a session no longer uses the place."""
         entry = self.entries[place.address]

@@ -97,6 +97,8 @@ class Left:
     """Each with the index of its public address."""
     record: Mapping[str, object]
     """What `read` made of its record; empty: there is none that can be read."""
+    data: bytes = b""
+    """The record itself."""
 
     @property
     def acct_session_id(self) -> str:

@@ -66,6 +66,22 @@ class SessionTable:
         self._sessions[session.handle.index] = session
         self.by_id[session.acct_session_id] = session
 
+    def adopt(self, session: Session) -> None:
+        """Enter a session that a former bngd began; by index, before any other.
+
+        Raises: ValueError when it comes too late.
+        """
+        index, worker = session.handle.index, session.handle.worker
+        if not self._fresh <= index < self.size:
+            raise ValueError(f"index {index} is behind {self._fresh}")
+        if index > self._fresh:
+            epochs = self._epochs()
+            self._freed.extend((gap, epochs) for gap in range(self._fresh, index))
+        self._fresh = index + 1
+        self.spread.sessions[worker] += 1
+        self.count += 1
+        self.put(session)
+
     def get(self, index: int, generation: int) -> Session | None:
         """Return the session of an index, None when that generation of it is gone."""
         if index >= self.size:

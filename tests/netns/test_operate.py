@@ -11,6 +11,8 @@ import signal
 import time
 from typing import Any
 
+import pytest
+
 from tests.netns.conftest import MakeLab
 from tests.support.lab import SERVER, Lab, load_users, program
 from tests.support.netns import run
@@ -67,20 +69,32 @@ def test_keep_on_stop_leaves_the_dataplane_forwarding(make_lab: MakeLab) -> None
         assert [event["event"] for event in lab.events("client-ppp0")] == ["up"]
 
 
-def test_after_a_kill_the_next_bngd_ends_old_sessions_and_calls_none_lost(
-    make_lab: MakeLab,
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
+def test_the_next_bngd_goes_on_with_the_sessions_of_the_last(
+    make_lab: MakeLab, how: signal.Signals
 ) -> None:
-    lab = make_lab(config={"journal": {"flush_interval_s": 0.1}})
+    lab = make_lab(config={"session": {"keep_on_stop": True}})
     with lab.subscriber("alice", "wonder", "--persist"):
-        time.sleep(0.5)
-        lab.stop("bngd", signal.SIGKILL)
+        (before,) = lab.sessions()
+        assert lab.ctl_json("show", "session", "alice")["adopted"] is False
+        lab.stop("bngd", how)
         assert passes(lab)
         lab.start_bngd()
-        assert wait_for_log(lab, "leftover-sessions-ended")["count"] == 1
+        adopted = wait_for_log(lab, "adopted")
+        assert (adopted["sessions"], adopted["ended"]) == (1, 0)
         assert not logged(lab, "journal-sessions-lost")
-        lab.wait("client-ppp0", lambda: len(lab.events("client-ppp0")) >= 3)
-        assert [event["event"] for event in lab.events("client-ppp0")][:3] == ["up", "down", "up"]
+        (after,) = lab.sessions()
+        assert {**after, "uptime_s": 0} | _counters(before) == {**before, "uptime_s": 0}
+        assert after["in_packets"] > before["in_packets"]
+        assert lab.ctl_json("show", "session", "alice")["adopted"] is True
         assert passes(lab)
+        assert [event["event"] for event in lab.events("client-ppp0")] == ["up"]
+    lab.wait_for_sessions(0)
+    assert not any(lab.occupancy().values())
+
+
+def _counters(row: dict[str, Any]) -> dict[str, Any]:
+    return {name: row[name] for name in row if name.endswith(("_packets", "_bytes"))}
 
 
 def test_sessions_that_died_with_the_dataplane_are_called_lost(make_lab: MakeLab) -> None:
@@ -91,7 +105,7 @@ def test_sessions_that_died_with_the_dataplane_are_called_lost(make_lab: MakeLab
         lab.stop("bng-dataplane", signal.SIGKILL)
         lab.start_bng()
         assert wait_for_log(lab, "journal-sessions-lost")["count"] == 1
-        assert not logged(lab, "leftover-sessions-ended")
+        assert not logged(lab, "adopted")
 
 
 def test_bngd_names_the_port_that_the_running_dataplane_has_otherwise(make_lab: MakeLab) -> None:

@@ -76,6 +76,15 @@ COUNTS_ON = {
 }
 """What differs in a session that had features and has none, from one that never had."""
 
+RESTARTED = {
+    "what bngd and the dataplane count of each other": """
+        RING.head RING.tail RING_DATA WORKER.commands WORKER.epoch WORKER.loops WORKER.idle_loops
+        NODE_RUNTIME.calls NODE_RUNTIME.packets EDGE_COUNTER""",
+    "the buckets of a policer that is told its rates again, and when": """
+        POLICER.stamp POLICER.tc POLICER.te""",
+}
+"""What a restart of bngd alone changes: nothing of any session."""
+
 CONFIGURED = {"NODE", "ACCESS_RANGE", "NAT_CONFIG", "ACL"}
 """Sections that speak of the configuration: no subscriber changes them."""
 
@@ -393,6 +402,37 @@ def test_after_a_subscriber_with_every_feature_left_the_arena_is_as_it_was(bed: 
         use(bed, TRAFFIC)
         part(bed)
         assert not_as_before(bed, before, STAYS) == {}
+
+
+def test_sessions_with_every_feature_that_change_hands_leave_the_arena_as_it_was(bed: Bed) -> None:
+    before = arena.snapshot(bed.box.dataplane)
+    dial(bed)
+    use(bed, TRAFFIC)
+    for _ in range(2):
+        inner = [bed.inner(who) for who in range(3)]
+        there = arena.snapshot(bed.box.dataplane)
+        came = bed.box.restart()
+        assert (len(came.adopted), len(came.ended)) == (3, 0)
+        assert arena.differences(there, arena.snapshot(bed.box.dataplane)).keys() <= names(
+            RESTARTED
+        )
+        assert [bed.inner(who) for who in range(3)] == inner
+        use(bed, (udp_remotes, icmp, filtered, bypass, one_to_one, framed))
+    part(bed)
+    assert not_as_before(bed, before, STAYS) == {}
+
+
+def test_features_turned_off_live_after_a_restart_leave_none(bed: Bed) -> None:
+    bed.box.set_users(WITHOUT)
+    dial(bed)
+    before = arena.snapshot(bed.box.dataplane)
+    bed.refresh({**USERS, "user00001": PINNED | FEATURES})
+    use(bed, LIVE_TRAFFIC)
+    assert len(bed.box.restart().adopted) == 3
+    bed.refresh(WITHOUT)
+    bed.box.run(LONGER_THAN_ALL_TIMERS_S, step=1.0)
+    assert len(bed.sessions) == 3
+    assert not_as_before(bed, before, COUNTS_ON) == {}
 
 
 def test_features_turned_off_live_leave_a_session_as_if_it_had_had_none(bed: Bed) -> None:

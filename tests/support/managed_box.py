@@ -102,6 +102,7 @@ async def _managed(
         draining=set(),
         radius=RadiusService(config, {}, None, partial(read_counters, memory.dataplane)),
     )
+    box.serve()
     return Managed(directory, tables, memory, box, ManagementServer(box), runner)
 
 

@@ -4,6 +4,7 @@ Nothing is mocked: frames go through the graph, the rings, the dispatcher and ba
 the load client's, whose codec shares nothing with bng.
 """
 
+import asyncio
 import hashlib
 import itertools
 from collections.abc import Callable, Iterator, Mapping
@@ -18,6 +19,7 @@ from bng.access.domains import Domains
 from bng.access.pppoe import PppoeAccess
 from bng.config import Config, parse
 from bng.io.acl import AclTable, compiled_acls
+from bng.io.adoption import Adoption, acl_numbers, find, settle
 from bng.io.executor import Executor
 from bng.io.journal import Journal
 from bng.io.nat import nat_table
@@ -26,6 +28,7 @@ from bng.pool.ipv4 import Ipv4Pools
 from bng.pppoe.discovery import Discovery
 from bng.session.manager import SessionManager
 from bng.session.nat import NatAddresses
+from bng.session.restart import Reconciled
 from bng.session.table import SessionTable
 from dataplane import binding
 from tests.node.harness import ACC, DEFAULT_ARGS, START_NS
@@ -84,11 +87,26 @@ class MemoryBox:
         self.embedded = Embedded(*DEFAULT_ARGS, *NAT_ARGS, *args)
         self.now = START_NS * 1e-9
         self.config = _config({**CONFIG, **(config or {})})
-        loaded = self._users(user_table or USERS)
-        self.dataplane = binding.Dataplane(self.embedded._binding)
-        self.acls = AclTable(self.dataplane)
-        self.acls.apply(self.acls.plan(compiled_acls(self.config), set()))
         self._random = itertools.count()
+        self._starts = itertools.count(1)
+        self.user_table = user_table or USERS
+        self.events: list[tuple[str, str, str]] = []
+        self._outbox: list[bytes] = []
+        self._by_mac: dict[bytes, Subscriber] = {}
+        self._dialer = Dialer(_Port(self._outbox.append), lambda s, packet: None)  # type: ignore[arg-type]
+        self._attach({})
+        self._tell_settings()
+        self.turn()
+
+    def _attach(self, acls: Mapping[str, int]) -> None:
+        """Build a control plane for the dataplane; *acls* are those that it goes on with."""
+        loaded = self._users(self.user_table)
+        self.dataplane = binding.Dataplane(self.embedded._binding)
+        self.acls = AclTable(self.dataplane, acls)
+        while not self.acls.settled():
+            self.dataplane.flush()
+            self.embedded.run()
+        self.acls.apply(self.acls.plan(compiled_acls(self.config), set(acls)))
         ports = {name: i for i, name in enumerate(self.dataplane.port_names())}
         table = SessionTable(
             self.dataplane.max_sessions,
@@ -102,18 +120,17 @@ class MemoryBox:
             pools=Ipv4Pools(settings.pools(self.config)),
             nat=NatAddresses(nat_table(self.dataplane)),
             table=table,
-            prefix="00000001",
+            prefix=f"{next(self._starts):08x}",
             entropy=self.entropy,
         )
-        self.manager.nat.reconfigure(settings.nat_pools(self.config))
-        self.manager.one_to_one.addresses.configure(
-            self.manager.settings.nat_one_to_one, loaded.nat_addresses()
-        )
         header = self.dataplane.header
+        domains = Domains(int(header.max_domains), int(header.max_domain_pages))
+        for id_table in self.dataplane.id_tables():
+            domains.adopt(*id_table)
         self.access = PppoeAccess(
             core=self.manager,
             discovery=Discovery(settings.discovery(self.config, ports), self.entropy, self.now),
-            domains=Domains(int(header.max_domains), int(header.max_domain_pages)),
+            domains=domains,
             link_config=settings.link(self.config),
             entropy=self.entropy,
         )
@@ -125,10 +142,11 @@ class MemoryBox:
             executor=self.executor,
             on_port=lambda port, up: None,
         )
-        self.events: list[tuple[str, str, str]] = []
-        self._outbox: list[bytes] = []
-        self._by_mac: dict[bytes, Subscriber] = {}
-        self._dialer = Dialer(_Port(self._outbox.append), lambda s, packet: None)  # type: ignore[arg-type]
+
+    def _tell_settings(self) -> None:
+        addresses = self._users(self.user_table).nat_addresses()
+        self.manager.one_to_one.addresses.configure(self.manager.settings.nat_one_to_one, addresses)
+        self.manager.nat.reconfigure(settings.nat_pools(self.config))
         for gateway in settings.gateways(self.config):
             record = binding.route4_record(
                 binding.CommandType.GATEWAY4_ADD, gateway.packed, 32, quiet=True
@@ -143,7 +161,38 @@ class MemoryBox:
                     quiet=True,
                 )
                 self.dataplane.command(self.dataplane.control_group, record)
+
+    def restart(self, *, config: Mapping[str, Any] | None = None) -> Reconciled:
+        """Have another control plane take over, as if bngd had been killed; clients stay.
+
+        What the old one had queued and not pushed is lost. *config* is the new one's.
+        """
+        if config is not None:
+            self.config = _config({**CONFIG, **config})
+        return asyncio.run(self._restart())
+
+    async def _restart(self) -> Reconciled:
+        turns = asyncio.create_task(self._run_dataplane())
+        try:
+            old = binding.Dataplane(self.embedded._binding)
+            await settle(old)
+            found = find(old)
+            self._attach(acl_numbers(found))
+            adoption = Adoption(self.dispatcher, self.access, self.executor)
+            came = await adoption.run(found, self.now)
+            await adoption.release(came.ended, self.now)
+        finally:
+            turns.cancel()
+        self._tell_settings()
+        fresh, _ = self.dataplane.discard_stale_punts(round(self.now * 1e9))
+        self.dispatcher.punted(fresh, self.now)
         self.turn()
+        return came
+
+    async def _run_dataplane(self) -> None:
+        while True:
+            self.embedded.run()
+            await asyncio.sleep(0)
 
     def _users(self, table: Mapping[str, Any]) -> users.Users:
         raw = dump({"user": dict(table)}).encode()
@@ -151,6 +200,7 @@ class MemoryBox:
 
     def set_users(self, table: Mapping[str, Any]) -> None:
         """Have other users from now on, as a reload would."""
+        self.user_table = table
         self.manager.backend = LocalBackend(self._users(table))
 
     def entropy(self, size: int) -> bytes:

@@ -80,6 +80,7 @@ def show_session(box: Box, args: Args) -> object:
         "out_drops_by_reason": drops[Direction.OUT],
         "nat_mappings": int(cold.nat_mappings),
         "nat_refused": int(cold.nat_refused),
+        "adopted": session.adopted,
         "session_timeout_in_s": None
         if session.timeout_at is None
         else round(session.timeout_at - now),
