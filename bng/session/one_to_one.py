@@ -87,6 +87,7 @@ class OneToOne:
             return True
         session.nat_public = self._choose(session, pool)
         if session.nat_public is not None:
+            self._manager.accounts.changed(session)  # if it was told of already
             return True
         self._manager.counters["install_failed"] += 1
         pinned = _pinned(session)

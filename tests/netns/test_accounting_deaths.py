@@ -182,3 +182,48 @@ def test_a_copy_goes_to_a_second_group_and_neither_waits_for_the_other(
             same = {"Event-Timestamp", "User-Name", "Framed-IP-Address", "Acct-Session-Id"}
             assert {name: of[status][name] for name in same} == {n: there[n] for n in same}
         assert int(of["Start"]["Acct-Delay-Time"]) >= 1
+
+
+def test_a_stop_that_ends_all_says_so_last_and_the_next_start_begins_anew(
+    lab: Lab, main: FreeRadius, copy: FreeRadius
+) -> None:
+    client = clients(lab, 20)
+    try:
+        assert client.run(timeout_s=20).opened == 20
+        lab.stop("bngd")
+    finally:
+        client.close()
+    assert box_records(main) == ["Accounting-On", "Accounting-Off"]
+    assert main.detail()[-1]["Acct-Status-Type"] == "Accounting-Off"
+    found = sessions(main)
+    assert {of["Stop"]["Acct-Terminate-Cause"] for of in found.values()} == {"Admin-Reboot"}
+    lab.start_bngd()
+    wait_for_spool(lab)
+    for server in (main, copy):
+        assert box_records(server) == ["Accounting-On", "Accounting-Off", "Accounting-On"]
+        assert len(sessions(server)) == 20
+
+
+def test_a_stop_that_keeps_the_sessions_says_nothing_of_the_box(
+    make_lab: MakeLab, tmp_path: Path
+) -> None:
+    keep = {"keep_on_stop": True}
+    config = OPTIONS["config"]
+    lab = make_lab(config={**config, "session": {**config["session"], **keep}})
+    ports = {"auth_port": 1812, "acct_port": 1813}
+    client = clients(lab, 20)
+    with FreeRadius(tmp_path / "aaa", USERS, address=SERVER, netns=lab.inet, **ports) as server:
+        try:
+            assert client.run(timeout_s=20).opened == 20
+            lab.stop("bngd")
+            lab.start_bngd()
+            client.serve(0.5)
+        finally:
+            client.terminate_all()
+            client.close()
+        lab.wait_for_sessions(0)
+        end = time.monotonic() + 10
+        while any(of.keys() != {"Start", "Stop"} for of in sessions(server).values()):
+            assert time.monotonic() < end
+            time.sleep(0.1)
+        assert box_records(server) == ["Accounting-On"]

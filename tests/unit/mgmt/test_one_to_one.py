@@ -2,12 +2,14 @@
 
 import json
 from collections.abc import Iterator
+from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Any
 
 import pytest
 from scapy.layers.inet import IP, UDP
 
+from bng.aaa.requests import AccountStatus
 from bng.session.model import Cause, Session
 from dataplane.binding import NatLogType, Ring, lib
 from dataplane.natlog import NatLogReader
@@ -200,6 +202,29 @@ def test_from_port_blocks_to_an_own_address_live_and_back_with_the_next_dial(box
     assert show(box)["features_in"] & (NAT44 | STATIC_IN) == STATIC_IN
     assert reload(box) == {"need_redial": {"nat_profile": 1}}
     assert source_seen(box) == "203.0.113.0"
+
+
+def test_accounting_is_told_at_once_when_the_address_changes(tmp_path: Path) -> None:
+    server = {"name": "aaa", "address": "127.0.0.1", "secret": "s", "roles": ["accounting"]}
+    accounting = {"interim_interval_s": 0, "spool": str(tmp_path / "spool")}
+    radius = {"server": [server], "accounting": accounting}
+    with managed_box(tmp_path, nat=NAT, radius=radius) as (_, box):
+        lead_to_server(box)
+        told: list[tuple[AccountStatus, IPv4Address | None]] = []
+        box.memory.executor.account = lambda a: told.append((a.status, a.session.nat_public))
+        reload(box, user00001=OWN)
+        dial(box, 1)
+        box.memory.run(0.05)
+        first, second = IPv4Address("203.0.113.0"), IPv4Address("203.0.113.3")
+        start, interim = AccountStatus.START, AccountStatus.INTERIM
+        assert told == [(start, None), (interim, first)], "IPv6 was up before"
+        told.clear()
+        reload(box, user00001=user(nat_address="203.0.113.3"))
+        box.memory.run(0.05)
+        assert told == [(interim, second)]
+        reload(box, user00001=user(nat_address="203.0.113.3"))
+        box.memory.run(5.0)
+        assert len(told) == 1, "once, and there are no others without an interval"
 
 
 def test_an_address_that_is_not_to_be_had_is_waited_for(box: Managed) -> None:
