@@ -2,7 +2,8 @@
 
 Input: records of one operation byte, one length byte and a payload. Operations: a raw frame, an
 answer to the link's own Configure-Request (Ack, Nak or Reject of the payload), a Response to its
-Challenge, an answer to what it asked (accept, reject, installed), time, and the two ways to end.
+Challenge, an answer to what it asked (accept, reject, installed), time, the two ways to end, and a
+restart, after which another link goes on where this one was.
 """
 
 from ipaddress import IPv4Address
@@ -19,7 +20,7 @@ from bng.ppp.actions import (
     SendPpp,
 )
 from bng.ppp.config import AuthMethod, Ipv4Params, Ipv6Params, LinkConfig
-from bng.ppp.link import Link
+from bng.ppp.link import Link, Phase
 
 LCP, CHAP, IPCP, IPV6CP = 0xC021, 0xC223, 0x8021, 0x8057
 ALL_METHODS = (AuthMethod.CHAP_MD5, AuthMethod.MSCHAP_V2, AuthMethod.MSCHAP_V1, AuthMethod.PAP)
@@ -42,14 +43,14 @@ class Script:
     """Feeds one input to a `Link` and checks what comes back."""
 
     def __init__(self, variant: int = 0) -> None:
-        config = LinkConfig(
+        self.config = LinkConfig(
             auth_methods=METHODS[variant & 3],
             ac_name=b"bng",
             mru=1492 + (variant >> 2 & 1) * 8,
             reauth_interval_s=50.0 if variant & 8 else None,
         )
         self.drawn = 0
-        self.link = Link(config, self.entropy)
+        self.link = Link(self.config, self.entropy)
         self.now = 0.0
         self.requests: dict[int, tuple[int, bytes]] = {}  # ours, by protocol
         self.challenge = 0
@@ -87,7 +88,9 @@ class Script:
                 held = self.held.pop() if self.held else choice
                 self.act(self.link.installed(held, self.now))
             case _:
-                if choice & 1:
+                if choice & 6 == 6:
+                    self.restart()
+                elif choice & 1:
                     self.act(self.link.close(self.now))
                 else:
                     self.act(self.link.lower_down(self.now))
@@ -108,6 +111,16 @@ class Script:
                 ipv6=IPV6 if not choice & 2 else None,
             )
         )
+
+    def restart(self) -> None:
+        """Have another link go on where this one is, when it forwards IPv4: nothing is sent."""
+        if not {LCP, 4} <= self.up or self.link.phase is not Phase.NETWORK:
+            return
+        settled, ipv6 = self.link.settled, IPV6 if self.link.ipv6cp is not None else None
+        self.link = Link(self.config, self.entropy)
+        self.link.go_on(settled, IPV4, ipv6, self.now)
+        self.asked.clear()
+        self.held.clear()
 
     def pass_time(self, seconds: float) -> int:
         """Move time on, ticking at each deadline; returns how many there were."""

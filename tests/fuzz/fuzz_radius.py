@@ -6,6 +6,7 @@ authenticators are made right, so that what is behind them is reached.
 
 import hashlib
 import hmac
+from contextlib import suppress
 from ipaddress import IPv4Address, ip_network
 
 from bng.aaa import attributes
@@ -14,7 +15,7 @@ from bng.aaa.extra import extra_row
 from bng.io.radius import values
 from radius.dictionary import Dictionary
 from radius.dynauth import DynAuth, DynAuthClient, Order, Reply
-from radius.errors import MalformedPacket
+from radius.errors import MalformedPacket, MalformedValue
 from radius.packet import BadReply, Code, Encoded, Packet, Request, encode, verify_reply
 
 SECRET = b"fuzz"
@@ -31,7 +32,16 @@ OFFERED = Offered(
 )
 SENT = {
     code: encode(
-        DICTIONARY, Request(code=code), identifier=7, secret=SECRET, authenticator=bytes(16)
+        DICTIONARY,
+        Request(
+            code=code,
+            attributes=(("User-Name", b"user"), ("NAS-Port", 7)),
+            password=b"a password of two blocks" if code is Code.ACCESS_REQUEST else None,
+            event_at=1.0 if code is Code.ACCOUNTING_REQUEST else None,
+        ),
+        identifier=7,
+        secret=SECRET,
+        authenticator=bytes(16),
     )
     for code in (Code.ACCESS_REQUEST, Code.ACCOUNTING_REQUEST, Code.STATUS_SERVER)
 }
@@ -64,6 +74,9 @@ def read(packet: Packet) -> None:
     profile = attributes.profile(reading, "user")
     assert profile.user_name
     assert len(list(packet.lines())) == len(packet.attributes)
+    with suppress(MalformedValue):
+        texts = packet.all("Reply-Message")
+        assert packet.first("Reply-Message") == (texts[0] if texts else None)
 
 
 def reply_to(sent: Encoded, data: bytes, *, right: bool) -> None:
