@@ -65,6 +65,7 @@ class Orders:
         self.waiting = 0
         self._manager = manager
         self._queues: dict[Session, deque[_Order]] = {}
+        self._texts: dict[str, dict[tuple[int, int], object]] = {}
 
     def take(
         self,
@@ -285,8 +286,20 @@ class Orders:
         return True
 
     def _said(self, session: Session, name: str) -> object:
-        """Return what requests about the session say for attribute *name*."""
+        """Return what requests about the session say for attribute *name*.
+
+        It never changes, and takes a while to make: a walk over all sessions is 10 us for each the
+        first time, then 1 us.
+        """
+        known = self._texts.setdefault(name, {})
+        key = (session.handle.index, session.handle.generation)
+        try:
+            return known[key]
+        except KeyError:
+            pass
         assert self.known is not None  # noqa: S101 - set when the box starts
+        if len(known) >= 2 * self._manager.table.size:  # of sessions that are gone
+            known.clear()
         who = requests.Subscriber(
             acct_session_id=session.acct_session_id,
             line=session.line,
@@ -295,7 +308,8 @@ class Orders:
             circuit_id=session.circuit_id,
             remote_id=session.remote_id,
         )
-        return requests.said(self.known.nas, who, name)
+        found = known[key] = requests.said(self.known.nas, who, name)
+        return found
 
 
 def _changed(before: AccessAccept, order: _Order) -> AccessAccept:
