@@ -8,6 +8,7 @@ PREFIX-sub            PREFIX-bng                       PREFIX-inet
 """
 
 import re
+import signal
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -142,6 +143,22 @@ def test_radclient_changes_a_session_by_a_coa_request(site: SampleSite, lab: Lab
     assert found["acl_out"] == ("no-mail", found["acl_out"][1])
     assert found["acl_in"] == ("no-mail", "RADIUS server aaa1: Filter-Id")
     assert found["rate_up"][1] == "RADIUS server aaa1: Bng-Rate-Up"
+
+
+def test_after_a_restart_of_bngd_each_value_has_its_source(site: SampleSite, lab: Lab) -> None:
+    with lab.subscriber("alice", "alice-secret"):
+        who = 'User-Name = "alice"'
+        assert "CoA-ACK" in site.radclient("coa", who, 'Bng-Rate-Down = "3M"')
+        before = sources(lab, "alice")
+        lab.stop("bngd", signal.SIGKILL)
+        lab.start_bngd()
+        assert sources(lab, "alice") == before
+        assert "CoA-ACK" in site.radclient("coa", who, 'Bng-Rate-Down = "4M"')
+        (row,) = lab.sessions()
+        assert "3 received" in run(lab.sub, "ping", "-c", "3", "-i", "0.2", SERVER).stdout
+    stop = wait_for_record(site, row["id"], "Stop")
+    assert (stop["Acct-Input-Packets"], stop["Class"]) == ("3", "0x676f6c64")
+    assert before["rate_down"][1].startswith("CoA of aaa1")
 
 
 def test_radclient_disconnects_pppd(site: SampleSite, lab: Lab) -> None:
