@@ -114,6 +114,15 @@ def test_a_user_with_an_nt_hash_and_dns_servers_of_his_own(site: SampleSite, lab
     assert site.process is not None
 
 
+def test_pppd_shows_why_it_was_refused(site: SampleSite, lab: Lab) -> None:
+    done = uml.dial(
+        lab.sub, "sub0", "carol", "x", "true", pppd_options="refuse-chap refuse-mschap-v2"
+    )
+    assert done.status == uml.AUTH_REFUSED, done.output
+    assert "Please call us: your account is suspended" in done.output
+    assert site.process is not None
+
+
 def test_who_is_suspended_is_told_and_who_is_unknown_stays_out(site: SampleSite, lab: Lab) -> None:
     said = lab.ctl_json("test", "radius", "carol", "--password", "x")
     assert said["answer"] == "access-reject"

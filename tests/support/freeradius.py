@@ -298,8 +298,8 @@ class SampleSite(Server):
         assert "Configuration appears to be OK" in done.stdout, done.stdout[-4000:]
 
 
-def certificates(directory: Path) -> Path:
-    """Make a CA, and certificates of a server (127.0.0.1) and a client; return their folder."""
+def certificates(directory: Path, address: str = "127.0.0.1") -> Path:
+    """Make a CA, and certificates of a server at *address* and a client; return their folder."""
     directory.mkdir(parents=True, exist_ok=True)
 
     def openssl(*words: str) -> None:
@@ -308,7 +308,7 @@ def certificates(directory: Path) -> Path:
     new = ("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes")
     openssl(*new, "-keyout", "ca.key", "-out", "ca.pem", "-days", "2", "-subj", "/CN=lab CA")
     for name, extension in (
-        ("server", "subjectAltName=IP:127.0.0.1"),
+        ("server", f"subjectAltName=IP:{address}"),
         ("client", "extendedKeyUsage=clientAuth"),
     ):
         issued = ("-CA", "ca.pem", "-CAkey", "ca.key", "-days", "2", "-addext", extension)
