@@ -75,6 +75,8 @@ class Accounting:
             for name, client in clients.items()
         ]
         self._by_name = {target.name: target for target in self._targets}
+        self.damaged = 0
+        """Rows of the spool that could not be read, and are set aside."""
         self._wake = asyncio.Event()
         self._stepping = asyncio.Lock()
         self._log = structlog.get_logger("accounting")
@@ -167,11 +169,19 @@ class Accounting:
         except SpoolError as error:
             self._log.error("spool-not-read", error=str(error))
             return
+        self.tell_damaged()
         for stored in rows:
             self._enter(target, stored)
             if target.barrier is not None:
                 return
         target.behind = len(rows) == limit
+
+    def tell_damaged(self) -> None:
+        """Log what the spool set aside."""
+        for row in self.spool.damaged:
+            self._log.error("spool-row-damaged", path=str(self.spool.path), row=row)
+        self.damaged += len(self.spool.damaged)
+        self.spool.damaged.clear()
 
     def _enter(self, target: Target, stored: Stored) -> None:
         target.last_row = stored.row

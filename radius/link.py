@@ -6,16 +6,18 @@ import ssl
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 
 import structlog
 
 from radius.client import Answered, Client, Failed, Send
+from radius.errors import MalformedPacket
 from radius.filter import attach, drops
+from radius.packet import MAX_BYTES, take_packets
 from radius.settings import Server, Tls, Transport
 
-LENGTH_BYTES = 4
-"""Code, identifier and length: what must be read of a packet to know where it ends."""
-MIN_BYTES, MAX_BYTES = 20, 4096
+READ_BYTES = 65_536
+"""Of a stream, at a turn."""
 CONNECT_TIMEOUT_S = 5.0
 MAX_BACKLOG = 4096
 """Packets of one port that wait for its socket; more are dropped, which UDP may do too."""
@@ -51,9 +53,6 @@ class _Port(ABC):
             self._wake.clear()
             await self._wake.wait()
         return self._backlog.popleft()
-
-    def _received(self, data: bytes) -> None:
-        self.link.received(self.server, self.number, data)
 
 
 class _UdpPort(_Port):
@@ -115,15 +114,11 @@ class _UdpPort(_Port):
 
     def _readable(self, port: socket.socket) -> None:
         """Read what is there, so much at most that a flood does not keep others waiting."""
-        receive = self.link.client.receive
-        now = self.link.clock()
-        for _ in range(BURST):
-            try:
-                data = port.recv(MAX_BYTES + 1)
-            except OSError:  # nothing more
-                break
-            receive(self.server, self.number, data, now)
-        self.link.settle()
+        packets = []
+        with suppress(BlockingIOError):  # nothing more
+            for _ in range(BURST):
+                packets.append(port.recv(MAX_BYTES + 1))
+        self.link.received(self.server, self.number, *packets)
 
     def _count(self, counter: str) -> None:
         self.link.client.servers[self.server].counters[counter] += 1
@@ -190,12 +185,15 @@ class _TlsPort(_Port):
             data = await self._outgoing()
 
     async def _read(self, reader: asyncio.StreamReader) -> None:
-        while True:
-            head = await reader.readexactly(LENGTH_BYTES)
-            length = int.from_bytes(head[2:4], "big")
-            if not MIN_BYTES <= length <= MAX_BYTES:  # RFC 6613 §2.6.4: the connection is closed
-                raise EOFError(f"a packet of {length} bytes")
-            self._received(head + await reader.readexactly(length - LENGTH_BYTES))
+        buffer = bytearray()
+        while data := await reader.read(READ_BYTES):
+            buffer += data
+            try:
+                packets = take_packets(buffer)
+            except MalformedPacket as error:
+                raise EOFError(str(error)) from None
+            self.link.received(self.server, self.number, *packets)
+        raise EOFError("closed by the server")
 
 
 class Link:
@@ -249,9 +247,11 @@ class Link:
                     self._on_end(action)
         self._arm()
 
-    def received(self, server: int, number: int, data: bytes) -> None:
-        """A packet has come to a port."""
-        self.client.receive(server, number, data, self.clock())
+    def received(self, server: int, number: int, *packets: bytes) -> None:
+        """Packets have come to a port."""
+        now = self.clock()
+        for data in packets:
+            self.client.receive(server, number, data, now)
         self.settle()
 
     def lost(self, server: int, number: int, opened_at: float | None) -> None:

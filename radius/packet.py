@@ -16,6 +16,8 @@ from radius.dictionary import Dictionary, Key, Value
 from radius.errors import MalformedPacket, MalformedValue
 
 HEADER_BYTES = 20
+LENGTH_BYTES = 4
+"""Code, identifier and length: what must be read of a packet to know where it ends."""
 MAX_BYTES = 4096
 """RFC 2865 §3."""
 USER_PASSWORD = 2
@@ -192,6 +194,25 @@ def _length(data: bytes) -> int:
     if not HEADER_BYTES <= length <= min(len(data), MAX_BYTES):
         raise MalformedPacket(f"{len(data)} bytes, length field {length}")
     return length
+
+
+def take_packets(buffer: bytearray) -> list[bytes]:
+    """Take whole packets off the front of what came over a stream (RFC 6613 §2.6.4).
+
+    Raises: MalformedPacket when there is none: the stream has to be closed.
+    """
+    found = []
+    at, end = 0, len(buffer)
+    while end - at >= LENGTH_BYTES:
+        length = int.from_bytes(buffer[at + 2 : at + 4], "big")
+        if not HEADER_BYTES <= length <= MAX_BYTES:
+            raise MalformedPacket(f"a packet of {length} bytes")
+        if end - at < length:
+            break
+        found.append(bytes(buffer[at : at + length]))
+        at += length
+    del buffer[:at]
+    return found
 
 
 def _vendor(value: bytes) -> list[tuple[Key, bytes]]:

@@ -17,10 +17,10 @@ import sqlite3
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from ipaddress import IPv4Address, IPv6Address, IPv6Network
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 
+from radius import rows
 from radius.dictionary import Value
 from radius.errors import SpoolError
 
@@ -59,6 +59,15 @@ SELECT id, session, event_at, attributes FROM record
 WHERE target = ? AND id > ? ORDER BY id LIMIT ?
 """
 ACCOUNTS = "SELECT session, seen_at, counters, attributes FROM account"
+DAMAGED = """
+CREATE TABLE IF NOT EXISTS damaged (why TEXT NOT NULL, target, session, at, attributes)
+"""
+SET_RECORD_ASIDE = """
+INSERT INTO damaged SELECT ?, target, session, event_at, attributes FROM record WHERE id = ?
+"""
+SET_ACCOUNT_ASIDE = """
+INSERT INTO damaged SELECT ?, NULL, session, seen_at, attributes FROM account WHERE session = ?
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +104,7 @@ class Account:
     @property
     def attributes(self) -> tuple[tuple[str, Value], ...]:
         """Those of its last record. Raises: ValueError."""
-        return restore(self.text)
+        return rows.restore(self.text)
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,6 +168,8 @@ class Spool:
         self.last_error = ""
         self.depth: dict[str, int] = {}
         """Records on disk, by target."""
+        self.damaged: list[str] = []
+        """Rows that were set aside, and why; whoever tells of them empties it."""
         self._batch = _Batch()
         self._busy = threading.Lock()  # a thread goes on when whoever awaits it is cancelled
         self._writing = _Batch()
@@ -235,14 +246,26 @@ class Spool:
         self._batch.checkpoint(session, at, tuple(counters))
 
     def accounts(self) -> dict[str, Account]:
-        """Return the accounts that are open on disk, by session. Raises: SpoolError."""
+        """Return the accounts that are open on disk, by session; damaged ones are set aside.
+
+        Raises: SpoolError.
+        """
+        found: dict[str, Account] = {}
+        damaged = []
         try:
-            return {
-                session: Account(session, seen_at, tuple(json.loads(counters)), text)
-                for session, seen_at, counters, text in self._db.execute(ACCOUNTS)
-            }
-        except (sqlite3.Error, ValueError) as error:
+            for row in self._db.execute(ACCOUNTS):
+                try:
+                    account = _account(*row)
+                except ValueError as why:
+                    damaged.append((row[0], str(why)))
+                else:
+                    found[account.session] = account
+            if damaged:
+                self._set_aside(damaged, SET_ACCOUNT_ASIDE, "DELETE FROM account WHERE session = ?")
+                self._on_disk -= {session for session, _ in damaged}
+        except sqlite3.Error as error:
             raise SpoolError(f"accounting spool {self.path}: {error}") from None
+        return found
 
     def is_open(self, session: str) -> bool:
         """Say whether the account of *session* is open, as far as was put."""
@@ -309,18 +332,23 @@ class Spool:
     async def load(self, target: str, after: int, limit: int) -> list[Stored]:
         """Return records of *target* on disk after row *after*, oldest first.
 
+        A row that is damaged is set aside, in the table ``damaged``, and told in `damaged`.
         Raises: SpoolError.
         """
+        before = len(self.damaged)
         try:
-            rows = await asyncio.to_thread(self._locked, self._load, target, after, limit)
-        except (sqlite3.Error, ValueError) as error:
+            return await asyncio.to_thread(self._locked, self._load, target, after, limit)
+        except sqlite3.Error as error:
             raise SpoolError(f"accounting spool {self.path}: {error}") from None
-        return rows
+        finally:
+            self.depth[target] -= len(self.damaged) - before
 
     def oldest_at(self, target: str) -> float | None:
         """Return the wall time of the oldest record of *target* on disk, None without one."""
         found = self._db.execute(
-            "SELECT event_at FROM record WHERE target = ? ORDER BY id LIMIT 1", (target,)
+            "SELECT event_at FROM record WHERE target = ? AND typeof(event_at) = 'real' "
+            "ORDER BY id LIMIT 1",
+            (target,),
         ).fetchone()
         return None if found is None else float(found[0])
 
@@ -338,7 +366,7 @@ class Spool:
         texts: dict[int, str] = {}
         for _, stored in batch.put:
             if id(stored.record) not in texts:
-                texts[id(stored.record)] = dump(stored.record.attributes)
+                texts[id(stored.record)] = rows.dump(stored.record.attributes)
         db.execute("BEGIN IMMEDIATE")
         try:
             db.executemany(
@@ -359,10 +387,41 @@ class Spool:
             raise
 
     def _load(self, target: str, after: int, limit: int) -> list[Stored]:
-        return [
-            Stored(row, Record(session, event_at, restore(attributes)))
-            for row, session, event_at, attributes in self._db.execute(LOAD, (target, after, limit))
-        ]
+        while True:
+            stored, damaged = [], []
+            for row, *columns in self._db.execute(LOAD, (target, after, limit)):
+                try:
+                    stored.append(Stored(row, _record(*columns)))
+                except ValueError as why:
+                    damaged.append((row, str(why)))
+            if not damaged:
+                return stored
+            self._set_aside(damaged, SET_RECORD_ASIDE, "DELETE FROM record WHERE id = ?")
+
+    def _set_aside(self, damaged: Sequence[tuple[object, str]], keep: str, delete: str) -> None:
+        """Move rows, named by their keys, with why, to where they are in nobody's way."""
+        db = self._db
+        db.execute(DAMAGED)
+        db.execute("BEGIN IMMEDIATE")
+        try:
+            db.executemany(keep, ((why, key) for key, why in damaged))
+            db.executemany(delete, ((key,) for key, _ in damaged))
+            db.execute("COMMIT")
+        except BaseException:
+            if db.in_transaction:
+                db.execute("ROLLBACK")
+            raise
+        self.damaged += [f"{key!r}: {why}" for key, why in damaged]
+
+
+def _record(session: object, event_at: object, attributes: object) -> Record:
+    return Record(rows.session_of(session), rows.time_of(event_at), rows.restore(attributes))
+
+
+def _account(session: object, seen_at: object, counters: object, text: object) -> Account:
+    return Account(
+        rows.session_of(session), rows.time_of(seen_at), rows.counters_of(counters), str(text)
+    )
 
 
 def _write_accounts(db: sqlite3.Connection, batch: _Batch, texts: Mapping[int, str]) -> None:
@@ -383,40 +442,3 @@ def _write_accounts(db: sqlite3.Connection, batch: _Batch, texts: Mapping[int, s
         "UPDATE account SET seen_at = ?, counters = ? WHERE session = ?",
         ((at, json.dumps(counters), session) for session, (at, counters) in batch.seen.items()),
     )
-
-
-def dump(attributes: Iterable[tuple[str, Value]]) -> str:
-    """Return attributes as JSON; what is neither number nor text carries its type."""
-    return json.dumps([(name, _dumped(value)) for name, value in attributes])
-
-
-def _dumped(value: Value) -> int | str | list[str]:
-    match value:
-        case int() | str():
-            return value
-        case bytes():
-            return ["x", value.hex()]
-        case IPv6Network():
-            return ["p", str(value)]
-        case _:
-            return ["a", str(value)]
-
-
-def restore(text: str) -> tuple[tuple[str, Value], ...]:
-    """Return what `dump` wrote. Raises: ValueError."""
-    return tuple((name, _restored(value)) for name, value in json.loads(text))
-
-
-def _restored(value: int | str | list[str]) -> Value:
-    if not isinstance(value, list):
-        return value
-    kind, text = value
-    match kind:
-        case "x":
-            return bytes.fromhex(text)
-        case "p":
-            return IPv6Network(text)
-        case "a":
-            return IPv6Address(text) if ":" in text else IPv4Address(text)
-        case _:
-            raise ValueError(f"a value of kind {kind}")

@@ -192,13 +192,17 @@ class RadiusAccounting:
 
     def stop(self, account: OpenAccount, end: End) -> None:
         """Report the Stop of a session that is gone; *account* is what was known of it."""
-        seconds, carried = _usage(account.counters)
+        try:
+            last, (seconds, carried) = account.attributes, _usage(account.counters)
+        except ValueError as why:  # damaged on the disk: a server still learns that it ended
+            log = structlog.get_logger("accounting")
+            log.error("account-damaged", session=account.session, error=str(why))
+            last = (*requests.identity(self.nas), ("Acct-Session-Id", account.session))
+            seconds, carried = 0, Usage()
         if end.counters is not None:
             seconds = max(seconds, seconds + int(end.wall - account.seen_at))
             carried = _carried(end.counters)
-        pairs = requests.closing(
-            account.attributes, carried, seconds, end.wall, end.cause.acct_terminate_cause
-        )
+        pairs = requests.closing(last, carried, seconds, end.wall, end.cause.acct_terminate_cause)
         self.accounting.put(Record(account.session, end.wall, tuple(pairs)), closes=True)
 
     def checkpoint(self, session: Session, now: float) -> None:

@@ -56,6 +56,7 @@ def reconcile(
     """
     spool = accounting.accounting.spool
     accounts, stopped = spool.accounts(), spool.stopped()
+    accounting.accounting.tell_damaged()
     fresh = spool.recall(ARENA) != str(box.arena)
     starts = _go_on(accounting, found.adopted, accounts, now)
     stops = 0

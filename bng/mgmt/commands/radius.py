@@ -99,6 +99,7 @@ def show_accounting(box: Box, args: Args) -> object:
         "spool": str(spool.path),
         "not_written": spool.waiting,
         "write_errors": spool.errors,
+        "damaged_rows": accounting.damaged,
         "open_accounts": spool.open_accounts,
         "checkpoint_s_ago": _ago(box.radius.checkpoint_at),
         "made_up_for": asdict(box.radius.owed),

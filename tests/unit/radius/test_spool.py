@@ -12,7 +12,8 @@ from radius.accounting import MAX_RETRY_S, Accounting
 from radius.client import Client
 from radius.errors import SpoolError
 from radius.packet import split
-from radius.spool import Record, Spool, dump, restore
+from radius.rows import dump, restore
+from radius.spool import Record, Spool
 from tests.unit.radius.wire import client, reply, server
 
 

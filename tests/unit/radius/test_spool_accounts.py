@@ -227,13 +227,6 @@ def test_a_spool_of_a_newer_version_is_named_and_left_alone(tmp_path: Path) -> N
     assert path.read_bytes() == before
 
 
-def test_a_broken_account_is_an_error_that_names_the_file(tmp_path: Path) -> None:
-    spool = Spool(tmp_path / "spool", ["a"])
-    spool._db.execute("INSERT INTO account VALUES ('s', 1.0, 'x', '[]')")
-    with pytest.raises(SpoolError, match=str(tmp_path)):
-        spool.accounts()
-
-
 def test_what_could_not_be_written_does_not_overtake_what_came_later(tmp_path: Path) -> None:
     orders: list[Callable[[Spool, Books], None]] = [
         lambda spool, told: put(spool, told, "s", INTERIM, 2.0),
