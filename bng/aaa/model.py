@@ -13,6 +13,8 @@ from typing import Protocol
 from bng.ethernet import AccessLine, Mac
 from bng.ppp.credentials import Credentials
 
+USER_FILE = "user file"
+"""The source of what the local backend says."""
 NO_NAT = "none"
 """The NAT profile that every configuration has: never translate."""
 
@@ -193,13 +195,18 @@ class AccessAccept:
     authenticator_response: bytes | None = None
     classes: tuple[bytes, ...] = ()
     interim_interval_s: int | None = None
-    source: str = "user file"
+    source: str = USER_FILE
     """Who said all this, for people."""
     sources: Mapping[str, str] = field(default_factory=dict)
     """By field, *classes* and *interim_interval_s* included: what said it, for people: an attribute
     of *source*, or ``WHO: ATTRIBUTE``."""
     degraded: bool = False
     """No server could be asked: accounting is told so."""
+
+    @property
+    def by_server(self) -> bool:
+        """Whether a RADIUS server vouched for the user (Acct-Authentic, RFC 2866 §5.6)."""
+        return not self.degraded and self.source != USER_FILE
 
 
 @dataclass(frozen=True, slots=True)

@@ -251,9 +251,11 @@ def _attributes(
     if session.nat_public is not None:
         found.append(("Bng-Nat-Address", session.nat_public))
     if accept is not None:
-        local = accept.degraded
         found.append(
-            ("Acct-Authentic", requests.AUTHENTIC_LOCAL if local else requests.AUTHENTIC_RADIUS)
+            (
+                "Acct-Authentic",
+                requests.AUTHENTIC_RADIUS if accept.by_server else requests.AUTHENTIC_LOCAL,
+            )
         )
         found += (("Class", value) for value in accept.classes)
     found.append(("Event-Timestamp", int(wall)))

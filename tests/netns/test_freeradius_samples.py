@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 from radius.dictionary import BUILT_IN
+from tests.netns.conftest import MakeLab
 from tests.support import uml
 from tests.support.freeradius import SAMPLES, SampleSite
 from tests.support.lab import SERVER, Lab, merged
@@ -205,4 +206,24 @@ def test_while_the_server_is_away_who_was_there_gets_what_he_had(
     assert found["ipv4_address"] == (row["address"], "pool cgnat")
     for status in ("Start", "Stop"):
         record = wait_for_record(site, row["id"], status, timeout_s=30)
+        assert (record["Acct-Authentic"], record["Class"]) == ("Local", "0x676f6c64")
+
+
+def test_users_of_the_file_are_accounted_for_as_such(tmp_path: Path, make_lab: MakeLab) -> None:
+    """RFC 2866 §5.6; what RADIUS could say of them, the user file says."""
+    roles = {"roles": ["accounting"]}
+    servers = [{**server, **roles} for server in SAMPLE_OPTIONS["config"]["radius"]["server"]]
+    local = make_lab(
+        config={"radius": {"server": servers}},
+        users={"alice": {"password": "wonder", "classes": ["gold"], "interim_interval_s": 60}},
+    )
+    with SampleSite(tmp_path / "raddb", local.inet) as server:
+        with local.subscriber():
+            (row,) = local.sessions()
+            start = wait_for_record(server, row["id"], "Start", timeout_s=30)
+            found = sources(local, "alice")
+        stop = wait_for_record(server, row["id"], "Stop")
+    assert found["classes"] == (["gold"], "user file")
+    assert found["interim_interval_s"] == (60, "user file")
+    for record in (start, stop):
         assert (record["Acct-Authentic"], record["Class"]) == ("Local", "0x676f6c64")
