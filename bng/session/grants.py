@@ -14,7 +14,7 @@ from bng.aaa.model import (
     SubscriberProfile,
 )
 from bng.ppp.config import Ipv4Params, Ipv6Params
-from bng.session import logs
+from bng.session import features, logs
 from bng.session.model import Cause, Session, State
 
 if TYPE_CHECKING:
@@ -110,7 +110,8 @@ class Grants:
         if session.ipv4_address is None and not self._assign(session, answer, now):
             return
         assert session.ipv4_address is not None  # noqa: S101 - _assign gave it
-        session.profile = profile
+        if session.told is None or session.paused:
+            session.profile = profile
         session.accept = answer
         session.gateway = pool.gateway
         if session.state is not State.UP:
@@ -121,6 +122,8 @@ class Grants:
             peer_interface_id=profile.ipv6_interface_id,
         )
         session.method.accept(session, answer, ipv4, ipv6, now)
+        if session.told is not None:  # it authenticates again, and lives
+            features.refresh(manager, session, profile, features.Refreshed())
         manager.write_down(session)
 
     def ipv4_params(self, session: Session, profile: SubscriberProfile) -> Ipv4Params:

@@ -312,6 +312,7 @@ class MemoryBox:
             "users": len(manager.grants.by_user),
             "to_drain": len(manager.drain),
             "ending": len(manager.ending),
+            "orders": manager.orders.waiting,
             "pool_used": sum(row.used + row.held + row.sticky for row in stats),
             "addresses_in_no_pool": manager.pools.used_outside(),
             "nat_sessions": sum(e.sessions for e in manager.nat.entries.values()),

@@ -523,3 +523,61 @@ def test_forwards_are_told_with_everything_else(bed: Bed) -> None:
     kinds = [type(action) for action in bed.memory.manager.take()]
     assert kinds[0] is ForwardPort
     assert session.install_pending == 1
+
+
+# ---- over restarts and new answers of AAA
+
+
+def test_an_adopted_session_keeps_what_was_changed_and_changes_further(bed: Bed) -> None:
+    memory, known = bed.memory, bed.memory.manager.orders.known
+    wanted = (RATE, ("Class", b"gold"), ("Framed-Route", "10.1.0.0/24"), ("Session-Timeout", 900))
+    assert bed.coa(ONE, *wanted) is None
+    until = bed.session(1).timeout_at
+    memory.restart()
+    memory.manager.orders.known = known
+    session = bed.session(1)
+    assert session.adopted
+    assert session.profile is not None
+    assert session.accept is not None
+    assert session.profile.rate_down is not None
+    assert session.profile.rate_down.cir_bps == bed.policer(session) == 2_000_000
+    assert (session.accept.classes, session.timeout_at) == ((b"gold",), until)
+    assert session.accept.sources["routes"] == "CoA of oss: Framed-Route"
+    assert bed.leads(session, IPv4Address("10.1.0.1"))
+    for number, key in enumerate(
+        (by_id(session), ONE, ("Framed-IP-Address", session.ipv4_address or 0)), 3
+    ):
+        assert bed.coa(key, (RATE[0], number * 1_000_000)) is None
+        assert bed.policer(session) == number * 1_000_000
+    assert memory.manager.orders.counters["scans"] == 0
+    assert bed.disconnect(ONE) is None
+
+
+def test_what_was_under_way_at_a_death_is_whole_afterwards(bed: Bed) -> None:
+    memory, known = bed.memory, bed.memory.manager.orders.known
+    bed.send(ONE, RATE, ("Filter-Id", "mail"))
+    memory.dispatcher.settle()  # the commands are in the ring; nobody will read their answers
+    memory.restart()
+    memory.manager.orders.known = known
+    session = bed.session(1)
+    acl = memory.manager.settings.acls["mail"]
+    assert (bed.policer(session), session.profile and session.profile.acl_in) == (
+        2_000_000,
+        "mail",
+    )
+    assert memory.dataplane.session_in[session.index].acl == acl
+    assert bed.answers == {}
+    assert bed.coa(ONE, RATE, ("Filter-Id", "mail")) is None, "asked again, as it had no answer"
+
+
+def test_a_new_answer_of_aaa_acts_on_the_session_that_lives(bed: Bed) -> None:
+    session, manager = bed.session(1), bed.memory.manager
+    assert bed.coa(ONE, RATE, ("Framed-Route", "10.1.0.0/24")) is None
+    assert session.accept is not None
+    assert session.profile is not None
+    says = replace(session.profile, rate_down=None, routes=(), mtu=1400)
+    manager.grants.answer(session, replace(session.accept, profile=says), "user00001", 1.0)
+    bed.memory.turn()
+    assert bed.policer(session) == 0
+    assert not bed.leads(session, IPv4Address("10.1.0.1"))
+    assert session.profile.mtu is None, "negotiated with the client: it needs a redial"
