@@ -114,15 +114,14 @@ def test_every_session_of_an_outage_is_on_record_once_with_what_it_carried(
             first.terminate_all("padt")
         with ledger.wave(1) as second:
             kill_bngd(lab)  # while they are there
-            second.serve(0.2)
             ledger.traffic(second)
+            assert second.up == WAVE, second.result().lost
             with ledger.wave(2) as third:
                 for subscriber in third.subscribers[: WAVE // 2]:
                     subscriber.terminate("padt", time.monotonic())
                 kill_bngd(lab)  # while they go
-                second.serve(0.2)
-                third.serve(0.2)
                 ledger.traffic(third)
+                assert (second.up, third.up) == (WAVE, WAVE - WAVE // 2)
                 with ledger.wave(3):
                     shown = lab.ctl_json("show", "accounting")
                     assert shown["groups"][0]["on_disk"] > 2 * WAVE, "nobody takes them"
@@ -138,9 +137,10 @@ def on_record(server: FreeRadius, ledger: Ledger, lab: Lab) -> None:
     found = sessions(server)
     assert box_records(server) == ["Accounting-On"]
     assert {of.keys() == {"Start", "Stop"} for of in found.values()} == {True}
+    assert len(found) == WAVES * WAVE, "no death ended a session"
     stops = [of["Stop"] for of in found.values()]
     users = {stop["User-Name"] for stop in stops}
-    assert len(users) == WAVE * WAVES
+    assert len(users) == WAVES * WAVE
     assert {stop["Class"] for stop in stops} == {"0xc0ffee"}
     for name, expected in (("Input", ledger.sent), ("Output", ledger.received)):
         octets: Counter[str] = Counter()

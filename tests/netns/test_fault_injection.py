@@ -78,9 +78,9 @@ def churn_until_it_dies(lab: Lab, client: LoadClient, leaving: "itertools.cycle[
     assert bngd.returncode == -signal.SIGKILL, lab.log("bngd")[-3000:]
 
 
-@pytest.mark.parametrize("call", CALLS)
+@pytest.mark.parametrize("calls", [tuple(CALLS)[:3], tuple(CALLS)[3:]], ids="-".join)
 def test_a_death_at_a_commit_point_leaves_everything_true(
-    make_lab: MakeLab, tmp_path: Path, call: str
+    make_lab: MakeLab, tmp_path: Path, calls: tuple[str, ...]
 ) -> None:
     lab = make_lab(**OPTIONS)
     dataplane = lab.process("bng-dataplane").pid
@@ -92,13 +92,18 @@ def test_a_death_at_a_commit_point_leaves_everything_true(
     try:
         assert client.run(timeout_s=10).opened == COUNT
         lab.stop("bngd", signal.SIGKILL)
-        for when, since in itertools.product(WHEN, SINCE):
+        deaths = 0
+        for call, when, since in itertools.product(calls, WHEN, SINCE):
             start_mortal(lab, call, when, since, 2)
             churn_until_it_dies(lab, client, leaving)
+            deaths += 1
         lab.start_bngd()
         settle(lab, client, limit_s=30)
         holds_exactly(lab, COUNT)
         passes_traffic(client, lab)
+        lost = client.result().lost
+        assert lost.keys() <= {"terminated", "padt"}, lost
+        assert lost.get("padt", 0) <= LEAVE_AT_ONCE * deaths, "those who were about to be up"
     finally:
         client.terminate_all()
         client.close()
