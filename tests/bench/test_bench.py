@@ -15,6 +15,7 @@ _CALIBRATIONS = {"load-1-MiB", "load-32-MiB", "load-512-MiB", "copy-64-bytes"}
 _KINDS = {
     "policed",
     "1000-rules",
+    "trace-of-nobody",
     "tcp",
     "64k-buffers",
     "half-full",

@@ -5,8 +5,8 @@
  * flows; frames of 60 bytes, in shuffled order. Other kinds of rows: see kinds.c and features.c;
  * rows named handoff are two workers, see handoff.c.
  *
- * Usage: bench-dataplane [--first-packet] [--json] [--runs N] [--sessions N[xFLOWS],...]
- *        [--hugepages auto|on|off]
+ * Usage: bench-dataplane [--first-packet] [--plain] [--json] [--runs N]
+ *        [--sessions N[xFLOWS],...] [--hugepages auto|on|off]
  */
 #include "bench.h"
 
@@ -263,7 +263,8 @@ static int parse(struct settings *s, int argc, char **argv)
 	static const struct option options[] = {{"json", no_argument, NULL, 'j'},
 		{"runs", required_argument, NULL, 'r'}, {"sessions", required_argument, NULL, 's'},
 		{"hugepages", required_argument, NULL, 'h'},
-		{"first-packet", no_argument, NULL, 'f'}, {NULL, 0, NULL, 0}};
+		{"first-packet", no_argument, NULL, 'f'}, {"plain", no_argument, NULL, 'p'},
+		{NULL, 0, NULL, 0}};
 	int opt;
 
 	while ((opt = getopt_long(argc, argv, "", options, NULL)) >= 0) {
@@ -277,6 +278,8 @@ static int parse(struct settings *s, int argc, char **argv)
 								: HUGEPAGES_AUTO;
 		else if (opt == 'f')
 			s->firstpacket = true;
+		else if (opt == 'p')
+			s->plain = true;
 		else if (opt != 's' || parse_rows(s, optarg))
 			return -1;
 	}
@@ -292,6 +295,8 @@ static void bench_rows(const struct settings *s)
 		for (uint32_t r = 0; r < s->n_rows; r++)
 			if (!plain[i].no_nat || s->rows[r].flows == 1) /* then flows are nothing */
 				bench_row(s, s->rows[r], &plain[i]);
+	if (s->plain)
+		return;
 	for (const struct kind *kind = bench_kinds; kind->up || kind->down; kind++) {
 		if (kind->row.sessions) {
 			struct row row = kind->row;
@@ -318,8 +323,9 @@ int main(int argc, char **argv)
 		.rows = {{1, 1}, {1000, 1}, {10000, 1}, {60000, 1}, {10000, 10}, {60000, 5}}};
 
 	if (parse(&s, argc, argv)) {
-		fprintf(stderr, "usage: bench-dataplane [--first-packet] [--json] [--runs N]\n"
-				"       [--sessions N[xFLOWS],...] [--hugepages auto|on|off]\n");
+		fprintf(stderr,
+			"usage: bench-dataplane [--first-packet] [--plain] [--json] [--runs N]\n"
+			"       [--sessions N[xFLOWS],...] [--hugepages auto|on|off]\n");
 		return 2;
 	}
 	if (s.hugepages != HUGEPAGES_OFF)

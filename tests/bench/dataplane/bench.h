@@ -66,6 +66,7 @@ struct settings {
 	uint32_t runs;
 	enum hugepages_mode hugepages;
 	bool firstpacket;
+	bool plain; /* no kinds, no hand-off */
 	uint32_t n_rows;
 	struct row rows[MAX_ROWS];
 	uint32_t sessions_most; /* of them */
@@ -112,6 +113,7 @@ void bench_add_neighbour(struct bench *b);
 void bench_command(struct bench *b, uint32_t group, struct command *c);
 void bench_policers(struct bench *b);
 void bench_acls(struct bench *b);
+void bench_trace(struct bench *b);
 /* The kinds, the plain one not among them; ends with one without names. */
 extern const struct kind bench_kinds[];
 /* Below n; the same in every run. */

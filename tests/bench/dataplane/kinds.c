@@ -181,6 +181,7 @@ static void set_remotes(struct bench *b)
 const struct kind bench_kinds[] = {
 	{.up = "up-policed", .down = "down-policed", .begin = bench_policers},
 	{.up = "up-1000-rules", .down = "down-1000-rules", .begin = bench_acls},
+	{.up = "up-trace-of-nobody", .down = "down-trace-of-nobody", .begin = bench_trace},
 	{.up = "up-tcp", .down = "down-tcp", .set = set_tcp, .begin = begin_tcp, .row = {10000, 1}},
 	{.up = "up-64k-buffers",
 		.down = "down-64k-buffers",

@@ -18,7 +18,7 @@ from tests.support.memory_box import MemoryBox, memory_box
 EACH, REST_S = 10, 60
 ROOT = Path(__file__).parents[3]
 OURS = [tracemalloc.Filter(True, str(ROOT / name / "*")) for name in ("bng", "dataplane")]
-BYTES_A_JOIN = 4
+BYTES_A_JOIN = 20
 
 
 @pytest.fixture
