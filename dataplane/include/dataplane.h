@@ -690,18 +690,20 @@ _Static_assert(sizeof(struct trace_record) == 72, "fixed");
 _Static_assert(sizeof(struct worker_shared) == 128, "two cache lines");
 _Static_assert(sizeof(struct ring) == 192, "producer, consumer and constant lines apart");
 
-/* Tag codes of line_key(): where a TPID is a 2-bit code. */
+/* Which of the TPIDs there are, 0: none of them. */
 static inline uint64_t tpid_code(uint16_t tpid)
 {
 	return tpid == 0x8100 ? 1 : tpid == 0x88a8 ? 2 : tpid == 0x9100 ? 3 : 0;
 }
 
-/* A port and up to two tags (TPID 0: none) as one comparable word. */
+/* A port and up to two tags (TPID 0: none) as one comparable word: VIDs and TPIDs in the order that
+ * struct pkt has them, the port in the bits that VIDs leave free. */
 static inline uint64_t line_key(uint8_t port, uint16_t outer_tpid, uint16_t outer_vid,
 	uint16_t inner_tpid, uint16_t inner_vid)
 {
-	return (uint64_t)port << 32 | tpid_code(outer_tpid) << 30 | tpid_code(inner_tpid) << 28 |
-	       (uint64_t)(outer_vid & 0xfff) << 12 | (uint64_t)(inner_vid & 0xfff);
+	return (uint64_t)inner_tpid << 48 | (uint64_t)outer_tpid << 32 |
+	       (uint64_t)(port >> 4) << 28 | (uint64_t)(inner_vid & 0xfff) << 16 |
+	       (uint64_t)(port & 15) << 12 | (uint64_t)(outer_vid & 0xfff);
 }
 
 /* A client's MAC and its PPPoE session id (host order) as one comparable word. */

@@ -6,7 +6,9 @@
 #define BNG_PKT_H
 
 #include <sanitizer/asan_interface.h>
+#include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #include "dataplane.h"
 
@@ -55,6 +57,20 @@ static inline uint8_t *pkt_data(struct pkt *p)
 {
 	return p->buf + p->data;
 }
+
+/* line_key() of where a packet came in, in one load. */
+static inline uint64_t pkt_line_key(const struct pkt *p)
+{
+	uint64_t tags;
+	memcpy(&tags, &p->outer_vid, sizeof(tags));
+	return (tags & UINT64_C(0xffffffff0fff0fff)) | (uint64_t)(p->rx_port & 15) << 12 |
+	       (uint64_t)(p->rx_port >> 4) << 28;
+}
+
+_Static_assert(offsetof(struct pkt, inner_vid) == offsetof(struct pkt, outer_vid) + 2 &&
+		       offsetof(struct pkt, outer_tpid) == offsetof(struct pkt, outer_vid) + 4 &&
+		       offsetof(struct pkt, inner_tpid) == offsetof(struct pkt, outer_vid) + 6,
+	"in the order of line_key()");
 
 /* Header of `size` bytes at the current position, or NULL when the packet is shorter. */
 static inline void *pkt_header(struct pkt *p, uint16_t size)

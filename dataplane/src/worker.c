@@ -180,14 +180,21 @@ static void flush_port(struct worker *w, uint8_t index)
 	tx->errors += dropped;
 }
 
-void worker_transmit(struct worker *w, uint8_t port, struct pkt *p)
+void worker_transmit(struct worker *w, uint8_t port, struct pkt **pkts, uint16_t n)
 {
 	struct transmit *t = &w->engine->transmit[port];
 
-	if (t->n == VECTOR_SIZE)
-		flush_port(w, port);
-	t->pkts[t->n++] = p;
-	w->engine->transmitting |= UINT64_C(1) << port;
+	while (n) {
+		if (t->n == VECTOR_SIZE)
+			flush_port(w, port);
+		uint16_t room = (uint16_t)(VECTOR_SIZE - t->n);
+		uint16_t taken = n < room ? n : room;
+		memcpy(t->pkts + t->n, pkts, taken * sizeof(*pkts));
+		t->n = (uint16_t)(t->n + taken);
+		pkts += taken;
+		n = (uint16_t)(n - taken);
+		w->engine->transmitting |= UINT64_C(1) << port;
+	}
 }
 
 void worker_flush(struct worker *w)

@@ -112,8 +112,8 @@ bool graph_enqueue(struct worker *w, uint16_t node_id, struct pkt *p);
 /* Id of a node by name, resolved at start; asserts that it exists. */
 uint16_t node_id(const char *name);
 
-/* Appends to the port's transmit vector, flushed at the vector boundary or when full. */
-void worker_transmit(struct worker *w, uint8_t port, struct pkt *p);
+/* Appends to the port's transmit vector, flushed at the vector boundary and when full. */
+void worker_transmit(struct worker *w, uint8_t port, struct pkt **pkts, uint16_t n);
 /* Hands p to worker `to`, to continue at node `node_id` there. False when the ring is full: the
  * caller drops. p->session and p->generation are checked on the other side. */
 bool worker_handoff(struct worker *w, uint8_t to, uint16_t node_id, struct pkt *p);

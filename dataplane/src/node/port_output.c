@@ -8,7 +8,7 @@
 
 enum { EDGE_SENT, EDGE_NO_PORT, EDGE_PORT_DOWN, EDGE_LENGTH };
 
-static uint16_t check(const struct worker *w, const struct pkt *p)
+static inline uint16_t check(const struct worker *w, const struct pkt *p)
 {
 	if (p->tx_port >= w->t->n_ports)
 		return EDGE_NO_PORT;
@@ -22,11 +22,18 @@ static uint16_t check(const struct worker *w, const struct pkt *p)
 
 static void port_output_process(struct worker *w, struct pkt **pkts, uint16_t n, uint16_t *next)
 {
+	uint16_t first = 0; /* of those that leave by one port */
 	for (uint16_t i = 0; i < n; i++) {
 		next[i] = check(w, pkts[i]);
-		if (next[i] == EDGE_SENT)
-			worker_transmit(w, pkts[i]->tx_port, pkts[i]);
+		if (next[i] == EDGE_SENT && pkts[i]->tx_port == pkts[first]->tx_port)
+			continue;
+		if (first < i)
+			worker_transmit(
+				w, pkts[first]->tx_port, pkts + first, (uint16_t)(i - first));
+		first = next[i] == EDGE_SENT ? i : (uint16_t)(i + 1);
 	}
+	if (first < n)
+		worker_transmit(w, pkts[first]->tx_port, pkts + first, (uint16_t)(n - first));
 }
 
 NODE(port_output) = {

@@ -154,8 +154,7 @@ static inline uint16_t input(struct worker *w, struct pkt *p, uint32_t session)
 	const uint8_t *pppoe = pkt_data(p);
 	uint16_t id = (uint16_t)(pppoe[2] << 8 | pppoe[3]);
 	uint16_t protocol = (uint16_t)(pppoe[PPPOE_LEN] << 8 | pppoe[PPPOE_LEN + 1]);
-	if (unlikely(in->line_key != line_key(p->rx_port, p->outer_tpid, p->outer_vid,
-					     p->inner_tpid, p->inner_vid) ||
+	if (unlikely(in->line_key != pkt_line_key(p) ||
 		     in->client_key != l2_client_key(l2_header(p), id) ||
 		     in->state == SESSION_FREE || in->state == SESSION_CLOSED))
 		return EDGE_UNKNOWN;

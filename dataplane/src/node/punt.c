@@ -59,8 +59,7 @@ static bool cause_take(struct worker *w, uint8_t cause)
 static uint16_t police_discovery(struct worker *w, struct pkt *p)
 {
 	struct state *s = w->node_state[node_punt.id];
-	uint64_t line =
-		line_key(p->rx_port, p->outer_tpid, p->outer_vid, p->inner_tpid, p->inner_vid);
+	uint64_t line = pkt_line_key(p);
 	struct bucket *client = share_find(
 		&s->clients, l2_client_key(l2_header(p), 0) ^ line * 0xff51afd7ed558ccdull);
 	struct bucket *svlan = &s->svlan[(uint32_t)p->rx_port << 12 | p->outer_vid];
