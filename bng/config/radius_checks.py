@@ -34,17 +34,16 @@ def radius(config: Config) -> Iterator[Problem]:
 
 def _dynauth(table: DynAuth) -> Iterator[Problem]:
     """Find clients of CoA who could not be told apart, or cannot reach us."""
-    names = Counter(client.name for client in table.client)
-    prefixes = Counter(client.prefix for client in table.client)
     versions = {address.version for address in table.listen}
     for index, address in enumerate(table.listen):
-        if table.listen.count(address) > 1:
+        if address in table.listen[:index]:
             yield ("radius", "dynauth", "listen", index), f"{address} is there already"
     for index, client in enumerate(table.client):
         at: Key = ("radius", "dynauth", "client", index)
-        if names[client.name] > 1:
+        before = table.client[:index]
+        if client.name in {other.name for other in before}:
             yield (*at, "name"), f"{client.name} is in use already"
-        if prefixes[client.prefix] > 1:
+        if client.prefix in {other.prefix for other in before}:
             yield (*at, "prefix"), f"{client.prefix} is another client's, too"
         if client.prefix.version not in versions:
             listen = f"radius.dynauth.listen has no IPv{client.prefix.version} address"

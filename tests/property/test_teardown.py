@@ -3,11 +3,18 @@
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from bng.aaa.attributes import Offered, Value
+from bng.aaa.dynauth import Known
+from bng.aaa.requests import Nas
+from bng.session.coa import Outcome
 from bng.session.model import Cause
 from tests.support.memory_box import MemoryBox, memory_box
 
 CLIENTS = 6
-OPS = ("dial", "wrong", "padt", "terminate", "vanish", "close", "end", "echo", "idle", "wait")
+OPS = (
+    *("dial", "wrong", "padt", "terminate", "vanish", "close", "end", "echo", "idle", "wait"),
+    *("coa", "disconnect"),
+)
 ACLS = [{"name": "none", "default": "deny"}]
 TABLE = {
     **{f"user{i:05d}": {"password": "secret"} for i in range(3)},
@@ -22,6 +29,13 @@ TABLE = {
         "rate_down": {"cir_bps": 1_000_000, "pir_bps": 2_000_000},
     },
 }
+
+
+KNOWN = Known(nas=Nas(identifier="bng"), offered=Offered(acls={"none"}))
+
+
+def ignore(outcome: Outcome) -> None:
+    """Take the answer to an order."""
 
 
 def act(box: MemoryBox, op: str, who: int, step: float) -> None:
@@ -45,6 +59,12 @@ def act(box: MemoryBox, op: str, who: int, step: float) -> None:
             box.manager.echo_lost(session.index, session.handle.generation, box.now)
         case "idle" if session:
             box.manager.idle(session.index, session.handle.generation, box.now)
+        case "coa" | "disconnect":
+            pairs: list[tuple[str, Value]] = [("User-Name", f"user{who % 5:05d}")]
+            if op == "coa":
+                pairs += [("Bng-Acl-In", "none"), ("Framed-Route", f"10.{who}.0.0/16")]
+            disconnect = op == "disconnect"
+            box.manager.orders.take(pairs, ignore, box.now, disconnect=disconnect, source="oss")
         case "wait":
             step *= 100
     box.run(step, step=max(0.01, step / 10))
@@ -65,6 +85,7 @@ def test_after_all_have_left_and_time_has_passed_every_table_is_empty(
     script: list[tuple[str, int, float]],
 ) -> None:
     with memory_box(user_table=TABLE, config={"acl": ACLS}) as box:
+        box.manager.orders.known = KNOWN
         for who in range(CLIENTS):
             box.subscriber(who, user=f"user{who % 5:05d}")
         for op, who, step in script:

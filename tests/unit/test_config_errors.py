@@ -49,6 +49,13 @@ addresses = ["198.51.100.0/28"]
 MARK = "#!"
 """Stands in a case on the line that the error has to name."""
 
+CLIENT = """[[radius.dynauth.client]]
+name = "oss"
+secret = "s"
+prefix = "192.0.2.10"
+"""
+TWIN = '[[radius.dynauth.client]]\nname = "oss" #!\nsecret = "s"\n'
+
 CASES = [
     # unknown, missing and mistyped keys
     ('name = "bng"', 'nam = "bng" #!', "system.nam: unknown key"),
@@ -409,6 +416,53 @@ CASES = [
         "= 512",
         "= 512\ntcp_established_timeout_s = 7439 #!",
         "nat.tcp_established_timeout_s: must be at least 7440, not 7439",
+    ),
+    # who may change sessions
+    *(
+        (
+            "[nat]",
+            f"[radius.dynauth]\n{listen}\n{CLIENT}{client}\n[nat]",
+            f"radius.dynauth.{message}",
+        )
+        for listen, client, message in (
+            ("port = 0 #!", "", "port: must be at least 1, not 0"),
+            ("listen = [] #!", "", "listen: must have at least 1 entries"),
+            ('listen = ["here"] #!', "", "listen[0]: must be an IPv4 or IPv6 address"),
+            (
+                'listen = ["::1",\n"192.0.2.1",\n"::1" #!\n]',
+                "",
+                "listen[2]: ::1 is there already",
+            ),
+        )
+    ),
+    *(
+        ("[nat]", f"{CLIENT}{client}\n[nat]", f"radius.dynauth.client{message}")
+        for client, message in (
+            ('orders = ["pod"] #!', "[0].orders[0]: must be 'coa' or 'disconnect'"),
+            ("window_s = -1 #!", "[0].window_s: must be at least 0, not -1"),
+            (
+                "event_timestamp = true\nwindow_s = 0 #!",
+                "[0].window_s: 0 looks at no Event-Timestamp, event_timestamp demands one",
+            ),
+            (
+                TWIN + 'prefix = "192.0.2.11"',
+                "[1].name: oss is in use already",
+            ),
+            (
+                TWIN.replace("oss", "b").replace("#!", "") + 'prefix = "192.0.2.10/32" #!',
+                "[1].prefix: 192.0.2.10/32 is another client's, too",
+            ),
+            (
+                TWIN.replace("oss", "b").replace("#!", "") + 'prefix = "192.0.2.10/24" #!',
+                "[1].prefix: must be an address or a prefix, host bits zero",
+            ),
+        )
+    ),
+    (
+        "[nat]",
+        f'[radius.dynauth]\nlisten = ["::1"]\n{CLIENT}\n[nat]',
+        "radius.dynauth.client[0].prefix: 192.0.2.10/32: radius.dynauth.listen has no IPv4 address",
+        'prefix = "192.0.2.10"',
     ),
 ]
 
