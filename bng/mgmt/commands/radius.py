@@ -84,11 +84,12 @@ def show_accounting(box: Box, args: Args) -> object:
     wall = time.time()
     rows = []
     for target in accounting.targets():
-        oldest = spool.oldest_at(target.name)
+        depth = spool.depth[target.name]
+        oldest = spool.oldest_at(target.name) if depth else None  # answered ones leave in batches
         rows.append(
             {
                 "group": target.name,
-                "on_disk": spool.depth[target.name],
+                "on_disk": depth,
                 "under_way": target.under_way,
                 "oldest_s": None if oldest is None else max(0, round(wall - oldest)),
                 "not_sendable": target.dropped,

@@ -1,6 +1,7 @@
 """``show radius``, ``show accounting``, ``test radius`` of a box with servers, and without."""
 
 import asyncio
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from bng.aaa.model import AccessAnswer, AccessReject, AccessRequest, Pending, Re
 from bng.errors import ConfigError
 from bng.ethernet import AccessLine, Mac
 from bng.ppp.credentials import PapCredentials
+from radius.spool import Record
 from tests.support.managed_box import managed_box
 
 SERVERS = {
@@ -59,6 +61,26 @@ def test_servers_are_shown_by_role_and_the_spool_by_group(tmp_path: Path) -> Non
         assert box.ask("test radius", user=5)["error"] == (
             "test radius: user and password are strings"
         )
+
+
+def test_an_answered_record_is_not_the_oldest_while_its_row_is_there(tmp_path: Path) -> None:
+    tables = {**SERVERS, "radius": {**SERVERS["radius"]}}
+    tables["radius"]["accounting"] = {"spool": str(tmp_path / "spool")}
+    with managed_box(tmp_path, **tables) as (runner, box):
+        accounting = box.box.radius.accounting
+        assert accounting is not None
+        spool = accounting.accounting.spool
+        spool.put(Record("s1", time.time() - 100, ()))
+        end = time.monotonic() + 10
+        while not spool.depth["main"]:
+            assert time.monotonic() < end
+            runner.run(spool.flush())
+        (group,) = box.ask("show accounting")["data"]["groups"]
+        assert (group["on_disk"], group["oldest_s"] >= 100) == (1, True)
+        (stored,) = runner.run(spool.load("main", 0, 9))
+        spool.done(stored.row, "main")
+        (group,) = box.ask("show accounting")["data"]["groups"]
+        assert (group["on_disk"], group["oldest_s"]) == (0, None)
 
 
 def test_a_spool_that_cannot_be_used_is_named(tmp_path: Path) -> None:
