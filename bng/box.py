@@ -117,7 +117,7 @@ class Box:
             read = await asyncio.to_thread(_read, self.config_path, self.config)
             wanted, config, loaded, acls = read
             changes = self._apply(wanted, config, loaded, acls)
-            refreshed = await self._refresh(loaded)
+            refreshed = await self._refresh(partial(self._profile, loaded))
             await self.nat_log.flush_later()
             return changes, refreshed
 
@@ -170,37 +170,33 @@ class Box:
         profiles += [s.answer.profile for s in sessions if s.answer is not None]
         return {name for p in profiles for name in (p.acl_in, p.acl_out) if name}
 
-    async def _refresh(self, loaded: Users) -> Refreshed:
-        """Have living sessions follow the user file and the settings."""
+    async def _refresh(self, wanted: Callable[[Session], SubscriberProfile | None]) -> Refreshed:
+        """Have living sessions follow the settings, and what is *wanted* of each."""
         result = Refreshed()
-        await _settled(
-            self.acls, self.dataplane
-        )  # no session is given an ACL that is not there yet
+        await _settled(self.acls, self.dataplane)  # nobody is given an ACL that is not there yet
         sessions = list(self.manager.table)
         for at in range(0, len(sessions), REFRESH_BATCH):
             for session in sessions[at : at + REFRESH_BATCH]:
-                refresh(self.manager, session, self._profile(session, loaded), result)
+                refresh(self.manager, session, wanted(session), result)
             self.loop.settle()
             await asyncio.sleep(0)
         return result
 
-    def _profile(self, session: Session, loaded: Users) -> SubscriberProfile | None:
+    def _profile(self, loaded: Users, session: Session) -> SubscriberProfile | None:
         """Return what *session* is to have: RADIUS alone changes what RADIUS said."""
         if self.radius.backend is not None:
             return session.profile
         user = loaded.by_name.get(session.user_name or "")
         return user.profile if user else None
 
-    async def _follow_files(self) -> None:
-        """Have sessions of a former bngd follow files that changed in between, as at a reload."""
-        result = await self._refresh(self.users)
-        if result.changed or result.redial or result.unknown_user:
-            structlog.get_logger("box").warning(
-                "adopted-sessions-differ",
-                changed=result.changed,
-                need_redial=dict(result.redial),
-                unknown_user=result.unknown_user,
-            )
+    async def _follow_settings(self) -> None:
+        """Have adopted sessions follow what changed in bng.toml meanwhile, as a reload would.
+
+        Their profiles stay, with what CoA made of them: the user file is followed at a reload.
+        """
+        result = await self._refresh(lambda session: session.profile)
+        if result.changed:
+            structlog.get_logger("box").warning("adopted-sessions-changed", count=result.changed)
 
     def drain(self, port: str | None, on: bool) -> int:
         """Take no new sessions on *port*, None for all, and end those there at a pace.
@@ -536,7 +532,7 @@ async def start(config_path: Path, config: Config, on_lost: Callable[[], None]) 
     loop.start(fresh)
     box.serve()
     if found:
-        await box._follow_files()
+        await box._follow_settings()
     return box
 
 

@@ -9,6 +9,7 @@ guest: pppd, kernel PPPoE                      PREFIX-bng
 """
 
 import signal
+import time
 from pathlib import Path
 
 from tests.netns.conftest import interface_mac
@@ -135,6 +136,47 @@ def test_pppd_comes_back_after_both_processes_were_killed_and_started_again(lab:
         lab.wait_for_sessions(1)
         guest.wait()
     lab.wait_for_sessions(0)
+
+
+def test_pppd_notices_nothing_of_a_bngd_that_dies_and_comes_back_twice(
+    lab: Lab, tmp_path: Path
+) -> None:
+    with (
+        Capture(lab.sub, "sub0", tmp_path / "c.pcap", "pppoed", "or", "pppoes") as capture,
+        uml.dial_in_background(
+            lab.sub,
+            "sub0",
+            "alice",
+            "wonder",
+            f"echo IS-UP; ping -q -i 0.1 -c 100 -W 2 {SERVER};"
+            " ip -s link show ppp0; kill -TERM $PPPD_PID; sleep 1; cat $PPPD_LOG; echo IS-DONE",
+            pppd_options="lcp-echo-interval 0",  # the dataplane asks, pppd answers
+        ) as guest,
+    ):
+        guest.wait_for("IS-UP")
+        [before] = lab.sessions()
+        killed_at = time.time()
+        for _ in range(2):
+            time.sleep(1)
+            lab.stop("bngd", signal.SIGKILL)
+            time.sleep(1)
+            lab.start_bngd()
+        [after] = lab.sessions()
+        assert (after["id"], after["address"]) == (before["id"], before["address"])
+        back_at = time.time()
+        guest.wait_for("IS-DONE")
+        lab.wait_for_sessions(0, timeout_s=2)
+        done = guest.wait()
+    assert "100 packets transmitted, 100 received" in done.output, done.output
+    assert done.output.count("local  IP address") == 1, done.output
+    assert "Connection terminated" in done.output, done.output
+    ours = f"eth.src == {interface_mac(lab.bng, 'acc0')}"
+    sent = fields(
+        capture.path,
+        f"{ours} && (lcp && ppp.code < 8 || ipcp || ipv6cp || pppoed)",
+        "frame.time_epoch",
+    )
+    assert [row for row in sent if killed_at < float(row[0]) < back_at] == []
 
 
 def test_stopping_bngd_in_order_hangs_every_session_up(lab: Lab, tmp_path: Path) -> None:

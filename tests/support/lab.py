@@ -253,8 +253,15 @@ class Lab:
 
     def start_bngd(self) -> None:
         """Start bngd and wait until it answers."""
-        toml = str(self.directory / "bng.toml")
-        self.spawn("bng", "bngd", program("bngd"), "--config", toml)
+        self.spawn_bngd(program("bngd"))
+        self.wait_for_bngd()
+
+    def spawn_bngd(self, *words: str) -> None:
+        """Start *words*, which are bngd, with the lab's configuration."""
+        self.spawn("bng", "bngd", *words, "--config", str(self.directory / "bng.toml"))
+
+    def wait_for_bngd(self) -> None:
+        """Wait until bngd answers."""
         self.wait("bngd", lambda: self.ctl("show", "version", check=False).returncode == 0)
 
     def wait(self, name: str, ready: Callable[[], bool], timeout_s: float = 20) -> None:
