@@ -91,6 +91,8 @@ def test_the_log_is_the_table_however_often_bngd_is_killed(lab: Lab) -> None:
             open_ports(client, 30_000 + 100 * kill, 30)  # the dataplane gives on
             time.sleep(0.1)
             lab.start_bngd()
+            lab.ctl("terminate", "--all", "--yes")  # all blocks go back; everybody dials again
+            client.run(timeout_s=1, until=lambda c: not c.up)
             client.run(timeout_s=3, until=lambda c: c.up == _COUNT)
         settle(lab, client)
         open_ports(client, 40_000, 100)  # two blocks each
