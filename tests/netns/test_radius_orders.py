@@ -9,6 +9,7 @@ PREFIX-sub            PREFIX-bng                       PREFIX-inet
 """
 
 import re
+import signal
 import subprocess
 from collections.abc import Iterator
 from typing import Any
@@ -141,6 +142,25 @@ def test_a_class_is_in_the_records_to_come_and_a_disconnect_is_an_admin_reset(
         assert event["address"] == row["address"]
         lab.wait("client-ppp0", lambda: '"down"' in lab.log("client-ppp0"))
         assert "terminate-request" in lab.log("client-ppp0")
+
+
+def test_a_session_that_outlives_bngd_keeps_its_change_and_takes_orders(radius: Radius) -> None:
+    server, lab = radius
+    with lab.subscriber("anna", "secret"):
+        (row,) = lab.sessions()
+        who = f'Acct-Session-Id = "{row["id"]}"'
+        change = ("WISPr-Bandwidth-Max-Down = 100000", "Class = 0x676f6c64")
+        assert radclient(lab, "coa", who, *change) == "ack"
+        lab.stop("bngd", signal.SIGKILL)
+        lab.start_bngd()
+        assert lab.ctl_json("show", "session", "anna")["policer_down"]["cir_bps"] == 100_000
+        assert answered(lab) < 30
+        assert radclient(lab, "coa", who, "WISPr-Bandwidth-Max-Down = 50000000") == "ack"
+        assert answered(lab) == 100
+        address = f"Framed-IP-Address = {row['address']}"
+        assert radclient(lab, "disconnect", 'User-Name = "anna"', address) == "ack"
+        stop = wait_for_record(server, str(row["id"]), "Stop")
+        assert (stop["Acct-Terminate-Cause"], stop["Class"]) == ("Admin-Reset", "0x676f6c64")
 
 
 def test_what_is_wrong_has_its_own_cause(radius: Radius) -> None:
