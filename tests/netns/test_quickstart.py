@@ -19,6 +19,7 @@ def test_with_radius_everything_is_seen_and_cleaned_up(
     assert quick_start(["--radius"], PREFIX, directory) == 0
     shown = capfd.readouterr().out
     assert "Acct-Status-Type Start   User-Name alice" in shown
+    assert "the server sends a CoA-Request" in shown
     assert "Received CoA-ACK" in shown
     assert "Acct-Status-Type Stop   User-Name alice" in shown
     assert "Acct-Terminate-Cause Admin-Reset" in shown

@@ -88,7 +88,8 @@ def _by_radius(lab: Lab) -> str:
 def _ordered(site: SampleSite, order: str, wanted: str, *attributes: str) -> None:
     """Have radclient order something of alice's session, and show the answer."""
     pairs = ('User-Name = "alice"', *attributes)
-    _title(f"the server sends a {order.title()}-Request: {', '.join(pairs)}")
+    what = wanted.removesuffix("-ACK")
+    _title(f"the server sends a {what}-Request: {', '.join(pairs)}")
     said = site.radclient(order, *pairs)
     answer = next((line for line in said.splitlines() if line.startswith("Received")), said)
     _show(answer)
