@@ -27,6 +27,7 @@ from bng.ipv6.messages import (
 from bng.ipv6.packet import Datagram, build_udp
 
 MAX_RELEASES: Final = 8  # that are on their way to the server
+MAX_WAITING: Final = 4  # Replies that come while one waits for its installation
 SHORTEST_PREFIX: Final = 16  # a shorter one, or ::/0, is a mistake
 
 _FROM_SERVERS: Final = (MessageType.ADVERTISE, MessageType.REPLY, MessageType.RECONFIGURE)
@@ -70,6 +71,7 @@ class Relay:
         "_releases",
         "_request",
         "_source",
+        "_waiting",
     )
 
     def __init__(self, config: RelayConfig, source: IPv6Address, counters: dict[str, int]) -> None:
@@ -79,6 +81,7 @@ class Relay:
         self._leases: dict[Lease, float] = {}  # installed, and until when
         self._releases: OrderedDict[int, list[Lease]] = OrderedDict()  # by transaction id
         self._held: _Held | None = None
+        self._waiting: list[tuple[Message, SendPacket]] = []  # for `_held` to be answered
         self._request = 0
 
     # -- packets and time
@@ -121,14 +124,19 @@ class Relay:
         expected = relayed.kind == MessageType.RELAY_REPL and message.kind in _FROM_SERVERS
         if not expected or not relayed.peer_address.is_link_local:
             return self._drop("not_for_us")
-        if self._held is not None:
-            return self._drop("busy")  # the client repeats itself
         self._counters["relay_reply"] += 1
         answer = Datagram(
             self._source, relayed.peer_address, SERVER_PORT, CLIENT_PORT, relayed.message
         )
         packet = SendPacket(build_udp(answer))
-        return self._reply(message, packet, now) if message.kind == MessageType.REPLY else [packet]
+        if message.kind != MessageType.REPLY:
+            return [packet]
+        if self._held is None:
+            return self._reply(message, packet, now)
+        if len(self._waiting) == MAX_WAITING:
+            return self._drop("busy")  # the client asks again
+        self._waiting.append((message, packet))
+        return []
 
     def installed(self, request: int, ok: bool, now: float) -> list[Action]:
         """Take the answer to an `Install`; an old one is ignored."""
@@ -136,10 +144,15 @@ class Relay:
         if held is None or held.request != request:
             return []
         self._held = None
-        if not ok:
-            return self._drop("not_installed")  # the client asks again
-        self._leases |= held.leases
-        return [held.packet]
+        actions: list[Action] = []
+        if ok:
+            self._leases |= held.leases
+            actions.append(held.packet)
+        else:
+            self._drop("not_installed")  # the client asks again
+        while self._held is None and self._waiting:
+            actions += self._reply(*self._waiting.pop(0), now)
+        return actions
 
     def tick(self, now: float) -> list[Action]:
         """End leases whose time is over."""
@@ -159,6 +172,7 @@ class Relay:
         if self._held is not None:  # the dataplane is at it
             self._leases |= self._held.leases
             self._held = None
+        self._waiting.clear()
         return self._remove(list(self._leases))
 
     def leases(self) -> dict[Lease, float]:

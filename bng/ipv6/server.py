@@ -31,6 +31,7 @@ from bng.ipv6.messages import (
 from bng.ipv6.packet import Datagram, build_udp
 
 MAX_IAS: Final = 8
+MAX_WAITING: Final = 4  # messages that come while one waits for its installation
 MAX_STALE: Final = 2  # leases of an IA that are not ours and are taken back
 MAX_REPLY_BYTES: Final = 1232  # IPv6's minimum MTU without its and UDP's header
 
@@ -88,6 +89,7 @@ class Server:
         "_held",
         "_request",
         "_source",
+        "_waiting",
         "on_link",
     )
 
@@ -104,6 +106,7 @@ class Server:
         self._counters = counters
         self._bindings = Bindings(supply, config.limits)
         self._held: _Held | None = None
+        self._waiting: list[tuple[Message, IPv6Address]] = []  # for `_held` to be answered
         self._request = 0
         self.on_link = on_link
 
@@ -121,11 +124,11 @@ class Server:
         if reason:
             return self._drop(reason)
         self._counters[MessageType(message.kind).name.lower()] += 1
-        if self._held is not None:
-            return self._drop("busy")  # the client repeats itself
         if not datagram.destination.is_multicast:
             status = Status(StatusCode.USE_MULTICAST, "send to ff02::1:2")
             return self._send(datagram.source, replace(self._reply(message), status=status))
+        if self._held is not None:
+            return self._wait(message, datagram.source)
         return self._answer(message, datagram.source, now)
 
     def installed(self, request: int, ok: bool, now: float) -> list[Action]:
@@ -144,7 +147,10 @@ class Server:
         if not ok:
             status = Status(StatusCode.UNSPEC_FAIL, "not now")
             reply = replace(reply, ias=(), status=status, options=(), rapid_commit=False)
-        return self._send(held.destination, reply)
+        actions = self._send(held.destination, reply)
+        while self._held is None and self._waiting:
+            actions += self._answer(*self._waiting.pop(0), now)
+        return actions
 
     def tick(self, now: float) -> list[Action]:
         """End leases whose time is over."""
@@ -162,6 +168,7 @@ class Server:
             for binding in self._held.bindings:
                 binding.installed = True
             self._held = None
+        self._waiting.clear()
         over = list(self._bindings)
         for binding in over:
             self._bindings.remove(binding, now)
@@ -180,6 +187,16 @@ class Server:
         """Take over what is installed since before a restart, and is taken from the supply."""
         binding.installed = True
         self._bindings.add(binding)
+
+    def _wait(self, message: Message, source: IPv6Address) -> list[Action]:
+        """Keep a message until the one before it is answered: some clients send one for each IA."""
+        known = [self._held.reply] if self._held else []
+        known += [waiting for waiting, _ in self._waiting]
+        repeated = any(other.transaction_id == message.transaction_id for other in known)
+        if repeated or len(self._waiting) == MAX_WAITING:
+            return self._drop("busy")
+        self._waiting.append((message, source))
+        return []
 
     # -- which messages are answered (RFC 8415 §16)
 

@@ -229,7 +229,8 @@ class ServerMachine(RuleBasedStateMachine):
         if not hasattr(self, "servers"):
             return
         for number in range(len(self.servers)):
-            self.confirm(number, True)
+            while self.pending[number] is not None:
+                self.confirm(number, True)
         self.wait(25.0)
         assert self.installed == [set(), set(), set()]
         assert sum(stats.used for stats in self.pools.stats().values()) == 0

@@ -130,13 +130,26 @@ def test_a_reply_is_passed_on_when_what_it_gives_is_installed() -> None:
     bed.server(dhcp6.DHCP6_Reply(), ia(ADDRESS, 50), ia(PREFIX))
     assert bed.pending == [Install(1, (ADDRESS, PREFIX), 100.0)]
     assert bed.answers == []
-    bed.server(dhcp6.DHCP6_Reply(), ia(ADDRESS, 50), ia(PREFIX))
-    assert bed.drops() == {"busy": 1}
     bed.act(bed.relay.installed(2, True, 0.0))  # not the one asked for
     assert bed.answers == []
     bed.act(bed.relay.installed(1, True, 0.0))
     assert bed.answers[0][dhcp6.DHCP6OptIA_PD].iapdopt[0].plen == 56
     assert bed.relay.leases() == {ADDRESS: 50.0, PREFIX: 100.0}
+
+
+@pytest.mark.parametrize("ok", [True, False])
+def test_replies_that_come_meanwhile_are_passed_on_in_turn(ok: bool) -> None:
+    bed = Bed(ok=None)
+    bed.server(dhcp6.DHCP6_Reply(), ia(ADDRESS), trid=1)
+    bed.server(dhcp6.DHCP6_Reply(), ia(PREFIX), trid=2)
+    for trid in range(3, 7):
+        bed.server(dhcp6.DHCP6_Reply(), trid=trid)
+    assert bed.drops() == {"busy": 1}
+    bed.server(dhcp6.DHCP6_Advertise(), trid=8)
+    bed.act(bed.relay.installed(1, ok, 0.0))
+    bed.act(bed.relay.installed(2, True, 0.0))
+    assert [answer.trid for answer in bed.answers] == [8, *([1] if ok else []), 2, 3, 4, 5]
+    assert set(bed.relay.leases()) == ({ADDRESS, PREFIX} if ok else {PREFIX})
 
 
 def test_what_cannot_be_installed_is_not_told_to_the_client() -> None:

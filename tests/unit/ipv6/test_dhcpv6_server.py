@@ -132,13 +132,32 @@ def test_request_is_answered_when_all_of_it_is_installed() -> None:
 
 def test_what_a_client_repeats_meanwhile_is_not_answered_twice() -> None:
     bed = Bed(ok=None)
-    bed.send(dhcp6.DHCP6_Request(), server_id(), pd())
-    assert bed.send(dhcp6.DHCP6_Request(), server_id(), pd()) is None
+    request = bed.message(dhcp6.DHCP6_Request(), server_id(), pd())
+    assert bed.send_raw(request) is None
+    assert bed.send_raw(request) is None
     assert bed.counters["busy"] == 1
     assert len(bed.pending) == 1
     assert bed.act(bed.server.installed(7, True, 0.0)) is None  # not the one asked for
     assert bed.act(bed.server.installed(1, True, 0.0)) is not None
     assert bed.act(bed.server.installed(1, True, 0.0)) is None
+
+
+@pytest.mark.parametrize("ok", [True, False])
+def test_a_message_for_each_ia_as_wide_dhcpv6_sends_them_is_answered_in_turn(ok: bool) -> None:
+    bed = Bed(ok=None)
+    bed.send(dhcp6.DHCP6_Renew(), server_id(), na(1, A))
+    repeated = bed.message(dhcp6.DHCP6_Renew(), server_id(), pd(1, P))
+    for _ in range(2):
+        assert bed.send_raw(repeated) is None
+    for _ in range(4):
+        bed.send(dhcp6.DHCP6_InfoRequest())
+    assert bed.counters["busy"] == 2
+    first, install = bed.server.installed(1, ok, 0.0)
+    assert (given(bed.act([first])) == {("NA", 1): BOTH["NA", 1]}) is ok
+    assert install == Install(2, (Lease(PREFIXES[0], True),), 2000.0)
+    second, *others = bed.server.installed(2, True, 0.0)
+    assert given(bed.act([second])) == {("PD", 1): BOTH["PD", 1]}
+    assert len(others) == 3
 
 
 def test_what_cannot_be_installed_is_taken_back_and_the_client_told() -> None:
