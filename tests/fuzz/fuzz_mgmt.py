@@ -3,6 +3,7 @@
 Input: requests, one a line, to a box with two sessions.
 """
 
+import atexit
 import json
 import tempfile
 from contextlib import ExitStack
@@ -36,6 +37,7 @@ class Bed:
 
 
 bed = Bed()
+atexit.register(bed.stack.close)  # later, when all is collected, its loop can no longer be closed
 
 
 def test_one_input(data: bytes) -> None:
