@@ -235,12 +235,12 @@ class Box:
         """Take an answer of AAA that came late."""
         asked = (*request.key, request.request_id, request.user_name)
         self.manager.answered(*asked, answer, self.loop.now())
-        self.loop.settle()
+        self.loop.settle_soon()
 
     def accounted(self, index: int, generation: int) -> None:
         """Let a session go whose Stop is on disk."""
         self.manager.accounted(index, generation)
-        self.loop.settle()
+        self.loop.settle_soon()
 
     async def stop(self, *, keep_sessions: bool) -> None:
         """End the sessions with PADT, unless they are kept, and let go of everything."""

@@ -5,7 +5,7 @@ bytes for *octets* and every other type, and address objects.
 """
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, IPv6Network
 from pathlib import Path
@@ -32,13 +32,6 @@ class Attribute:
     name: str
     key: Key
     type: str
-
-    def wire(self, data: bytes) -> bytes:
-        """Return type, length and value; those of a vendor in a Vendor-Specific (§5.26)."""
-        key, size = self.key, len(data)
-        if isinstance(key, int):
-            return bytes((key, size + 2)) + data
-        return VENDOR.pack(26, size + 8, key[0], key[1], size + 2) + data
 
 
 class Dictionary:
@@ -98,8 +91,12 @@ class Dictionary:
 
     def wire(self, name: str, value: Value) -> bytes:
         """Return the attribute as it is sent. Raises: DictionaryError, MalformedValue."""
-        attribute = self[name]
-        return attribute.wire(_encoded(attribute, value))
+        attribute = self._by_name.get(name) or self[name]
+        data = _encoded(attribute, value)
+        key, size = attribute.key, len(data)
+        if isinstance(key, int):
+            return bytes((key, size + 2)) + data
+        return VENDOR.pack(26, size + 8, key[0], key[1], size + 2) + data
 
     def decode(self, key: Key, data: bytes) -> Value:
         """Return the value in *data*; that of an unknown key is bytes. Raises: MalformedValue."""
@@ -134,7 +131,7 @@ class Dictionary:
 
 def _encoded(attribute: Attribute, value: Value) -> bytes:
     try:
-        data = _encode(attribute.type, value)
+        data = _ENCODERS.get(attribute.type, _octets)(value)
     except (ValueError, OverflowError, TypeError, AttributeError):
         raise MalformedValue(f"{attribute.name}: {value!r} is no {attribute.type}") from None
     limit = MAX_VALUE_BYTES if isinstance(attribute.key, int) else MAX_VENDOR_VALUE_BYTES
@@ -143,26 +140,45 @@ def _encoded(attribute: Attribute, value: Value) -> bytes:
     return data
 
 
-def _encode(kind: str, value: Value) -> bytes:
-    match kind:
-        case "integer" | "date" if isinstance(value, int):
-            return value.to_bytes(4, "big")
-        case "string":
-            return value if isinstance(value, bytes) else str(value).encode()
-        case "ipaddr":
-            return (value if isinstance(value, IPv4Address) else IPv4Address(value)).packed
-        case "ipv6addr":
-            return (value if isinstance(value, IPv6Address) else IPv6Address(value)).packed
-        case "ipv6prefix":  # RFC 3162 §2.3
-            prefix = IPv6Network(value)
-            length = (prefix.prefixlen + 7) // 8
-            return bytes((0, prefix.prefixlen)) + prefix.network_address.packed[:length]
-        case "integer64" if isinstance(value, int):
-            return value.to_bytes(8, "big")
-        case _:
-            if not isinstance(value, bytes):
-                raise TypeError(kind)
-            return value
+def _integer(value: Value) -> bytes:
+    if not isinstance(value, int):
+        raise TypeError
+    return value.to_bytes(4, "big")
+
+
+def _integer64(value: Value) -> bytes:
+    if not isinstance(value, int):
+        raise TypeError
+    return value.to_bytes(8, "big")
+
+
+def _string(value: Value) -> bytes:
+    return value if isinstance(value, bytes) else str(value).encode()
+
+
+def _octets(value: Value) -> bytes:
+    if not isinstance(value, bytes):
+        raise TypeError
+    return value
+
+
+def _prefix(value: Value) -> bytes:
+    """RFC 3162 §2.3."""
+    prefix = IPv6Network(value)
+    length = (prefix.prefixlen + 7) // 8
+    return bytes((0, prefix.prefixlen)) + prefix.network_address.packed[:length]
+
+
+_ENCODERS: dict[str, Callable[[Value], bytes]] = {
+    "integer": _integer,
+    "date": _integer,
+    "integer64": _integer64,
+    "string": _string,
+    "ipaddr": lambda value: IPv4Address(value).packed,
+    "ipv6addr": lambda value: IPv6Address(value).packed,
+    "ipv6prefix": _prefix,
+}
+"""By type; all others are octets."""
 
 
 def _decode(kind: str, data: bytes) -> Value:

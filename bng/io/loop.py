@@ -27,6 +27,7 @@ class CoreLoop:
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
         self._scheduled = False
+        self._settling = False
         self._stopped = False
 
     def now(self) -> float:
@@ -63,6 +64,16 @@ class CoreLoop:
             due = retry if due is None else min(due, retry)
         if due is not None:
             self._timer = self._loop.call_at(due, self._expire)
+
+    def settle_soon(self) -> None:
+        """Settle once when all events that are there now have been taken."""
+        if not self._settling:
+            self._settling = True
+            self._loop.call_soon(self._settle)
+
+    def _settle(self) -> None:
+        self._settling = False
+        self.settle()
 
     def _expire(self) -> None:
         try:

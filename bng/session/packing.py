@@ -9,10 +9,11 @@ import types
 from base64 import b64decode, b64encode
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
-from dataclasses import MISSING, fields, is_dataclass
+from dataclasses import MISSING, dataclass, fields, is_dataclass
 from enum import Enum
 from functools import cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
+from operator import attrgetter
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
 from bng.ethernet import Mac
@@ -58,14 +59,40 @@ def pack_fields(value: Any, keys: Mapping[str, str]) -> dict[str, object]:  # no
     *keys* are names of fields by key.
     """
     kind: Any = type(value)
-    defaults = defaults_of(kind)
+    plan = _PLANS.get((kind, id(keys)))
+    if plan is None or plan.keys is not keys:
+        plan = _PLANS[kind, id(keys)] = _plan(kind, keys)
     packed = {}
-    for key, name in keys.items():
-        found = getattr(value, name)
-        default = defaults.get(name, MISSING)
-        if found is not default and found != default:
-            packed[key] = pack(found)
+    for key, default, found in zip(keys, plan.defaults, plan.get(value), strict=True):
+        if found is default or (
+            default is not None and default is not MISSING and found == default
+        ):
+            continue
+        packed[key] = found if type(found) in _AS_IT_IS else pack(found)
     return packed
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """How fields of a dataclass are packed: all are read at once, every session's many times."""
+
+    keys: Mapping[str, str]
+    get: Callable[[object], tuple[object, ...]]
+    defaults: tuple[object, ...]
+
+
+_PLANS: dict[tuple[object, int], _Plan] = {}
+"""By dataclass and identity of the keys, which the plan keeps alive."""
+
+
+def _plan(kind: Any, keys: Mapping[str, str]) -> _Plan:  # noqa: ANN401 - any dataclass
+    defaults = defaults_of(kind)
+    getter = attrgetter(*keys.values())
+    return _Plan(
+        keys,
+        getter if len(keys) > 1 else lambda value: (getter(value),),
+        tuple(defaults.get(name, MISSING) for name in keys.values()),
+    )
 
 
 def unpack_fields(

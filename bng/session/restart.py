@@ -72,6 +72,7 @@ NOT_RECORDED = frozenset(
 )
 """The rest of a session: known from the arena, said in other keys, or of one bngd alone."""
 
+_JSON = json.JSONEncoder(separators=(",", ":"))
 _SESSION = readers_of(Session, RECORDED.values())
 _ACCEPT = readers_of(AccessAccept, OF_THE_ACCEPT.values())
 _PROFILE = readers_of(SubscriberProfile, OF_THE_PROFILE.values())
@@ -132,11 +133,11 @@ class Reconciled:
 def encode(session: Session, room_bytes: int = 0) -> bytes | None:
     """Return the record of *session*; None: it does not fit beside *room_bytes* more."""
     record, limit = describe(session), MAX_RECORD_BYTES - room_bytes
-    whole = json.dumps(record, separators=(",", ":")).encode()
+    whole = _JSON.encode(record).encode()
     if len(whole) <= limit:
         return whole
     short = {key: value for key, value in record.items() if key not in FOR_PEOPLE}
-    less = json.dumps(short, separators=(",", ":")).encode()
+    less = _JSON.encode(short).encode()
     return next((c for c in map(zlib.compress, (whole, less)) if len(c) <= limit), None)
 
 
