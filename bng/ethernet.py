@@ -3,10 +3,6 @@
 from dataclasses import dataclass
 from typing import NamedTuple
 
-TPID_8021Q = 0x8100
-TPID_8021AD = 0x88A8
-TPID_9100 = 0x9100
-
 
 class Mac(bytes):
     """A 6-byte Ethernet address; hashes and compares as its bytes."""

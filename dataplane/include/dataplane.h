@@ -690,12 +690,6 @@ _Static_assert(sizeof(struct trace_record) == 72, "fixed");
 _Static_assert(sizeof(struct worker_shared) == 128, "two cache lines");
 _Static_assert(sizeof(struct ring) == 192, "producer, consumer and constant lines apart");
 
-/* Which of the TPIDs there are, 0: none of them. */
-static inline uint64_t tpid_code(uint16_t tpid)
-{
-	return tpid == 0x8100 ? 1 : tpid == 0x88a8 ? 2 : tpid == 0x9100 ? 3 : 0;
-}
-
 /* A port and up to two tags (TPID 0: none) as one comparable word: VIDs and TPIDs in the order that
  * struct pkt has them, the port in the bits that VIDs leave free. */
 static inline uint64_t line_key(uint8_t port, uint16_t outer_tpid, uint16_t outer_vid,

@@ -39,7 +39,7 @@ enum {
 
 static bool tag_is_sane(uint16_t tpid, uint16_t vid)
 {
-	return tpid ? tpid_code(tpid) && vid <= VID_MAX : vid == 0;
+	return tpid ? is_tpid(tpid) && vid <= VID_MAX : vid == 0;
 }
 
 static uint64_t bind_line_key(const struct session_bind *b)
