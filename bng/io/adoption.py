@@ -6,7 +6,8 @@ sessions are closed, and released when their accounting is on disk.
 """
 
 import asyncio
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from ipaddress import IPv4Address, IPv4Network
 from typing import TypeVar
@@ -130,9 +131,13 @@ def _record(dataplane: Dataplane, index: int, generation: int) -> tuple[dict[str
     return {}, b""
 
 
-def acl_numbers(found: Sequence[Left]) -> dict[str, int]:
-    """Return by name what the dataplane calls the ACLs that sessions which forward have."""
-    numbers: dict[str, int] = {}
+def acl_numbers(found: Iterable[Left]) -> dict[str, int]:
+    """Return by name what the dataplane calls the ACLs that sessions which forward have.
+
+    A change that was written down, and that the dataplane was not told of any more, makes one
+    session call an ACL by another's name: most sessions are right.
+    """
+    calls: Counter[tuple[str, int]] = Counter()
     for left in found:
         profile = left.record.get("profile")
         if not left.live or not isinstance(profile, dict):
@@ -143,8 +148,12 @@ def acl_numbers(found: Sequence[Left]) -> dict[str, int]:
             (profile.get("acl_out"), left.acl_out),
             (None if nat is None else bypass_name(str(nat)), left.bypass),
         ):
-            if name is not None and number and number not in numbers.values():
-                numbers.setdefault(str(name), number)
+            if name is not None and number:
+                calls[str(name), number] += 1
+    numbers: dict[str, int] = {}
+    for (name, number), _ in calls.most_common():
+        if number not in numbers.values():
+            numbers.setdefault(name, number)
     return numbers
 
 

@@ -1,12 +1,15 @@
 """ACLs of sessions that outlive bngd: filtered all along, by the old rules and then by the new."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from scapy.all import IP, UDP
 
+from bng.io.adoption import acl_numbers, find
 from bng.session.model import Session
+from bng.session.restart import Left
 from dataplane.binding import lib
 from tests.node import lab
 from tests.node.harness import ACC, WAN
@@ -110,6 +113,27 @@ def test_what_nat_leaves_as_it_is_stays_so_and_is_translated_when_the_profile_sa
     assert not box.dataplane.session_in[first(box).index].features & (
         1 << lib.FEATURE_IN_NAT44_BYPASS
     )
+
+
+def test_who_was_about_to_be_filtered_otherwise_takes_nobody_along(box: MemoryBox) -> None:
+    """Its change was written down, and bngd died before it told the dataplane."""
+    box.restart(config={"acl": [OLD, *OTHERS], "nat": BYPASS})
+    changing = first(box)
+    assert changing.profile is not None
+    changing.profile = replace(changing.profile, acl_in="a1")
+    box.manager.write_down(changing)
+    box.executor.run(box.manager.take())
+    left = [replace(one) for one in find(box.dataplane)]
+    assert acl_numbers([*left, *([others(left)] * 2)])["in"] == 1
+    restart(box, OLD, *OTHERS)
+    assert passes(box, 1)
+    assert not passes(box, 53)
+
+
+def others(left: list[Left]) -> Left:
+    """Return one that has the old ACL."""
+    one = left[0]
+    return replace(one, record={**one.record, "profile": {"acl_in": "in"}}, acl_in=1)
 
 
 def test_nothing_is_left_of_sessions_with_acls(box: MemoryBox) -> None:
