@@ -39,6 +39,8 @@ class DynAuthService:
         self.core = DynAuth(_clients(table), dictionary)
         self.sockets: dict[str, str] = {}
         """By address: why there is no socket; empty: there is one."""
+        self.errors = 0
+        """Requests that came to a defect of ours."""
         self._orders: Orders | None = None
         self._settle: Callable[[], None] = _nothing
         self._wanted = asyncio.Event()
@@ -71,8 +73,13 @@ class DynAuthService:
         core, now = self.core, time.monotonic()
         found = core.receive(data, peer, now, time.time())
         if isinstance(found, Order):
-            self._order(found, send, now)
-            self._settle()
+            try:
+                self._order(found, send, now)
+                self._settle()
+            except Exception:
+                # The packet-in edge: a defect of ours must cost one request, not the box.
+                self.errors += 1
+                self._log.exception("dynauth-error", **_named(found), client=found.client)
         elif found is not None:
             send(found.peer, found.data)
 

@@ -127,6 +127,7 @@ def test_one_input(data: bytes) -> None:
     code = DISCONNECT if flags & 1 else COA
     answer = BED.send(packet(code, body))
     BED.forget()
+    assert not BED.service.errors
     orders = BED.memory.manager.orders
     assert (orders.waiting, orders._queues) == (0, {})
     if answer is None:

@@ -26,6 +26,7 @@ def show_dynauth(box: Box, args: Args) -> object:
         "waiting": orders.waiting,
         "restored": orders.counters["restored"],
         "scans": orders.counters["scans"],
+        "errors": service.errors,
         "not_sent": counters["unsent"],
         "naks_by_cause": _naks(counters),
         "dropped": {name: counters[name] for name in DROPPED if counters[name]},

@@ -193,6 +193,21 @@ def test_two_changes_at_once_for_one_session_are_both_made_in_order(bed: Bed, po
     assert policer.cir_bps == 20_000_000
 
 
+def test_a_defect_costs_one_request(bed: Bed, port: int) -> None:
+    _, box = bed
+    service, orders = box.box.radius.dynauth, box.memory.manager.orders
+
+    def broken() -> None:
+        raise RuntimeError("a defect")
+
+    service.attach(orders, broken)
+    ask(bed, port, Request(ONE, RATE), wait_s=0.2)
+    assert show(box)["errors"] == 1
+    service.attach(orders, box.box.loop.settle)
+    assert ask(bed, port, Request(ONE, RATE, identifier=2)) == [None]
+    assert show(box)["errors"] == 1
+
+
 def test_an_address_that_cannot_be_had_is_shown(tmp_path: Path) -> None:
     port = free_port()
     elsewhere = tables(port, CLIENT, listen=["127.0.0.1", "203.0.113.250"])
