@@ -89,7 +89,7 @@ def _enter(manager: "SessionManager", session: Session, left: Left) -> None:
     profile, address = session.profile, session.ipv4_address
     assert profile is not None and address is not None  # noqa: S101 - checked
     session.state, session.adopted = State.UP, True
-    session.accounted &= manager.settings.accounting  # it may have been turned off
+    session.accounted = manager.settings.accounting  # whatever it was before
     manager.table.adopt(session)
     static = profile.ipv4_address == address
     manager.pools.adopt(address, session.acct_session_id if static else profile.user_name)

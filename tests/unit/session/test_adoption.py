@@ -301,6 +301,25 @@ def test_a_session_timeout_counts_from_the_beginning() -> None:
         assert_empty(box)
 
 
+def test_accounting_that_was_turned_on_in_between_has_interim_updates() -> None:
+    radius = {
+        "nas_identifier": "lab",
+        "accounting": {"interim_interval_s": 60},
+        "server": [{"name": "a", "roles": ["accounting"], "address": "192.0.2.9", "secret": "s"}],
+    }
+    with memory_box() as box:
+        (client,) = dialled(box, 1)
+        assert not of(box, client).accounted
+        box.restart(config={"radius": radius})
+        session = of(box, client)
+        assert session.accounted
+        assert session.interim_at is not None
+        assert box.now <= session.interim_at <= box.now + 60
+        box.restart(config={})
+        assert not of(box, client).accounted
+        went_on(box, client)
+
+
 # --- those that do not go on ---
 
 
