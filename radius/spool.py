@@ -168,6 +168,8 @@ class Spool:
         self.last_error = ""
         self.depth: dict[str, int] = {}
         """Records on disk, by target."""
+        self.strays: dict[str, int] = {}
+        """Records on disk for targets that there are no more: nobody sends them."""
         self.damaged: list[str] = []
         """Rows that were set aside, and why; whoever tells of them empties it."""
         self._batch = _Batch()
@@ -193,9 +195,9 @@ class Spool:
         db.execute("PRAGMA synchronous=FULL")
         if version < VERSION:
             db.executescript(SCHEMA)
-        for target in self.targets:
-            found = db.execute("SELECT count(*) FROM record WHERE target = ?", (target,))
-            self.depth[target] = int(found.fetchone()[0])
+        counts = dict(db.execute("SELECT target, count(*) FROM record GROUP BY target"))
+        self.depth = {target: int(counts.pop(target, 0)) for target in self.targets}
+        self.strays = counts
         found = db.execute("SELECT coalesce(max(seq), 0) FROM sqlite_sequence")
         self._last_row = int(found.fetchone()[0])
         self._box: dict[str, str] = dict(db.execute("SELECT key, value FROM box"))

@@ -34,8 +34,12 @@ def show_accounting(context: typer.Context, json: Json = False) -> None:
     if json:
         render.as_json(data, sys.stdout)
         return
-    plain = {key: value for key, value in data.items() if key not in {"groups", "made_up_for"}}
-    plain |= {f"made_up_for_{key}": value for key, value in data.get("made_up_for", {}).items()}
+    plain: dict[str, Any] = {}
+    for key, value in data.items():
+        if isinstance(value, dict):
+            plain |= {f"{key}_{name}": item for name, item in value.items()}
+        elif key != "groups":
+            plain[key] = value
     render.section("accounting", plain, sys.stdout)
     sys.stdout.write("\n")
     render.table(data["groups"], GROUP_COLUMNS, sys.stdout)

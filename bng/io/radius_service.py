@@ -99,6 +99,9 @@ class RadiusService:
             spool = Spool(self.config.spool_path, self.acct_clients)
         except SpoolError as error:
             raise ConfigError(str(error)) from None
+        for group, count in spool.strays.items():
+            log = structlog.get_logger("accounting")
+            log.warning("records-of-no-group", path=str(spool.path), group=group, count=count)
         self.accounting = io.RadiusAccounting(
             spool, self.acct_clients, self.nas, read, self._committed
         )
@@ -193,6 +196,8 @@ class RadiusService:
         if acct_session_id is not None:
             self.accounting.box(AccountStatus.OFF, acct_session_id)
             spool.remember(ARENA, "")  # the next start says Accounting-On
+        else:
+            await self.checkpoint()  # the machine may be about to stop as well
         deadline = asyncio.get_running_loop().time() + DRAIN_S
         while asyncio.get_running_loop().time() < deadline:
             if not spool.waiting and not any(spool.depth.values()):

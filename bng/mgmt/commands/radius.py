@@ -75,7 +75,8 @@ def show_accounting(box: Box, args: Args) -> object:
     """Return the file, accounts, and one row for each group: what waits, for how long.
 
     *made_up_for*: what the last start said that had not been said: Starts, Stops, and how many of
-    these with counters of earlier.
+    these with counters of earlier. *of_no_group*: records by group, of groups that are configured
+    no more.
     """
     if box.radius.accounting is None:
         return {"enabled": False, "groups": []}
@@ -104,6 +105,7 @@ def show_accounting(box: Box, args: Args) -> object:
         "open_accounts": spool.open_accounts,
         "checkpoint_s_ago": _ago(box.radius.checkpoint_at),
         "made_up_for": asdict(box.radius.owed),
+        "of_no_group": spool.strays,
         "groups": rows,
     }
 

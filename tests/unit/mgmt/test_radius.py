@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from bng.aaa.model import AccessAnswer, AccessReject, AccessRequest, Pending, RejectReason
 from bng.errors import ConfigError
 from bng.ethernet import AccessLine, Mac
 from bng.ppp.credentials import PapCredentials
-from radius.spool import Record
+from radius.spool import Record, Spool
 from tests.support.managed_box import managed_box
 
 SERVERS = {
@@ -184,3 +185,37 @@ def test_a_checkpoint_writes_down_what_living_sessions_have_carried(tmp_path: Pa
         assert account.counters[1] == 5 << 32
         shown = box.ask("show accounting")["data"]
         assert (shown["open_accounts"], shown["checkpoint_s_ago"]) == (1, 0)
+
+
+def test_records_of_a_group_that_is_gone_are_told(tmp_path: Path) -> None:
+    old = Spool(tmp_path / "spool", ["main", "old"])
+    old.put(Record("s", 900.0, (("NAS-Port", 1),)))
+    asyncio.run(old.flush())
+    old.close()
+    tables: dict[str, Any] = {**SERVERS, "radius": {**SERVERS["radius"]}}
+    tables["radius"]["accounting"] = {"spool": str(tmp_path / "spool")}
+    with capture_logs() as logs, managed_box(tmp_path, **tables) as (_, box):
+        shown = box.ask("show accounting")["data"]
+        assert shown["of_no_group"] == {"old": 1}
+        assert shown["groups"][0]["on_disk"] == 1
+    (line,) = (line for line in logs if line["event"] == "records-of-no-group")
+    assert (line["group"], line["count"]) == ("old", 1)
+
+
+def test_a_stop_that_keeps_sessions_writes_down_what_they_have_carried(tmp_path: Path) -> None:
+    tables: dict[str, Any] = {**SERVERS, "radius": {**SERVERS["radius"]}}
+    tables["radius"]["accounting"] = {"spool": str(tmp_path / "spool")}
+    with managed_box(tmp_path, **tables) as (runner, box):
+        service = box.box.radius
+        assert service.accounting is not None
+        spool = service.accounting.accounting.spool
+        box.memory.executor.account = service.accounting.account
+        box.memory.manager.settings = replace(box.memory.manager.settings, accounting=True)
+        box.memory.dial(box.memory.subscriber(1))
+        (session,) = box.memory.manager.table
+        box.memory.dataplane.session_in[session.index].bytes = 77
+        runner.run(asyncio.wait_for(service.stop(None), 10))
+        runner.run(service.accounting.accounting.step())
+        (account,) = spool.accounts().values()
+        assert account.counters[1] == 77
+        assert spool.recall("arena") is None
