@@ -306,21 +306,34 @@ class Spool:
         """Bring what waits to the disk; return what is new there, by target, in order.
 
         None: it could not be written, and waits on. One at a time: call it again only when it has
-        returned.
+        returned. When it is cancelled, it ends nevertheless when that is known.
         """
         batch, self._batch = self._batch, _Batch()
         if not batch:
             return []
         self._writing = batch
+        writing = asyncio.ensure_future(asyncio.to_thread(self._locked, self._write, batch))
+        cancelled = False
+        while not writing.done():
+            try:
+                await asyncio.wait({writing})
+            except asyncio.CancelledError:
+                cancelled = True
+        self._writing = _Batch()
+        written = self._written(batch, writing)
+        if cancelled:
+            raise asyncio.CancelledError
+        return batch.put if written else None
+
+    def _written(self, batch: _Batch, writing: asyncio.Future[None]) -> bool:
+        """Take down what came of *batch*: on disk, or to be written again."""
         try:
-            await asyncio.to_thread(self._locked, self._write, batch)
+            writing.result()
         except sqlite3.Error as error:
             self.errors += 1
             self.last_error = str(error)
             self._batch = batch.before(self._batch)
-            return None
-        finally:
-            self._writing = _Batch()
+            return False
         for target, _ in batch.put:
             self.depth[target] += 1
         for session, account in batch.accounts.items():
@@ -329,7 +342,7 @@ class Spool:
                 self._stopped.add(session)
             else:
                 self._on_disk.add(session)
-        return batch.put
+        return True
 
     async def load(self, target: str, after: int, limit: int) -> list[Stored]:
         """Return records of *target* on disk after row *after*, oldest first.

@@ -11,12 +11,13 @@ Detail = dict[str, dict[str, dict[str, str]]]
 OF_THE_BOX = {"Accounting-On", "Accounting-Off"}
 
 
-def wait_for_spool(lab: Lab, timeout_s: float = 20) -> None:
-    """Wait until every record has been answered."""
+def wait_for_spool(lab: Lab, timeout_s: float = 20, groups: set[str] | None = None) -> None:
+    """Wait until every record has been answered, by those *groups* of servers, by all without."""
     end = time.monotonic() + timeout_s
     while True:
         shown = lab.ctl_json("show", "accounting")
-        if not shown["not_written"] and not any(row["on_disk"] for row in shown["groups"]):
+        rows = [row for row in shown["groups"] if groups is None or row["group"] in groups]
+        if not shown["not_written"] and not any(row["on_disk"] for row in rows):
             return
         assert time.monotonic() < end, shown
         time.sleep(0.1)

@@ -4,6 +4,7 @@ import asyncio
 import shutil
 import sqlite3
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -245,3 +246,30 @@ def test_what_could_not_be_written_does_not_overtake_what_came_later(tmp_path: P
             asyncio.run(spool.flush())
             assert books_of(spool).open == told.open
             assert replace(books_of(spool), box={}) == replace(told, box={})
+
+
+@pytest.mark.parametrize("turns", range(4))
+@pytest.mark.parametrize("full", [False, True])
+def test_a_flush_that_is_cancelled_loses_nothing(tmp_path: Path, turns: int, full: bool) -> None:
+    async def scenario() -> None:
+        spool, told = Spool(tmp_path / "spool", ["a"]), Books()
+        put(spool, told, "s", START, 1.0)
+        lock = sqlite3.connect(spool.path, isolation_level=None)
+        if full:
+            spool._db.execute("PRAGMA busy_timeout = 0")
+            lock.execute("BEGIN EXCLUSIVE")
+        flush = asyncio.create_task(spool.flush())
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        flush.cancel()
+        with suppress(asyncio.CancelledError):
+            await flush
+        lock.close()
+        waits = turns == 0 or full  # it had not begun, or could not be written
+        assert (spool.waiting, spool.open_accounts) == ((1, 0) if waits else (0, 1))
+        await spool.flush()
+        found = await spool.load("a", 0, 10)
+        assert [(s.record.session, s.record.event_at) for s in found] == told.records
+        assert spool.accounts().keys() == {"s"}
+
+    asyncio.run(scenario())
