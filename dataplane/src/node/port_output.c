@@ -20,20 +20,26 @@ static inline uint16_t check(const struct worker *w, const struct pkt *p)
 	return EDGE_SENT;
 }
 
+/* How many of n, from the first on, leave by the port that the first leaves by, or do not leave for
+ * the same reason. */
+static uint16_t run_length(struct pkt **pkts, const uint16_t *next, uint16_t n)
+{
+	uint16_t i = 1;
+	while (i < n && next[i] == next[0] && pkts[i]->tx_port == pkts[0]->tx_port)
+		i++;
+	return i;
+}
+
 static void port_output_process(struct worker *w, struct pkt **pkts, uint16_t n, uint16_t *next)
 {
-	uint16_t first = 0; /* of those that leave by one port */
-	for (uint16_t i = 0; i < n; i++) {
+	for (uint16_t i = 0; i < n; i++)
 		next[i] = check(w, pkts[i]);
-		if (next[i] == EDGE_SENT && pkts[i]->tx_port == pkts[first]->tx_port)
-			continue;
-		if (first < i)
-			worker_transmit(
-				w, pkts[first]->tx_port, pkts + first, (uint16_t)(i - first));
-		first = next[i] == EDGE_SENT ? i : (uint16_t)(i + 1);
+	for (uint16_t done = 0; done < n;) {
+		uint16_t run = run_length(pkts + done, next + done, (uint16_t)(n - done));
+		if (next[done] == EDGE_SENT)
+			worker_transmit(w, pkts[done]->tx_port, pkts + done, run);
+		done = (uint16_t)(done + run);
 	}
-	if (first < n)
-		worker_transmit(w, pkts[first]->tx_port, pkts + first, (uint16_t)(n - first));
 }
 
 NODE(port_output) = {
