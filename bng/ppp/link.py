@@ -144,8 +144,9 @@ class Link:
         self._auth.go_on()
         interval = self.config.reauth_interval_s
         if isinstance(self._auth, Chap) and interval is not None:
+            due = settled.reauth_at or 0.0
             late = now + min(interval, REAUTH_SPREAD_S) * self._serial() / 255
-            self._reauth_at = max(settled.reauth_at or 0.0, late)
+            self._reauth_at = due if due > now else late
 
     def _serial(self) -> int:
         """Return where Identifiers begin that nobody knows the last of, 0 to 254."""
