@@ -31,6 +31,7 @@ from radius.packet import (
     message_authenticator,
     split,
 )
+from radius.settings import Peer
 
 ERROR_CAUSE = 101
 EVENT_TIMESTAMP = 55
@@ -47,9 +48,6 @@ ACKS = {
 }
 
 CODES = {int(code): code for code in ACKS}
-
-Peer = tuple[str, int]
-"""Address and port of who asked."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

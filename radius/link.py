@@ -6,23 +6,19 @@ import ssl
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable
-from contextlib import suppress
 
 import structlog
 
 from radius.client import Answered, Client, Failed, Send
+from radius.datagram import MAX_BACKLOG, Datagrams
 from radius.errors import MalformedPacket
 from radius.filter import attach, drops
-from radius.packet import MAX_BYTES, take_packets
-from radius.settings import Server, Tls, Transport
+from radius.packet import take_packets
+from radius.settings import Peer, Server, Tls, Transport
 
 READ_BYTES = 65_536
 """Of a stream, at a turn."""
 CONNECT_TIMEOUT_S = 5.0
-MAX_BACKLOG = 4096
-"""Packets of one port that wait for its socket; more are dropped, which UDP may do too."""
-BURST = 128
-"""Packets that are read of one socket before others have their turn."""
 RECEIVE_BUFFER_BYTES = 1 << 20
 
 
@@ -61,37 +57,24 @@ class _UdpPort(_Port):
     def __init__(self, link: "Link", server: int, number: int, settings: Server) -> None:
         super().__init__(link, server, number, settings)
         self._peer = (str(settings.address), settings.port)
+        self._datagrams = Datagrams(self._take, self._unsent)
         self._socket: socket.socket | None = None
 
     def send(self, data: bytes) -> None:
-        """Send at once, or as soon as the socket is open."""
-        if self._socket is None:
-            self._backlog.append(data)
-            return
-        try:
-            self._socket.sendto(data, self._peer)
-        except OSError:  # no route, no room: it is sent again in time
-            self._count("unsent")
+        """Send as soon as the socket is open."""
+        self._datagrams.send(data, self._peer)
 
     async def run(self) -> None:
-        while True:
+        while self._socket is None:
             try:
-                port = self._open()
-                break
+                self._socket = self._open()
             except OSError as error:
                 self.link.failed(self.settings.name, error)
                 await asyncio.sleep(CONNECT_TIMEOUT_S)
-        loop = asyncio.get_running_loop()
-        self._socket = port
-        loop.add_reader(port, self._readable, port)
         try:
-            while self._backlog:
-                self.send(self._backlog.popleft())
-            await asyncio.Event().wait()
+            await self._datagrams.run(self._socket)
         finally:
             self._socket = None
-            loop.remove_reader(port)
-            port.close()
 
     def drops(self) -> int:
         return 0 if self._socket is None else drops(self._socket)
@@ -112,16 +95,12 @@ class _UdpPort(_Port):
             raise
         return port
 
-    def _readable(self, port: socket.socket) -> None:
-        """Read what is there, so much at most that a flood does not keep others waiting."""
-        packets = []
-        with suppress(BlockingIOError):  # nothing more
-            for _ in range(BURST):
-                packets.append(port.recv(MAX_BYTES + 1))
-        self.link.received(self.server, self.number, *packets)
+    def _take(self, data: bytes, peer: Peer) -> None:
+        self.link.received(self.server, self.number, data)
 
-    def _count(self, counter: str) -> None:
-        self.link.client.servers[self.server].counters[counter] += 1
+    def _unsent(self) -> None:
+        """No route, no room: it is sent again in time."""
+        self.link.client.servers[self.server].counters["unsent"] += 1
 
 
 def tls_context(tls: Tls) -> ssl.SSLContext:

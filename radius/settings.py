@@ -5,6 +5,8 @@ from enum import StrEnum
 from ipaddress import IPv4Address, IPv6Address
 
 Address = IPv4Address | IPv6Address
+Peer = tuple[str, int]
+"""Address and port of the other end."""
 
 
 class Transport(StrEnum):

@@ -1,8 +1,7 @@
 """CoA-Request and Disconnect-Request from the network to the session core, and the answers back.
 
 One UDP socket for each address of ``radius.dynauth.listen``, opened when there is a client. What
-comes from nobody we know is dropped before anything is computed; of one socket no more than `BATCH`
-datagrams are looked at before the rest of the box has its turn.
+comes from nobody we know is dropped before anything is computed.
 """
 
 import asyncio
@@ -18,12 +17,13 @@ from bng.aaa.attributes import Value
 from bng.aaa.dynauth import ErrorCause, Known
 from bng.config.radius import DynAuth as DynAuthTable
 from bng.session.coa import Orders, Outcome
+from radius.datagram import Datagrams
 from radius.dictionary import Dictionary
 from radius.dynauth import DynAuth, DynAuthClient, Order
 from radius.errors import MalformedValue
-from radius.packet import MAX_BYTES, Code
+from radius.packet import Code
+from radius.settings import Peer
 
-BATCH = 128
 RECEIVE_BYTES = 1 << 20
 BIND_RETRY_S = 5.0
 WORDS = {Code.COA_REQUEST: "coa", Code.DISCONNECT_REQUEST: "disconnect"}
@@ -68,7 +68,7 @@ class DynAuthService:
             for address in self.table.listen:
                 tasks.create_task(self._listen(address))
 
-    def receive(self, data: bytes, peer: tuple[str, int], send: "Send") -> None:
+    def receive(self, data: bytes, peer: Peer, send: "Send") -> None:
         """Take a datagram; *send* takes the answers."""
         core, now = self.core, time.monotonic()
         found = core.receive(data, peer, now, time.time())
@@ -81,7 +81,7 @@ class DynAuthService:
                 self.errors += 1
                 self._log.exception("dynauth-error", **_named(found), client=found.client)
         elif found is not None:
-            send(found.peer, found.data)
+            send(found.data, found.peer)
 
     def _order(self, order: Order, send: "Send", now: float) -> None:
         """Give a new request to the core."""
@@ -105,7 +105,7 @@ class DynAuthService:
         """Answer a request, and log it."""
         cause, session = outcome.cause, outcome.session
         reply = self.core.answer(order, cause, time.monotonic())
-        send(reply.peer, reply.data)
+        send(reply.data, reply.peer)
         fields: dict[str, object] = {
             "client": order.client,
             "peer": order.peer[0],
@@ -134,40 +134,22 @@ class DynAuthService:
                 await asyncio.sleep(BIND_RETRY_S)
                 continue
             self.sockets[where] = ""
-            port = _Port(self, made)
-            loop = asyncio.get_running_loop()
-            loop.add_reader(made, port.read)
-            try:
-                await asyncio.Event().wait()
-            finally:
-                loop.remove_reader(made)
-                made.close()
+            await self._serve(made)
+
+    async def _serve(self, made: socket.socket) -> None:
+        """Take datagrams until cancelled; an answer that is lost is asked for again."""
+
+        def take(data: bytes, peer: Peer) -> None:
+            self.receive(data, peer, datagrams.send)
+
+        def unsent() -> None:
+            self.core.counters["unsent"] += 1
+
+        datagrams = Datagrams(take, unsent)
+        await datagrams.run(made)
 
 
-Send = Callable[[tuple[str, int], bytes], None]
-
-
-class _Port:
-    """One socket. What cannot be sent or read at once waits in the kernel or is lost, as in UDP."""
-
-    def __init__(self, service: DynAuthService, made: socket.socket) -> None:
-        self._service, self._socket = service, made
-
-    def send(self, peer: tuple[str, int], data: bytes) -> None:
-        """Send an answer; one that is lost is asked for again."""
-        try:
-            self._socket.sendto(data, peer)
-        except OSError:
-            self._service.core.counters["unsent"] += 1
-
-    def read(self) -> None:
-        """Take what is there, so much at most that a flood does not keep others waiting."""
-        for _ in range(BATCH):
-            try:
-                data, peer = self._socket.recvfrom(MAX_BYTES + 1)
-            except OSError:  # nothing more
-                return
-            self._service.receive(data, peer, self.send)
+Send = Callable[[bytes, Peer], None]
 
 
 def _bound(address: IPv4Address | IPv6Address, port: int) -> socket.socket:
