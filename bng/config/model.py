@@ -195,7 +195,7 @@ class Session(Table):
     setup_per_s: int = Field(default=500, ge=1, le=100_000)
     drain_per_s: int = Field(default=50, ge=1, le=100_000)
     port_grace_s: int = Field(default=30, ge=0, le=86_400)
-    keep_on_stop: bool = False
+    keep_on_stop: bool = True
 
 
 class Pool(Table):

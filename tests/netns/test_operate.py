@@ -60,8 +60,8 @@ def test_sighup_with_a_broken_file_says_where_and_changes_nothing(make_lab: Make
         assert passes(lab)
 
 
-def test_keep_on_stop_leaves_the_dataplane_forwarding(make_lab: MakeLab) -> None:
-    lab = make_lab(config={"session": {"keep_on_stop": True}})
+def test_a_stop_leaves_the_dataplane_forwarding(make_lab: MakeLab) -> None:
+    lab = make_lab()
     with lab.subscriber():
         assert lab.stop("bngd") == 0
         assert logged(lab, "stopped")[0]["sessions_kept"] is True
@@ -73,7 +73,7 @@ def test_keep_on_stop_leaves_the_dataplane_forwarding(make_lab: MakeLab) -> None
 def test_the_next_bngd_goes_on_with_the_sessions_of_the_last(
     make_lab: MakeLab, how: signal.Signals
 ) -> None:
-    lab = make_lab(config={"session": {"keep_on_stop": True}})
+    lab = make_lab()
     with lab.subscriber("alice", "wonder", "--persist"):
         (before,) = lab.sessions()
         assert lab.ctl_json("show", "session", "alice")["adopted"] is False
