@@ -21,6 +21,10 @@ from radius.spool import Record, Spool, Stored
 
 FLUSH_S = 0.02
 """How long records are gathered before they are written: an fsync each time."""
+GATHER_S = 0.25
+"""The same for interim updates and their answers: nothing depends on them."""
+INTERIM = (("Acct-Status-Type", 3),)
+"""How an interim update begins."""
 RETRY_S, MAX_RETRY_S = 1.0, 30.0
 WINDOW = 512
 """Records of one target that are under way at once."""
@@ -77,7 +81,7 @@ class Accounting:
         self._by_name = {target.name: target for target in self._targets}
         self.damaged = 0
         """Rows of the spool that could not be read, and are set aside."""
-        self._wake = asyncio.Event()
+        self._wake, self._hurry = asyncio.Event(), asyncio.Event()
         self._stepping = asyncio.Lock()
         self._log = structlog.get_logger("accounting")
 
@@ -94,11 +98,18 @@ class Accounting:
         *counters* and *closes* are of the session's account: see `radius.spool.Spool.put`.
         """
         self.spool.put(record, tag, counters=counters, closes=closes)
-        self._wake.set()
+        self._changed(record)
 
     def write(self) -> None:
         """Have what the spool was told otherwise written soon."""
         self._wake.set()
+        self._hurry.set()
+
+    def _changed(self, record: Record) -> None:
+        """Have what is new of *record* written: at once, but an interim update waits for others."""
+        self._wake.set()
+        if record.attributes[:1] != INTERIM:
+            self._hurry.set()
 
     def targets(self) -> list[Target]:
         """Return the groups of servers, as they are now."""
@@ -115,7 +126,10 @@ class Accounting:
             for target in self._targets:
                 tasks.create_task(target.link.run())
             while True:
-                await self.step()
+                self._wake.clear()
+                self._hurry.clear()
+                if not await self.step():
+                    self._hurry.set()  # try again
                 await self._pause()
 
     async def step(self) -> bool:
@@ -139,18 +153,12 @@ class Accounting:
         return written is not None
 
     async def _pause(self) -> None:
-        """Wait for something to do; at least FLUSH_S, so that records gather."""
+        """Wait for something to do; at least FLUSH_S, so that records gather, or GATHER_S."""
         await asyncio.sleep(FLUSH_S)
-        if self.spool.waiting:
-            return
-        self._wake.clear()
         now = self._clock()
         held = [min(t.hold_until - now, RETRY_S) for t in self._targets if t.ready or t.behind]
-        try:
-            async with asyncio.timeout(max(min(held), FLUSH_S) if held else None):
-                await self._wake.wait()
-        except TimeoutError:
-            pass
+        if await _is_set(self._wake, max(min(held), FLUSH_S) if held else None):
+            await _is_set(self._hurry, GATHER_S)
 
     def _take(self, target: Target, stored: Stored) -> None:
         """Keep a record in memory when all before it are there, and there is room."""
@@ -239,7 +247,7 @@ class Accounting:
                 if target.hold_until <= now:
                     target.hold_until = now + target.retry_s
                     target.retry_s = min(2 * target.retry_s, MAX_RETRY_S)
-            self._wake.set()
+                self.write()
 
         return ended
 
@@ -248,9 +256,21 @@ class Accounting:
         queue = target.sessions[session]
         if session == EVERYBODY:
             target.barrier = None
-        self.spool.done(queue.popleft().row, target.name)
+        stored = queue.popleft()
+        self.spool.done(stored.row, target.name)
+        self._changed(stored.record)
         target.loaded -= 1
         if queue:
             target.ready.append(session)
         else:
             del target.sessions[session]
+
+
+async def _is_set(event: asyncio.Event, timeout_s: float | None) -> bool:
+    """Wait for *event*; False when time was over first."""
+    try:
+        async with asyncio.timeout(timeout_s):
+            await event.wait()
+    except TimeoutError:
+        return False
+    return True

@@ -119,10 +119,11 @@ def measure(
 
 
 def interims(sessions: int, interval_s: int, seconds: float) -> Interims:
-    """Let *sessions* report for *seconds*; the server sets the interval, 0 for never."""
+    """Let *sessions* report for *seconds*, 0 s for never. They dial evenly over one interval."""
     radius = {"accounting": {"interim_interval_s": interval_s}}
     with lab_of(sessions, radius) as lab:
-        client = LoadClient("sub0", sessions, 1_000, netns=lab.sub, control_only=True)
+        rate = sessions / interval_s if interval_s else 500
+        client = LoadClient("sub0", sessions, rate, netns=lab.sub, control_only=True)
         try:
             opened = sign_up(lab, client).opened
             client.serve(interval_s * 1.1 if interval_s else SETTLE_S)
