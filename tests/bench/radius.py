@@ -13,6 +13,7 @@ Both processes run as in production; the answering server stands beside bngd, on
 import argparse
 import asyncio
 import json
+import os
 import statistics
 import sys
 import tempfile
@@ -85,7 +86,7 @@ def lab_of(
     with (
         tempfile.TemporaryDirectory(prefix="bng-bench-") as directory,
         AnsweringLab(
-            "be",
+            f"be{os.getpid()}",
             Path(directory),
             config=merged(setup.config(count), over or {}),
             radius=radius,

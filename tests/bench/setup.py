@@ -89,7 +89,9 @@ def measure(count: int, rate: float) -> Run:
     """Dial *count* subscribers at *rate* a second."""
     with (
         tempfile.TemporaryDirectory(prefix="bng-bench-") as directory,
-        Lab("be", Path(directory), config=config(count), users=load_users(count)) as lab,
+        Lab(
+            f"be{os.getpid()}", Path(directory), config=config(count), users=load_users(count)
+        ) as lab,
     ):
         client = LoadClient("sub0", count, rate, netns=lab.sub)
         try:
