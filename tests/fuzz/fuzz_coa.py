@@ -78,7 +78,7 @@ class Bed:
     def send(self, request: bytes) -> bytes | None:
         """Return the answer to a request, when the dataplane has done what it led to."""
         self.answers.clear()
-        self.service.receive(request, PEER, lambda peer, data: self.answers.append(data))
+        self.service.receive(request, PEER, lambda data, peer: self.answers.append(data))
         self.memory.turn()
         if not self.answers:
             self.memory.run(0.2, until=lambda: bool(self.answers))
