@@ -179,7 +179,10 @@ def test_pppd_notices_nothing_of_a_bngd_that_dies_and_comes_back_twice(
     assert [row for row in sent if killed_at < float(row[0]) < back_at] == []
 
 
-def test_stopping_bngd_in_order_hangs_every_session_up(lab: Lab, tmp_path: Path) -> None:
+def test_a_bngd_that_keeps_no_session_hangs_all_up(lab: Lab, tmp_path: Path) -> None:
+    lab.config["session"] = {**lab.config.get("session", {}), "keep_on_stop": False}
+    lab.write_config()
+    lab.ctl("reload")
     with (
         Capture(lab.sub, "sub0", tmp_path / "c.pcap", "pppoed") as capture,
         uml.dial_in_background(lab.sub, "sub0", "alice", "wonder", uml.UNTIL_GONE) as guest,
