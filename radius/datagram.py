@@ -7,14 +7,14 @@ from collections.abc import Callable
 from typing import cast
 
 import asyncio_dgram
-from asyncio_dgram.aio import DatagramServer
+from asyncio_dgram.aio import DatagramServer, TransportClosed
 
 from radius.settings import Peer
 
-BURST = 32
+BURST = 64
 """Datagrams that are taken of one socket before others have their turn: a flood stays one of many.
 
-The transport reads no more than that at a time either, so its queue does not grow."""
+More than libuv reads of a socket at a time, 32, so that the stream's queue does not grow."""
 MAX_BACKLOG = 4096
 """Datagrams that wait for the socket to be there; more are dropped, which UDP may do too."""
 
@@ -41,7 +41,7 @@ class Datagrams:
             self._unsent()
 
     async def run(self, port: socket.socket) -> None:
-        """Serve *port*, which is bound, until cancelled; then it is closed."""
+        """Serve *port*, which is bound, until cancelled or it fails; then it is closed."""
         stream = cast(DatagramServer, await asyncio_dgram.from_socket(port))
         self._port = port
         try:
@@ -55,7 +55,13 @@ class Datagrams:
     async def _read(self, stream: DatagramServer) -> None:
         taken = 0
         while True:
-            data, peer = await stream.recv()
+            try:
+                data, peer = await stream.recv()
+            except OSError:  # of an earlier datagram, which did not arrive
+                self._unsent()
+                continue
+            except TransportClosed:
+                return
             self._take(data, cast(Peer, peer))
             taken += 1
             if not taken % BURST:

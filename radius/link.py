@@ -65,16 +65,15 @@ class _UdpPort(_Port):
         self._datagrams.send(data, self._peer)
 
     async def run(self) -> None:
-        while self._socket is None:
+        while True:
             try:
                 self._socket = self._open()
+                await self._datagrams.run(self._socket)
             except OSError as error:
                 self.link.failed(self.settings.name, error)
-                await asyncio.sleep(CONNECT_TIMEOUT_S)
-        try:
-            await self._datagrams.run(self._socket)
-        finally:
-            self._socket = None
+            finally:
+                self._socket = None
+            await asyncio.sleep(CONNECT_TIMEOUT_S)
 
     def drops(self) -> int:
         return 0 if self._socket is None else drops(self._socket)
