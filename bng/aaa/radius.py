@@ -25,7 +25,7 @@ from bng.aaa.model import (
     RejectReason,
     SubscriberProfile,
 )
-from bng.aaa.requests import Nas, Subscriber
+from bng.aaa.requests import Nas
 from bng.ppp.credentials import Credentials, MsChap2Credentials, PapCredentials
 
 MAX_REMEMBERED = 1_000_000
@@ -101,7 +101,7 @@ class RadiusBackend:
 
     def start(self, request: AccessRequest, now: float) -> Pending:
         """Ask the servers; the answer comes later."""
-        pairs, password = requests.access(self.nas, subscriber(request), request.credentials)
+        pairs, password = requests.access(self.nas, request, request.credentials)
         self._ask(Question(request, tuple(pairs), password))
         return Pending(request.acct_session_id, request.request_id)
 
@@ -194,19 +194,6 @@ class RadiusBackend:
         if proof is None or good.proof is None:
             return proof is good.proof
         return hmac.compare_digest(proof, good.proof)
-
-
-def subscriber(request: AccessRequest) -> Subscriber:
-    """Return who and where the client of *request* is."""
-    return Subscriber(
-        acct_session_id=request.acct_session_id,
-        line=request.line,
-        mac=request.mac,
-        service_name=request.service_name,
-        circuit_id=request.circuit_id,
-        remote_id=request.remote_id,
-        line_attributes=request.line_attributes,
-    )
 
 
 def _serves(offered: Offered, answer: AccessAccept) -> bool:

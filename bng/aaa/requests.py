@@ -6,10 +6,10 @@ written; the formats of Calling-Station-Id, Called-Station-Id and NAS-Port-Id ar
 
 import string
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from enum import IntEnum
 from ipaddress import IPv4Address, IPv6Address
-from typing import assert_never
+from typing import Protocol, assert_never
 
 from bng.aaa.attributes import FRAMED_USER, PPP, Value
 from bng.ethernet import AccessLine, Mac
@@ -38,20 +38,43 @@ LINE_ATTRIBUTES_OF_ACCESS = frozenset(
 """RFC 4679 §4: the others MUST NOT be in an Access-Request; accounting has them all."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Subscriber:
-    """Who and where a subscriber is, as the access method found it."""
+class Subscriber(Protocol):
+    """Who and where a subscriber is, as found: a session, or a question to AAA about one."""
 
-    acct_session_id: str
-    line: AccessLine
-    mac: Mac
-    service_name: str = ""
-    circuit_id: bytes | None = None
-    """Agent-Circuit-Id (RFC 4679 §3.3.1), as the access node sent it."""
-    remote_id: bytes | None = None
-    """Agent-Remote-Id (RFC 4679 §3.3.2)."""
-    line_attributes: tuple[tuple[str, int | bytes], ...] = ()
-    """The other attributes of RFC 4679, by name."""
+    @property
+    def acct_session_id(self) -> str:
+        """Acct-Session-Id."""
+        ...
+
+    @property
+    def line(self) -> AccessLine:
+        """Port and tags."""
+        ...
+
+    @property
+    def mac(self) -> Mac:
+        """The client's."""
+        ...
+
+    @property
+    def service_name(self) -> str:
+        """Service-Name that it asked for."""
+        ...
+
+    @property
+    def circuit_id(self) -> bytes | None:
+        """Agent-Circuit-Id (RFC 4679 §3.3.1), as the access node sent it."""
+        ...
+
+    @property
+    def remote_id(self) -> bytes | None:
+        """Agent-Remote-Id (RFC 4679 §3.3.2)."""
+        ...
+
+    @property
+    def line_attributes(self) -> tuple[tuple[str, int | bytes], ...]:
+        """The other attributes of RFC 4679, by name."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -154,8 +177,11 @@ def said(nas: Nas, who: Subscriber, name: str) -> Value | None:
     return next((_cut(nas.render(text, who)) for known, text in nas.templates if known == name), "")
 
 
-def subscriber(nas: Nas, who: Subscriber) -> Attributes:
-    """Return where a subscriber is; the same in every request about him."""
+def subscriber(nas: Nas, who: Subscriber, *, of_access: bool = False) -> Attributes:
+    """Return where a subscriber is, the same in every request about him.
+
+    Of an Access-Request (*of_access*) only those of `LINE_ATTRIBUTES_OF_ACCESS`.
+    """
     line = who.line
     found = identity(nas)
     found += [
@@ -170,7 +196,11 @@ def subscriber(nas: Nas, who: Subscriber) -> Attributes:
         found.append(("ADSL-Agent-Circuit-Id", who.circuit_id))
     if who.remote_id:
         found.append(("ADSL-Agent-Remote-Id", who.remote_id))
-    found += who.line_attributes
+    found += (
+        pair
+        for pair in who.line_attributes
+        if not of_access or pair[0] in LINE_ATTRIBUTES_OF_ACCESS
+    )
     found.append(("Acct-Session-Id", who.acct_session_id))
     return found
 
@@ -207,10 +237,7 @@ def access(nas: Nas, who: Subscriber, credentials: Credentials) -> tuple[Attribu
             ]
         case _:
             assert_never(credentials)
-    if who.line_attributes:
-        allowed = (pair for pair in who.line_attributes if pair[0] in LINE_ATTRIBUTES_OF_ACCESS)
-        who = replace(who, line_attributes=tuple(allowed))
-    return found + subscriber(nas, who), password
+    return found + subscriber(nas, who, of_access=True), password
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -232,18 +232,7 @@ def _attributes(
         ("Acct-Status-Type", int(action.status)),
         ("User-Name", encode_name(session.user_name or "")),
     ]
-    found += requests.subscriber(
-        nas,
-        requests.Subscriber(
-            acct_session_id=session.acct_session_id,
-            line=session.line,
-            mac=session.mac,
-            service_name=session.service_name,
-            circuit_id=session.circuit_id,
-            remote_id=session.remote_id,
-            line_attributes=session.line_attributes,
-        ),
-    )
+    found += requests.subscriber(nas, session)
     if session.ipv4_address is not None:
         found.append(("Framed-IP-Address", session.ipv4_address))
     if session.interface_id is not None:

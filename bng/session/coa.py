@@ -300,15 +300,7 @@ class Orders:
         assert self.known is not None  # noqa: S101 - set when the box starts
         if len(known) >= 2 * self._manager.table.size:  # of sessions that are gone
             known.clear()
-        who = requests.Subscriber(
-            acct_session_id=session.acct_session_id,
-            line=session.line,
-            mac=session.mac,
-            service_name=session.service_name,
-            circuit_id=session.circuit_id,
-            remote_id=session.remote_id,
-        )
-        found = known[key] = requests.said(self.known.nas, who, name)
+        found = known[key] = requests.said(self.known.nas, session, name)
         return found
 
 

@@ -28,10 +28,12 @@ from typing import Any
 import uvloop
 
 from bng.aaa import requests
-from bng.aaa.requests import AccountStatus, Nas, Subscriber
+from bng.aaa.model import AccessRequest
+from bng.aaa.requests import AccountStatus, Nas
 from bng.daemon import SWITCH_INTERVAL_S
 from bng.ethernet import AccessLine, Mac
 from bng.io import radius as radius_io
+from bng.ppp.credentials import PapCredentials
 from radius.accounting import Accounting
 from radius.dictionary import Dictionary
 from radius.settings import Group, Server
@@ -151,8 +153,10 @@ def interims(sessions: int, interval_s: int, seconds: float) -> Interims:
 def _record(number: int) -> Record:
     """Return a Stop as bngd writes it."""
     session = f"6563a1b2{number:08x}"
-    who = Subscriber(
+    who = AccessRequest(
         acct_session_id=session,
+        request_id=1,
+        credentials=PapCredentials(user_name=f"user{number:05d}", password=b""),
         line=AccessLine(0),
         mac=Mac.parse("02:00:5e:00:00:01"),
         service_name="internet",

@@ -15,6 +15,7 @@ import pytest
 
 from bng.aaa import attributes, requests
 from bng.aaa.attributes import Offered
+from bng.aaa.model import AccessRequest
 from bng.aaa.requests import AccountStatus
 from bng.ethernet import AccessLine, Mac, VlanTag
 from bng.ppp import chap, mschap
@@ -36,8 +37,10 @@ from tests.support.freeradius import SECRET, FreeRadius, certificates
 
 DICTIONARY = Dictionary()
 NAS = requests.Nas(identifier="lab", ports={3: "acc0"})
-WHO = requests.Subscriber(
+WHO = AccessRequest(
     acct_session_id="6563a1b200000001",
+    request_id=1,
+    credentials=PapCredentials(user_name="alice", password=b""),
     line=AccessLine(3, (VlanTag(0x88A8, 100), VlanTag(0x8100, 7))),
     mac=Mac.parse("02:00:5e:00:00:01"),
     service_name="internet",

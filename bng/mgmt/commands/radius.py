@@ -6,7 +6,7 @@ from dataclasses import asdict
 
 from bng.aaa import attributes, requests
 from bng.aaa.attributes import Reading
-from bng.aaa.requests import Subscriber
+from bng.aaa.model import AccessRequest
 from bng.box import Box
 from bng.ethernet import AccessLine, Mac
 from bng.io.radius import values
@@ -122,7 +122,13 @@ async def try_radius(box: Box, args: Args) -> object:
     if not isinstance(user, str) or not isinstance(password, str) or not user:
         raise CommandError("test radius: user and password are strings")
     credentials = PapCredentials(user_name=user, password=password.encode())
-    who = Subscriber(acct_session_id="test", line=AccessLine(0), mac=Mac(bytes(6)))
+    who = AccessRequest(
+        acct_session_id="test",
+        request_id=0,
+        credentials=credentials,
+        line=AccessLine(0),
+        mac=Mac(bytes(6)),
+    )
     pairs, secret = requests.access(service.nas, who, credentials)
     request = Request(code=Code.ACCESS_REQUEST, attributes=tuple(pairs), password=secret)
     started = time.monotonic()

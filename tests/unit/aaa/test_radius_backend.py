@@ -111,8 +111,10 @@ def test_of_what_the_access_node_measured_only_what_rfc_4679_allows_is_asked_wit
         ("Access-Loop-Encapsulation", b"\2\1\0"),
         ("IWF-Session", b""),
     )
-    who = requests.Subscriber(
+    who = AccessRequest(
         acct_session_id="0001",
+        request_id=5,
+        credentials=PAP,
         line=LINE,
         mac=Mac.parse("02:00:5e:00:00:01"),
         line_attributes=told,
