@@ -1,4 +1,4 @@
-"""``show radius``, ``show accounting``, ``show dynauth``, ``test radius``."""
+"""``show radius``, ``show accounting``, ``test radius``."""
 
 import asyncio
 import time

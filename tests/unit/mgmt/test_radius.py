@@ -12,9 +12,11 @@ from structlog.testing import capture_logs
 from bng.aaa.model import AccessAnswer, AccessReject, AccessRequest, Pending, RejectReason
 from bng.errors import ConfigError
 from bng.ethernet import AccessLine, Mac
+from bng.io.radius_service import RadiusService
 from bng.ppp.credentials import PapCredentials
+from radius.accounting import Accounting
 from radius.spool import Record, Spool
-from tests.support.managed_box import managed_box
+from tests.support.managed_box import Managed, managed_box
 
 SERVERS = {
     "aaa": {"users": "users.toml", "method": "radius"},
@@ -35,6 +37,21 @@ ASKED_ALONE: dict[str, Any] = {
 """A server that is told nothing."""
 
 
+def with_spool(directory: Path) -> dict[str, Any]:
+    """Return `SERVERS` with a spool in *directory*."""
+    spool = {"accounting": {"spool": str(directory / "spool")}}
+    return {**SERVERS, "radius": {**SERVERS["radius"], **spool}}
+
+
+def accounted_for(box: Managed) -> tuple[RadiusService, Accounting]:
+    """Have accounting told of the sessions of the box in memory."""
+    service = box.box.radius
+    assert service.accounting is not None
+    box.memory.executor.account = service.accounting.account
+    box.memory.manager.settings = replace(box.memory.manager.settings, accounting=True)
+    return service, service.accounting.accounting
+
+
 def test_without_radius_there_is_nothing_to_show_or_to_test(tmp_path: Path) -> None:
     with managed_box(tmp_path) as (_, box):
         assert box.ask("show radius")["data"] == []
@@ -44,9 +61,7 @@ def test_without_radius_there_is_nothing_to_show_or_to_test(tmp_path: Path) -> N
 
 
 def test_servers_are_shown_by_role_and_the_spool_by_group(tmp_path: Path) -> None:
-    tables = {**SERVERS, "radius": {**SERVERS["radius"]}}
-    tables["radius"]["accounting"] = {"spool": str(tmp_path / "spool")}
-    with managed_box(tmp_path, **tables) as (_, box):
+    with managed_box(tmp_path, **with_spool(tmp_path)) as (_, box):
         rows = box.ask("show radius")["data"]
         assert [(row["server"], row["role"], row["port"], row["state"]) for row in rows] == [
             ("aaa1", "authentication", 9, "alive"),
@@ -65,9 +80,7 @@ def test_servers_are_shown_by_role_and_the_spool_by_group(tmp_path: Path) -> Non
 
 
 def test_an_answered_record_is_not_the_oldest_while_its_row_is_there(tmp_path: Path) -> None:
-    tables = {**SERVERS, "radius": {**SERVERS["radius"]}}
-    tables["radius"]["accounting"] = {"spool": str(tmp_path / "spool")}
-    with managed_box(tmp_path, **tables) as (runner, box):
+    with managed_box(tmp_path, **with_spool(tmp_path)) as (runner, box):
         accounting = box.box.radius.accounting
         assert accounting is not None
         spool = accounting.accounting.spool
@@ -86,11 +99,9 @@ def test_an_answered_record_is_not_the_oldest_while_its_row_is_there(tmp_path: P
 
 def test_a_spool_that_cannot_be_used_is_named(tmp_path: Path) -> None:
     (tmp_path / "spool").write_bytes(b"no database of SQLite, whatever its name says" * 9)
-    tables = {**SERVERS, "radius": {**SERVERS["radius"]}}
-    tables["radius"]["accounting"] = {"spool": str(tmp_path / "spool")}
     with (
         pytest.raises(ConfigError, match=f"accounting spool {tmp_path}/spool"),
-        managed_box(tmp_path, **tables),
+        managed_box(tmp_path, **with_spool(tmp_path)),
     ):
         asyncio.get_running_loop()
 
@@ -156,14 +167,9 @@ def test_a_client_that_fits_no_request_is_rejected(
 
 
 def test_a_checkpoint_writes_down_what_living_sessions_have_carried(tmp_path: Path) -> None:
-    tables: dict[str, Any] = {**SERVERS, "radius": {**SERVERS["radius"]}}
-    tables["radius"]["accounting"] = {"spool": str(tmp_path / "spool")}
-    with managed_box(tmp_path, **tables) as (runner, box):
-        service = box.box.radius
-        assert service.accounting is not None
-        spool = service.accounting.accounting.spool
-        box.memory.executor.account = service.accounting.account
-        box.memory.manager.settings = replace(box.memory.manager.settings, accounting=True)
+    with managed_box(tmp_path, **with_spool(tmp_path)) as (runner, box):
+        service, accounting = accounted_for(box)
+        spool = accounting.spool
         clients = [box.memory.subscriber(index) for index in (1, 2)]
         box.memory.dial(*clients)
 
@@ -192,9 +198,7 @@ def test_records_of_a_group_that_is_gone_are_told(tmp_path: Path) -> None:
     old.put(Record("s", 900.0, (("NAS-Port", 1),)))
     asyncio.run(old.flush())
     old.close()
-    tables: dict[str, Any] = {**SERVERS, "radius": {**SERVERS["radius"]}}
-    tables["radius"]["accounting"] = {"spool": str(tmp_path / "spool")}
-    with capture_logs() as logs, managed_box(tmp_path, **tables) as (_, box):
+    with capture_logs() as logs, managed_box(tmp_path, **with_spool(tmp_path)) as (_, box):
         shown = box.ask("show accounting")["data"]
         assert shown["of_no_group"] == {"old": 1}
         assert shown["groups"][0]["on_disk"] == 1
@@ -203,19 +207,14 @@ def test_records_of_a_group_that_is_gone_are_told(tmp_path: Path) -> None:
 
 
 def test_a_stop_that_keeps_sessions_writes_down_what_they_have_carried(tmp_path: Path) -> None:
-    tables: dict[str, Any] = {**SERVERS, "radius": {**SERVERS["radius"]}}
-    tables["radius"]["accounting"] = {"spool": str(tmp_path / "spool")}
-    with managed_box(tmp_path, **tables) as (runner, box):
-        service = box.box.radius
-        assert service.accounting is not None
-        spool = service.accounting.accounting.spool
-        box.memory.executor.account = service.accounting.account
-        box.memory.manager.settings = replace(box.memory.manager.settings, accounting=True)
+    with managed_box(tmp_path, **with_spool(tmp_path)) as (runner, box):
+        service, accounting = accounted_for(box)
+        spool = accounting.spool
         box.memory.dial(box.memory.subscriber(1))
         (session,) = box.memory.manager.table
         box.memory.dataplane.session_in[session.index].bytes = 77
         runner.run(asyncio.wait_for(service.stop(None), 10))
-        runner.run(service.accounting.accounting.step())
+        runner.run(accounting.step())
         (account,) = spool.accounts().values()
         assert account.counters[1] == 77
         assert spool.recall("arena") is None
