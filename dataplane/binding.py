@@ -88,6 +88,11 @@ class CommandType(IntEnum):
     SESSION_STATIC = 24
     UNREACHABLE4_ADD = 25
     UNREACHABLE4_DEL = 26
+    SESSION_IP6 = 27
+    ROUTE6_ADD = 28
+    ROUTE6_DEL = 29
+    UNREACHABLE6_ADD = 30
+    UNREACHABLE6_DEL = 31
 
 
 class Ring(IntEnum):
@@ -110,6 +115,7 @@ class PuntCause(IntEnum):
     AUTH = 3
     NCP = 4
     PPP_UNKNOWN = 5
+    IP6_CONTROL = 6
 
 
 class EventType(IntEnum):
@@ -355,21 +361,6 @@ def policer_record(
     return COMMAND.pack(kind, CMD_FLAG_QUIET, session, generation, direction, cookie, body)
 
 
-def session_acl_record(
-    session: int, generation: int, cookie: int, acl_in: int, acl_out: int
-) -> bytes:
-    """Pack CMD_SESSION_ACL, quiet; each ACL is an index + 1, 0 for none."""
-    body = SESSION_ACL.pack(acl_in, acl_out)
-    kind = CommandType.SESSION_ACL
-    return COMMAND.pack(kind, CMD_FLAG_QUIET, session, generation, 0, cookie, body)
-
-
-def acl_record(index: int, offset: int, size: int) -> bytes:
-    """Pack CMD_ACL_SET, quiet; *size* 0: there is no such ACL any more."""
-    body = ACL_SET.pack(index, offset, size)
-    return COMMAND.pack(CommandType.ACL_SET, CMD_FLAG_QUIET, 0, 0, 0, 0, body)
-
-
 def session_record(
     kind: CommandType,
     session: int,
@@ -437,6 +428,7 @@ class Dataplane:
         self.session_in = self._section("struct session_in *", lib.SECTION_SESSION_IN)
         self.session_out = self._section("struct session_out *", lib.SECTION_SESSION_OUT)
         self.session_cold = self._section("struct session_cold *", lib.SECTION_SESSION_COLD)
+        self.session_ip6 = self._section("struct session_ip6 *", lib.SECTION_SESSION_IP6)
         self.policer = self._section("struct policer *", lib.SECTION_POLICER)
         self.max_acls: int = lib.MAX_ACLS
         self.acl_memory_bytes: int = lib.ACL_MEMORY

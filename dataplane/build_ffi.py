@@ -16,6 +16,7 @@ HERE = Path(__file__).resolve().parent
 HEADERS = (
     "include/types.h",
     "include/session_features.h",
+    "include/ip6_shared.h",
     "include/nat44_shared.h",
     "include/mirror_shared.h",
     "include/dataplane.h",

@@ -23,7 +23,8 @@ from dataplane.acl import (
     with_counters,
     without_counts,
 )
-from dataplane.binding import AclAction, Dataplane, acl_record, lib
+from dataplane.binding import AclAction, Dataplane, lib
+from dataplane.filters import acl_record
 
 
 def compiled_acls(config: Config) -> dict[str, bytes]:

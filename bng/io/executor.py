@@ -22,10 +22,10 @@ from dataplane.binding import (
     nat_address_record,
     policer_record,
     route4_record,
-    session_acl_record,
     session_record,
     up_record,
 )
+from dataplane.filters import session_acl_record
 from dataplane.nat import bypass_record, forward_record, static_record
 
 NO_TAG = VlanTag(0, 0)

@@ -120,7 +120,7 @@ def time_text(time_ns: int) -> str:
     """Return nanoseconds since 1970 as RFC 3339 in UTC, with microseconds."""
     seconds, rest = divmod(time_ns, _NS)
     when = datetime.fromtimestamp(seconds, UTC)
-    return f"{when:%Y-%m-%dT%H:%M:%S}.{rest // 1000:06}Z"
+    return f"{when.replace(tzinfo=None).isoformat(timespec='seconds')}.{rest // 1000:06}Z"
 
 
 def parse(line: str) -> Header | Record:

@@ -14,6 +14,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "ip6_shared.h"
 #include "mirror_shared.h"
 #include "nat44_shared.h"
 #include "session_features.h"
@@ -51,6 +52,7 @@ enum arena_section_id {
 	SECTION_SESSION_IN,   /* struct session_in [session] */
 	SECTION_SESSION_OUT,  /* struct session_out [session] */
 	SECTION_SESSION_COLD, /* struct session_cold [session] */
+	SECTION_SESSION_IP6,  /* struct session_ip6 [session] */
 	SECTION_CONTROL,      /* struct control_record [session], written by bngd only */
 	SECTION_POLICER,      /* struct policer [session][enum direction] */
 	SECTION_ACL,	      /* uint64_t place [MAX_ACLS]: see enum acl_limits */
@@ -198,23 +200,40 @@ enum session_state {
  * the end of the arc.
  */
 enum session_in_feature {
-	FEATURE_IN_ANTISPOOF4 = 1,
+	FEATURE_IN_ANTISPOOF4 = 1, /* IPv4 only */
+	FEATURE_IN_ANTISPOOF6 = 2, /* IPv6 only; without it IPv6 is not served */
 	FEATURE_IN_ACL = 3,
+	FEATURE_IN_IP4_OFF = 4, /* IPv4 only: drops it, while IPCP is not open and IPv6 is */
 	FEATURE_IN_POLICER = 5,
 	FEATURE_IN_NAT44_BYPASS = 6,
 	FEATURE_IN_MSS_CLAMP = 7,
 	FEATURE_IN_NAT44_FORWARD = 8,
 	FEATURE_IN_NAT44 = 9,
 	FEATURE_IN_NAT44_STATIC = 10,
-	ARC_EDGES = 16, /* a node's own edges start here when it stands on an arc */
+	FEATURE_IN_IP6 = 15, /* IPv6 only: the end of its arc, ip6_lookup */
+	ARC_EDGES = 16,	     /* a node's own edges start here when it stands on an arc */
 };
 
 enum session_out_feature {
 	FEATURE_OUT_NAT44_STATIC = 1, /* first: all that follow see the subscriber's own address */
 	FEATURE_OUT_NAT44_GUARD = 2,
 	FEATURE_OUT_ACL = 3,
+	FEATURE_OUT_IP4_OFF = 4,
 	FEATURE_OUT_POLICER = 5,
 	FEATURE_OUT_MSS_CLAMP = 7,
+	FEATURE_OUT_IP6 =
+		15, /* IPv6 only: the end of its arc, pppoe6_output; its bit: it is served */
+};
+
+/* What packets of each family visit of a session's features. */
+enum session_family_features {
+	FEATURES_IN_IP4_ONLY = 1 << FEATURE_IN_ANTISPOOF4 | 1 << FEATURE_IN_IP4_OFF |
+			       1 << FEATURE_IN_NAT44_BYPASS | 1 << FEATURE_IN_NAT44_FORWARD |
+			       1 << FEATURE_IN_NAT44 | 1 << FEATURE_IN_NAT44_STATIC,
+	FEATURES_IN_IP6_ONLY = 1 << FEATURE_IN_ANTISPOOF6 | 1 << FEATURE_IN_IP6,
+	FEATURES_OUT_IP4_ONLY = 1 << FEATURE_OUT_NAT44_STATIC | 1 << FEATURE_OUT_NAT44_GUARD |
+				1 << FEATURE_OUT_IP4_OFF,
+	FEATURES_OUT_IP6_ONLY = 1 << FEATURE_OUT_IP6,
 };
 
 /* One cache line, all that the upstream path reads and writes. */
@@ -444,6 +463,11 @@ enum command_type {
 	CMD_SESSION_STATIC,    /* one-to-one NAT */
 	CMD_UNREACHABLE4_ADD,  /* to the control thread: what is nobody's but by longer routes */
 	CMD_UNREACHABLE4_DEL,
+	CMD_SESSION_IP6, /* to the owner worker */
+	CMD_ROUTE6_ADD,	 /* to the control thread: prefix to a session */
+	CMD_ROUTE6_DEL,
+	CMD_UNREACHABLE6_ADD, /* to the control thread: what is nobody's but by longer routes */
+	CMD_UNREACHABLE6_DEL,
 };
 
 enum command_flags { CMD_FLAG_QUIET = 1 }; /* no completion record when it succeeds */
@@ -542,6 +566,8 @@ struct command {
 		struct session_bypass bypass;
 		struct nat_address_set nat_address;
 		struct session_forward forward;
+		struct session_ip6_set ip6;
+		struct route6 route6;
 		uint8_t bytes[40];
 	} u;
 };
@@ -559,6 +585,7 @@ enum punt_cause {
 	PUNT_AUTH,	  /* PAP, CHAP */
 	PUNT_NCP,	  /* IPCP, IPV6CP */
 	PUNT_PPP_UNKNOWN, /* truncated to 128 bytes */
+	PUNT_IP6_CONTROL, /* RS, NS, DHCPv6 of a LIVE session that is served IPv6 */
 	PUNT_CAUSES
 };
 

@@ -30,6 +30,7 @@ static const char *const section_names[N_SECTIONS] = {
 	[SECTION_SESSION_IN] = "session-in",
 	[SECTION_SESSION_OUT] = "session-out",
 	[SECTION_SESSION_COLD] = "session-cold",
+	[SECTION_SESSION_IP6] = "session-ip6",
 	[SECTION_CONTROL] = "control",
 	[SECTION_POLICER] = "policer",
 	[SECTION_ACL] = "acl",
@@ -135,6 +136,7 @@ void arena_plan(const struct options *o, uint32_t n_nodes, struct arena_header *
 	section(h, SECTION_SESSION_IN, sizeof(struct session_in), h->max_sessions);
 	section(h, SECTION_SESSION_OUT, sizeof(struct session_out), h->max_sessions);
 	section(h, SECTION_SESSION_COLD, sizeof(struct session_cold), h->max_sessions);
+	section(h, SECTION_SESSION_IP6, sizeof(struct session_ip6), h->max_sessions);
 	section(h, SECTION_CONTROL, sizeof(struct control_record), h->max_sessions);
 	section(h, SECTION_POLICER, 2 * sizeof(struct policer), h->max_sessions);
 	section(h, SECTION_ACL, sizeof(uint64_t), MAX_ACLS);
@@ -187,9 +189,10 @@ void arena_print(const struct arena_header *h, FILE *out)
 		fprintf(out, "section=%s count=%lu stride=%lu bytes=%lu\n", section_names[id],
 			h->section[id].count, h->section[id].stride,
 			h->section[id].count * h->section[id].stride);
-	fprintf(out, "session=%lu control-record=%lu nat-address=%lu\n",
+	fprintf(out, "session=%lu session-ip6=%lu control-record=%lu nat-address=%lu\n",
 		per_item(h, SECTION_SESSION_IN, SECTION_SESSION_COLD) +
 			per_item(h, SECTION_POLICER, SECTION_POLICER),
+		per_item(h, SECTION_SESSION_IP6, SECTION_SESSION_IP6),
 		per_item(h, SECTION_CONTROL, SECTION_CONTROL), nat_address_size(h));
 	fprintf(out, "total=%lu MiB=%lu\n", h->size, round_up(h->size, MIB) / MIB);
 }
@@ -346,6 +349,7 @@ void arena_tables(const struct arena *arena, struct tables *t)
 		.in = AT(SECTION_SESSION_IN),
 		.out = AT(SECTION_SESSION_OUT),
 		.cold = AT(SECTION_SESSION_COLD),
+		.ip6 = AT(SECTION_SESSION_IP6),
 		.policer = AT(SECTION_POLICER),
 		.acl = AT(SECTION_ACL),
 		.acl_memory = AT(SECTION_ACL_MEMORY),

@@ -25,6 +25,7 @@ static int apply(struct worker *w, const struct command *c)
 	case CMD_SESSION_BYPASS:
 	case CMD_SESSION_FORWARD:
 	case CMD_SESSION_STATIC:
+	case CMD_SESSION_IP6:
 		return c->session < w->t->max_sessions ? session_command(w, c) : -EINVAL;
 	case CMD_NAT_ADDRESS:
 		return nat44_address_command(w, &c->u.nat_address);

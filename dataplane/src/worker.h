@@ -34,6 +34,7 @@ struct tables {
 	struct session_in *in;
 	struct session_out *out;
 	struct session_cold *cold;
+	struct session_ip6 *ip6;
 	struct policer *policer; /* [session * 2 + enum direction] */
 	uint64_t *acl;		 /* [MAX_ACLS] */
 	uint8_t *acl_memory;

@@ -260,7 +260,7 @@ class Run:
 
     def __init__(self, lab: SoakLab, args: argparse.Namespace) -> None:
         self.lab, self.args = lab, args
-        self.people = Population(lab, args.subscribers, args.churn)
+        self.people = Population(lab, args.subscribers, 2 * args.churn)
         self.result = Result(subscribers=args.subscribers)
 
     def go(self) -> Result:
@@ -355,7 +355,7 @@ class Run:
 
 def soak_run(args: argparse.Namespace, directory: Path, prefix: str) -> Result:
     """Build the lab in *directory* and run. Raises: RuntimeError, LabError."""
-    people = args.subscribers + args.churn
+    people = args.subscribers + 2 * args.churn
     binary = soak.sanitized() if args.sanitize else soak.program()
     with SoakLab(
         prefix,

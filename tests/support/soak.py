@@ -259,6 +259,12 @@ class SoakLab(Lab):
                     del os.environ[name]
                 else:
                     os.environ[name] = value
+        self._prefer_workers()
+
+    def _prefer_workers(self) -> None:
+        """Let workers run when they want to: bngd and all clients are on their processors here."""
+        for task in Path(f"/proc/{self.process('bng-dataplane').pid}/task").iterdir():
+            os.setpriority(os.PRIO_PROCESS, int(task.name), -15)
 
     def down(self) -> None:
         """Stop everything."""

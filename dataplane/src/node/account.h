@@ -17,10 +17,10 @@ static inline void charge_in(struct session_in *in, const struct pkt *p)
 	in->bytes += p->len;
 }
 
-/* arc_start() of the session-in arc. */
+/* arc_start() of the session-in arc, for IPv4. */
 static inline uint16_t arc_start_in(struct session_in *in, struct pkt *p)
 {
-	uint16_t edge = arc_start(p, in->features);
+	uint16_t edge = arc_start(p, in->features & (uint16_t)~FEATURES_IN_IP6_ONLY);
 	if (__builtin_expect(!edge, 0))
 		charge_in(in, p);
 	return edge;

@@ -63,7 +63,7 @@ static inline uint16_t output(struct worker *w, struct pkt *p)
 	policer_prefetch(w->t, p->session, DIRECTION_OUT, out->features & 1 << FEATURE_OUT_POLICER);
 	/* the guard asks what came past NAT */
 	uint16_t skipped = p->flags & PKT_TRANSLATED ? 1 << FEATURE_OUT_NAT44_GUARD : 0;
-	return arc_start(p, (uint16_t)(out->features & ~skipped));
+	return arc_start(p, (uint16_t)(out->features & ~FEATURES_OUT_IP6_ONLY & ~skipped));
 }
 
 static void process(struct worker *w, struct pkt **pkts, uint16_t n, uint16_t *next)

@@ -17,6 +17,7 @@
 #include "table/nat44_forward.h"
 #include "table/nat44_static.h"
 #include "table/policer.h"
+#include "table/session_ip6.h"
 
 enum {
 	VID_MAX = 4094,
@@ -26,15 +27,15 @@ enum {
 };
 
 enum {
-	FEATURES_IN =
-		1 << FEATURE_IN_ANTISPOOF4 | 1 << FEATURE_IN_MSS_CLAMP | 1 << FEATURE_IN_NAT44,
-	FEATURES_OUT = 1 << FEATURE_OUT_MSS_CLAMP,
+	FEATURES_IN = 1 << FEATURE_IN_ANTISPOOF4 | 1 << FEATURE_IN_IP4_OFF |
+		      1 << FEATURE_IN_MSS_CLAMP | 1 << FEATURE_IN_NAT44,
+	FEATURES_OUT = 1 << FEATURE_OUT_IP4_OFF | 1 << FEATURE_OUT_MSS_CLAMP,
 	/* turned on and off by commands of their own, not by UP */
 	OWN_COMMAND_IN = 1 << FEATURE_IN_ACL | 1 << FEATURE_IN_POLICER |
 			 1 << FEATURE_IN_NAT44_BYPASS | 1 << FEATURE_IN_NAT44_FORWARD |
-			 1 << FEATURE_IN_NAT44_STATIC,
-	OWN_COMMAND_OUT =
-		1 << FEATURE_OUT_ACL | 1 << FEATURE_OUT_POLICER | 1 << FEATURE_OUT_NAT44_STATIC,
+			 1 << FEATURE_IN_NAT44_STATIC | FEATURES_IN_IP6_ONLY,
+	OWN_COMMAND_OUT = 1 << FEATURE_OUT_ACL | 1 << FEATURE_OUT_POLICER |
+			  1 << FEATURE_OUT_NAT44_STATIC | FEATURES_OUT_IP6_ONLY,
 };
 
 static bool tag_is_sane(uint16_t tpid, uint16_t vid)
@@ -336,6 +337,7 @@ static int session_release(struct worker *w, const struct command *c)
 		nat44_session_down(w, c->session);
 	nat44_static_clear(w, c->session);
 	in->ip4 = 0;
+	session_ip6_clear(w, c->session);
 	in->features = 0;
 	set_guard(t, c->session);
 	policer_clear(w, c->session);
@@ -377,6 +379,8 @@ int session_command(struct worker *w, const struct command *c)
 		return bypass_command(w, c);
 	case CMD_SESSION_STATIC:
 		return one_to_one(w, c);
+	case CMD_SESSION_IP6:
+		return session_ip6_command(w, c);
 	case CMD_SESSION_PAUSE:
 		return session_pause(w, c);
 	case CMD_SESSION_CLOSE:

@@ -28,9 +28,11 @@
 #include "worker.h"
 
 enum {
-	UNDER_WAY = 1024, /* buffers of a worker: no hand-off ring overflows */
+	UNDER_WAY = 3072, /* buffers of a worker: no hand-off ring overflows */
 	SKIP_MOST = 512,  /* inactive flows passed over in one call */
 	NAP_NS = 50000,
+	GATHER = 64,	     /* packets sent together, as a card moderates its interrupts, ... */
+	GATHER_PER_S = 1000, /* ... but those of a millisecond at most */
 	FRAME = 60,
 	IP_TOTAL = IP4_LEN + UDP_LEN + 10,
 	PPPOE_AT = ETH_LEN,
@@ -203,6 +205,8 @@ static uint16_t put_flows(
 	uint32_t skipped = 0;
 	uint16_t n = 0;
 
+	if (left < GATHER && left <= area->rate[direction] / GATHER_PER_S)
+		return 0;
 	while (n < max && n < left && skipped < SKIP_MOST) {
 		struct soak_flow *flow = &flows[g->at];
 		g->at = g->at + 1 < area->n_flows ? g->at + 1 : 0;
