@@ -1,10 +1,11 @@
 """Subscribers join and leave for minutes while all others forward near capacity; nothing is lost.
 
 Two workers, one receives the subscribers, the other the network; sessions and public addresses are
-spread over both, so a half of the packets is handed over each way. First all subscribers dial in
-and the capacity is measured: both directions at once, as fast as packets are taken. Then traffic
-runs at a share of it while subscribers leave and others join. A leaving subscriber stops sending
-first; from his joining to that moment every packet both ways must arrive, in order and undamaged.
+spread over both, so a half of the packets is handed over each way. First all subscribers dial in;
+then subscribers leave and others join all the time. The capacity is measured: both directions at
+once, as fast as packets are taken; traffic runs at a share of it; and that again and again, since
+what a machine can do changes with its neighbours. A leaving subscriber stops sending first; from
+his joining to that moment every packet both ways must arrive, in order and undamaged.
 At the end all leave, and the arena must be as it was before. The memory of bngd grows with those
 who are there, and with the ids that rest (`pppoe.id_rest_s`, some 180 bytes each), not with those
 who came and went: see its growth in the second half.
@@ -38,6 +39,8 @@ SETTLE_S, LOST_S = 0.05, 2.0
 """How long a flow that was stopped may still be under way: looked at first, and given up."""
 FILL_PER_S = 400
 CAPACITY_S = 2.0
+SLICE_S = 30.0
+"""How long traffic runs at a share of what was measured right before."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -51,6 +54,8 @@ class Result:
     failures: dict[str, int] = field(default_factory=dict)
     capacity_up: int = 0
     capacity_down: int = 0
+    """Mean of all that was measured; the sum of both directions was in *capacity_range*."""
+    capacity_range: tuple[int, int] = (0, 0)
     offered_up: int = 0
     offered_down: int = 0
     behind: int = 0
@@ -87,6 +92,16 @@ class Result:
             if self.before[name] != value
         ]
         return said
+
+
+@dataclass(frozen=True, slots=True)
+class Slice:
+    """A time of traffic at a share of *capacity*; what was *sent*, and given up as *behind*."""
+
+    seconds: float
+    capacity: tuple[int, int]
+    sent: tuple[int, int]
+    behind: int
 
 
 class Population:
@@ -274,23 +289,14 @@ class Run:
         counters = self._counters()
         area.rate(args.subscribers, args.subscribers)
         people.fill(args.subscribers)
-        result.capacity_up, result.capacity_down = self._capacity()
-        share = args.load / 100
-        area.rate(int(result.capacity_up * share), int(result.capacity_down * share))
-        people.run(1, 0)  # what was behind at full speed is made up for
-        begun = [area.offered(direction) for direction in (UP, DOWN)]
-        start, joined = time.monotonic(), people.joined
-        people.run(args.seconds / 2, args.churn)
+        joined = people.joined
+        slices = self._loaded(args.seconds / 2)
         half = people.joined, self._memory()["bngd"]
-        people.run(args.seconds / 2, args.churn)
+        slices += self._loaded(args.seconds / 2)
         result.late_joins = people.joined - half[0]
         result.late_growth_bytes = self._memory()["bngd"] - half[1]
-        result.seconds = round(time.monotonic() - start, 1)
-        ended = [area.offered(direction) for direction in (UP, DOWN)]
-        sent = [after.sent - before.sent for before, after in zip(begun, ended, strict=True)]
-        result.offered_up, result.offered_down = (int(n / result.seconds) for n in sent)
-        result.behind = sum(a.behind - b.behind for b, a in zip(begun, ended, strict=True))
         result.joined = people.joined - joined
+        self._sum_up(slices)
         area.rate(args.subscribers, args.subscribers)
         people.empty()
         result.left = people.left
@@ -304,15 +310,44 @@ class Run:
         self._compare(counters)
         return result
 
+    def _loaded(self, seconds: float) -> list[Slice]:
+        """Have people come and go, at a share of a capacity that is measured time and again."""
+        area, people, churn = self.lab.area, self.people, self.args.churn
+        slices = []
+        for _ in range(max(1, round(seconds / SLICE_S))):
+            capacity = self._capacity()
+            area.rate(*(n * self.args.load // 100 for n in capacity))
+            begun, start = [area.offered(direction) for direction in (UP, DOWN)], time.monotonic()
+            people.run(min(seconds, SLICE_S), churn)
+            ended = [area.offered(direction) for direction in (UP, DOWN)]
+            sent = [after.sent - before.sent for before, after in zip(begun, ended, strict=True)]
+            behind = sum(a.behind - b.behind for b, a in zip(begun, ended, strict=True))
+            slices.append(Slice(time.monotonic() - start, capacity, (sent[UP], sent[DOWN]), behind))
+        return slices
+
     def _capacity(self) -> tuple[int, int]:
         """Return packets a second that arrive, up and down, when there is no limit."""
-        area = self.lab.area
+        area, churn = self.lab.area, self.args.churn
         area.rate(UNLIMITED, UNLIMITED)
-        self.people.run(CAPACITY_S / 4, 0)
+        self.people.run(CAPACITY_S / 4, churn)
         start, before = time.monotonic(), area.received()
-        self.people.run(CAPACITY_S, 0)
+        self.people.run(CAPACITY_S, churn)
         after, seconds = area.received(), time.monotonic() - start
         return int((after[UP] - before[UP]) / seconds), int((after[DOWN] - before[DOWN]) / seconds)
+
+    def _sum_up(self, slices: list[Slice]) -> None:
+        result = self.result
+        result.seconds = sum(s.seconds for s in slices)
+        result.behind = sum(s.behind for s in slices)
+        up, down = (
+            int(sum(s.capacity[d] * s.seconds for s in slices) / result.seconds) for d in (UP, DOWN)
+        )
+        result.capacity_up, result.capacity_down = up, down
+        both = [sum(s.capacity) for s in slices]
+        result.capacity_range = min(both), max(both)
+        result.offered_up, result.offered_down = (
+            int(sum(s.sent[d] for s in slices) / result.seconds) for d in (UP, DOWN)
+        )
 
     def _settled(self, wanted: dict[str, int]) -> dict[str, int]:
         """Return how full the tables are once nothing is under way, and rings are read."""
@@ -404,7 +439,8 @@ def _text(r: Result) -> str:
     share = (r.offered_up + r.offered_down) / max(1, r.capacity_up + r.capacity_down)
     return (
         f"{r.subscribers:,} subscribers, {r.joined:,} joins in {r.seconds:.0f} s\n"
-        f"capacity   up {r.capacity_up:>11,}  down {r.capacity_down:>11,} packets/s\n"
+        f"capacity   up {r.capacity_up:>11,}  down {r.capacity_down:>11,} packets/s, "
+        f"mean; both {r.capacity_range[0]:,} to {r.capacity_range[1]:,}\n"
         f"offered    up {r.offered_up:>11,}  down {r.offered_down:>11,} packets/s, "
         f"{share:.0%} of it\n"
         f"arrived    up {r.up.received:>11,}  down {r.down.received:>11,}"

@@ -33,6 +33,7 @@ UP, DOWN = 0, 1
 UNLIMITED = 0xFFFFFFFF
 REMOTES = (IPv4Address("198.18.0.10"), IPv4Address("198.19.0.11"))
 FIRST_PORT = 20_000
+WORKER_NICE = -5
 _MAGIC = 0x314B414F53474E42
 _HEADER_BYTES, _FLOW_BYTES, _FRAME_BYTES, _FRAME_ROOM = 4096, 256, 1024, 1022
 _RATE_AT, _HOSTILE_AT, _OFFERED_AT, _SEEN_AT = 16, 24, 64, 192
@@ -262,9 +263,9 @@ class SoakLab(Lab):
         self._prefer_workers()
 
     def _prefer_workers(self) -> None:
-        """Let workers run when they want to: bngd and all clients are on their processors here."""
+        """Let workers run first when they want to: bngd and the clients share their processors."""
         for task in Path(f"/proc/{self.process('bng-dataplane').pid}/task").iterdir():
-            os.setpriority(os.PRIO_PROCESS, int(task.name), -15)
+            os.setpriority(os.PRIO_PROCESS, int(task.name), WORKER_NICE)
 
     def down(self) -> None:
         """Stop everything."""
