@@ -7,7 +7,7 @@ field names the RADIUS attribute it stands for. Access-independent: nothing here
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from typing import Protocol
 
 from bng.ethernet import AccessLine, Mac
@@ -28,6 +28,18 @@ class FramedRoute:
 
     prefix: IPv4Network
     gateway: IPv4Address | None = None
+    metric: int = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FramedIpv6Route:
+    """A network behind the subscriber (RFC 3162 §2.5, Framed-IPv6-Route).
+
+    *gateway* None is the subscriber itself, which RADIUS writes as ::.
+    """
+
+    prefix: IPv6Network
+    gateway: IPv6Address | None = None
     metric: int = 1
 
 
@@ -107,6 +119,26 @@ class SubscriberProfile:
     """Primary and secondary NBNS server (RFC 1877 §1.2, §1.4)."""
     ipv6_interface_id: int | None = None
     """Framed-Interface-Id (RFC 3162 §2.2), 64 bits."""
+    ipv4: bool | None = None
+    """Whether there is IPv4; None: yes, where there is an address or a pool to take one of."""
+    ipv6: bool | None = None
+    """Whether there is IPv6; None: yes, where there is a prefix or a pool to take one of."""
+    ipv6_prefix: IPv6Network | None = None
+    """Framed-IPv6-Prefix (RFC 3162 §2.3), a static one: the /64 on the link."""
+    ipv6_pool: str | None = None
+    """Framed-IPv6-Pool (RFC 3162 §2.6): where that is taken of."""
+    ipv6_address: IPv6Address | None = None
+    """Framed-IPv6-Address (RFC 6911 §3.1), a static one, given by DHCPv6 (IA_NA)."""
+    ipv6_address_pool: str | None = None
+    """Stateful-IPv6-Address-Pool (RFC 6911 §3.5): where that is taken of."""
+    delegated_prefix: IPv6Network | None = None
+    """Delegated-IPv6-Prefix (RFC 4818), a static one, given by DHCPv6 (IA_PD)."""
+    delegated_pool: str | None = None
+    """Delegated-IPv6-Prefix-Pool (RFC 6911 §3.4): where that is taken of."""
+    ipv6_routes: tuple[FramedIpv6Route, ...] = ()
+    """Framed-IPv6-Route (RFC 3162 §2.5)."""
+    ipv6_dns: tuple[IPv6Address, ...] = ()
+    """DNS-Server-IPv6-Address (RFC 6911 §3.2), told by RA and DHCPv6."""
     rate_up: RatePolicy | None = None
     """What the subscriber may send."""
     rate_down: RatePolicy | None = None

@@ -26,6 +26,7 @@ LIVE = (
     "session_timeout_s",
     "port_forwards",
     "routes",
+    "ipv6_routes",
 )
 """Fields of a profile that a living session takes over."""
 REDIAL = (
@@ -34,6 +35,15 @@ REDIAL = (
     "ipv4_dns",
     "ipv4_nbns",
     "ipv6_interface_id",
+    "ipv4",
+    "ipv6",
+    "ipv6_prefix",
+    "ipv6_pool",
+    "ipv6_address",
+    "ipv6_address_pool",
+    "delegated_prefix",
+    "delegated_pool",
+    "ipv6_dns",
     "mtu",
     "nat_profile",
     "nat_address",

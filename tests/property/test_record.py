@@ -5,7 +5,7 @@ import zlib
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from enum import Enum
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from random import Random
 from types import SimpleNamespace
 from typing import Any, Union, get_args, get_origin, get_type_hints
@@ -35,6 +35,12 @@ SIMPLE: dict[Any, st.SearchStrategy[Any]] = {
         lambda address, length: IPv4Network((address, length), strict=False),
         st.integers(0, 0xFFFF_FFFF),
         st.integers(0, 32),
+    ),
+    IPv6Address: st.integers(0, (1 << 128) - 1).map(IPv6Address),
+    IPv6Network: st.builds(
+        lambda address, length: IPv6Network((address, length), strict=False),
+        st.integers(0, (1 << 128) - 1),
+        st.integers(0, 128),
     ),
 }
 
