@@ -4,6 +4,8 @@ For each field the values are cut where a rule begins or ends to fit; between tw
 rules fit, which is a bitmap. Equal bitmaps are one class. So the size is bounded by the number of
 rules: at most twice as many ranges as rules in each field, and as many bitmaps as differ. The
 counters of the rules, which the workers write, follow behind.
+
+A rule that says addresses of one family fits no packet of the other, one that says none fits both.
 """
 
 import struct
@@ -14,8 +16,10 @@ from typing import NamedTuple
 WORD_BITS = 64
 HEAD = struct.Struct("=IIII4x")
 FIELD = struct.Struct("=IIIII")
-FIELDS = 5
+FIELDS = 7
 HEAD_BYTES = HEAD.size + FIELDS * FIELD.size
+BOUND = struct.Struct("=I")
+ADDRESS6 = struct.Struct("=QQ")
 COUNTER = struct.Struct("=QQ")
 ALIGN_BYTES = 64
 NO_PORT = 0x10000
@@ -23,9 +27,16 @@ NO_PORT = 0x10000
 
 Range = tuple[int, int]
 ANY_ADDRESS: Range = (0, 0xFFFF_FFFF)
+ANY_ADDRESS6: Range = (0, (1 << 128) - 1)
 ANY_PORT: Range = (0, NO_PORT)
 ANY_PROTOCOL: Range = (0, 0xFF)
-LAST = (ANY_ADDRESS[1], ANY_ADDRESS[1], NO_PORT, NO_PORT, ANY_PROTOCOL[1])
+NEVER: Range = (1, 0)
+"""Fits no value."""
+ANY = (
+    *(ANY_ADDRESS, ANY_ADDRESS, ANY_PORT, ANY_PORT, ANY_PROTOCOL),
+    *(ANY_ADDRESS6, ANY_ADDRESS6),
+)
+"""What fits any value, by field, in the order of ``enum acl_field_id``."""
 
 
 class Rule(NamedTuple):
@@ -37,12 +48,15 @@ class Rule(NamedTuple):
     source_port: Range = ANY_PORT
     destination_port: Range = ANY_PORT
     protocol: Range = ANY_PROTOCOL
+    source6: Range = ANY_ADDRESS6
+    destination6: Range = ANY_ADDRESS6
 
     @property
     def ranges(self) -> tuple[Range, ...]:
         """What fits, by field, in the order of ``enum acl_field_id``."""
         ports = self.source_port, self.destination_port
-        return self.source, self.destination, *ports, self.protocol
+        addresses6 = self.source6, self.destination6
+        return self.source, self.destination, *ports, self.protocol, *addresses6
 
 
 def compile_acl(rules: Sequence[Rule], default: int) -> bytes:
@@ -54,8 +68,8 @@ def compile_acl(rules: Sequence[Rule], default: int) -> bytes:
     n_words = (len(every) + WORD_BITS - 1) // WORD_BITS
     body = bytearray()
     heads = [
-        _field([rule.ranges[field] for rule in every], LAST[field], n_words, body)
-        for field in range(FIELDS)
+        _field([rule.ranges[field] for rule in every], any_value, n_words, body)
+        for field, any_value in enumerate(ANY)
     ]
     actions = HEAD_BYTES + len(body)
     body += bytes(rule.action for rule in every)
@@ -100,12 +114,14 @@ def _counters_bytes(n_rules: int) -> int:
     return -(-2 * n_rules * COUNTER.size // ALIGN_BYTES) * ALIGN_BYTES
 
 
-def _field(ranges: Sequence[Range], last: int, n_words: int, body: bytearray) -> bytes:
+def _field(ranges: Sequence[Range], any_value: Range, n_words: int, body: bytearray) -> bytes:
     """Append what one field takes to *body*; return its ``struct acl_field``."""
     flips: dict[int, int] = {0: 0}
     for number, (first, end) in enumerate(ranges):
+        if first > end:
+            continue
         flips[first] = flips.get(first, 0) ^ 1 << number
-        if end < last:
+        if end < any_value[1]:
             flips[end + 1] = flips.get(end + 1, 0) ^ 1 << number
     bounds = sorted(flips)
     classes: dict[int, int] = {}
@@ -115,10 +131,14 @@ def _field(ranges: Sequence[Range], last: int, n_words: int, body: bytearray) ->
     at_bitmaps = HEAD_BYTES + len(body)
     body += b"".join(_bitmap(bitmap, n_words) for bitmap in classes)
     at_bounds = HEAD_BYTES + len(body)
-    body += struct.pack(f"={len(bounds)}I", *bounds)
+    body += b"".join(map(_bound6 if any_value == ANY_ADDRESS6 else BOUND.pack, bounds))
     at_classes = HEAD_BYTES + len(body)
     body += struct.pack(f"={len(numbers)}H", *numbers)
     return FIELD.pack(len(bounds), at_bounds, at_classes, len(classes), at_bitmaps)
+
+
+def _bound6(address: int) -> bytes:
+    return ADDRESS6.pack(address >> 64, address & (1 << 64) - 1)
 
 
 def _bitmap(bitmap: int, n_words: int) -> bytes:

@@ -3,17 +3,31 @@
 ``ACTION PROTOCOL SOURCE [port PORTS] DESTINATION [port PORTS]``, where the action is ``permit``,
 ``deny`` or ``reject``; the protocol ``ip``, a name or a number; source and destination ``any``, an
 address, a prefix or FIRST-LAST; ports a number or FIRST-LAST, with ``tcp`` and ``udp`` only.
+
+A rule that says an address is for packets of that family, IPv4 or IPv6; one that says none is for
+both. The protocol of an IPv6 packet is its first next header that is no extension header.
 """
 
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv4Network, summarize_address_range
+from ipaddress import (
+    IPv4Address,
+    IPv6Address,
+    ip_address,
+    ip_network,
+    summarize_address_range,
+)
 from typing import Literal, get_args
 
 Action = Literal["permit", "deny", "reject"]
-PROTOCOLS = {"icmp": 1, "tcp": 6, "udp": 17, "gre": 47, "esp": 50}
+Ends = tuple[IPv4Address, IPv4Address] | tuple[IPv6Address, IPv6Address]
+"""First and last address."""
+PROTOCOLS = {"icmp": 1, "tcp": 6, "udp": 17, "gre": 47, "esp": 50, "icmpv6": 58}
+OF_ONE_VERSION = {PROTOCOLS["icmp"]: 4, PROTOCOLS["icmpv6"]: 6}
+"""The IP version of protocols that the other one has not."""
 NAMES: dict[int | None, str] = {None: "ip", **{number: name for name, number in PROTOCOLS.items()}}
 WITH_PORTS = (PROTOCOLS["tcp"], PROTOCOLS["udp"])
 MAX_PORT = 0xFFFF
+IP4 = 4
 FORM = "ACTION PROTOCOL SOURCE [port PORTS] DESTINATION [port PORTS]"
 
 
@@ -23,10 +37,23 @@ class AclRule:
 
     action: Action
     protocol: int | None = None
-    source: tuple[IPv4Address, IPv4Address] | None = None
+    source: Ends | None = None
     source_port: tuple[int, int] | None = None
-    destination: tuple[IPv4Address, IPv4Address] | None = None
+    destination: Ends | None = None
     destination_port: tuple[int, int] | None = None
+
+    @property
+    def ends(self) -> tuple[Ends | None, Ends | None]:
+        """Source and destination."""
+        return self.source, self.destination
+
+    @property
+    def versions(self) -> set[int]:
+        """The IP versions that it speaks of; it fits packets of one, without any of both."""
+        found: set[int] = {ends[0].version for ends in self.ends if ends is not None}
+        if self.protocol in OF_ONE_VERSION:
+            found.add(OF_ONE_VERSION[self.protocol])
+        return found
 
     def __str__(self) -> str:
         """Return the rule as `parse_rule` takes it."""
@@ -37,19 +64,20 @@ class AclRule:
         )
 
 
-def _written(
-    addresses: tuple[IPv4Address, IPv4Address] | None, ports: tuple[int, int] | None
-) -> str:
+def _written(addresses: Ends | None, ports: tuple[int, int] | None) -> str:
     """Return one end of a rule; a range of addresses that is a prefix as one."""
-    if addresses is None:
-        text = "any"
-    else:
-        networks = list(summarize_address_range(*addresses))
-        text = str(networks[0]) if len(networks) == 1 else f"{addresses[0]}-{addresses[1]}"
-        text = text.removesuffix("/32")
+    text = "any" if addresses is None else _range_or_prefix(addresses)
     if ports is None:
         return text
     return f"{text} port {ports[0]}" + (f"-{ports[1]}" if ports[0] != ports[1] else "")
+
+
+def _range_or_prefix(addresses: Ends) -> str:
+    first, last = addresses
+    if first == last:
+        return str(first)
+    networks = list(summarize_address_range(first, last))
+    return str(networks[0]) if len(networks) == 1 else f"{first}-{last}"
 
 
 def parse_rule(text: str) -> AclRule:
@@ -66,7 +94,7 @@ def parse_rule(text: str) -> AclRule:
         raise ValueError(f"{' '.join(rest)!r} is too much: a rule is: {FORM}")
     if (source_port or destination_port) and protocol not in WITH_PORTS:
         raise ValueError("ports are those of tcp and udp")
-    return AclRule(
+    rule = AclRule(
         action=action,
         protocol=protocol,
         source=source,
@@ -74,6 +102,9 @@ def parse_rule(text: str) -> AclRule:
         destination=destination,
         destination_port=destination_port,
     )
+    if len(rule.versions) > 1:
+        raise ValueError("IPv4 and IPv6 in one rule: it would fit nothing")
+    return rule
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +112,7 @@ class BypassRule:
     """What NAT leaves as it is: *destination* None is any; a protocol and ports may narrow it."""
 
     text: str
-    destination: tuple[IPv4Address, IPv4Address] | None
+    destination: Ends | None
     protocol: int | None = None
     ports: tuple[int, int] | None = None
 
@@ -95,6 +126,8 @@ def parse_bypass(text: str) -> BypassRule:
     if not 1 <= len(words) <= 3:
         raise ValueError("a rule is: DESTINATION [PROTOCOL [PORTS]]")
     destination = _addresses(words[0])
+    if destination is not None and destination[0].version != IP4:
+        raise ValueError(f"{words[0]!r} is IPv6, which is never translated")
     protocol = _protocol(words[1]) if len(words) > 1 else None
     ports = _ports(words[2]) if len(words) > 2 else None
     if ports and protocol not in WITH_PORTS:
@@ -118,9 +151,7 @@ def _protocol(word: str) -> int | None:
     return number
 
 
-def _end(
-    words: list[str],
-) -> tuple[tuple[IPv4Address, IPv4Address] | None, tuple[int, int] | None, list[str]]:
+def _end(words: list[str]) -> tuple[Ends | None, tuple[int, int] | None, list[str]]:
     """Return addresses, ports and the words behind them."""
     addresses = _addresses(words[0])
     if words[1:2] != ["port"]:
@@ -130,21 +161,24 @@ def _end(
     return addresses, _ports(words[2]), words[3:]
 
 
-def _addresses(word: str) -> tuple[IPv4Address, IPv4Address] | None:
+def _addresses(word: str) -> Ends | None:
     if word == "any":
         return None
     first, dash, last = word.partition("-")
     try:
         if dash:
-            ends = IPv4Address(first), IPv4Address(last)
+            ends = ip_address(first), ip_address(last)
         else:
-            network = IPv4Network(word)
+            network = ip_network(word)
             ends = network.network_address, network.broadcast_address
     except ValueError:
-        raise ValueError(f"{word!r} is not any, an address, a prefix or FIRST-LAST") from None
-    if ends[0] > ends[1]:
-        raise ValueError(f"{word!r} ends before it begins")
-    return ends
+        ends = None
+    match ends:
+        case (IPv4Address(), IPv4Address()) | (IPv6Address(), IPv6Address()) if "%" not in word:
+            if int(ends[0]) > int(ends[1]):
+                raise ValueError(f"{word!r} ends before it begins")
+            return ends
+    raise ValueError(f"{word!r} is not any, an address, a prefix or FIRST-LAST")
 
 
 def _ports(word: str) -> tuple[int, int]:

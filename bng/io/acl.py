@@ -8,14 +8,17 @@ is counted where they stand: a changed ACL counts from 0, the others go on.
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from bng.aaa.acl import AclRule, BypassRule
+from bng.aaa.acl import AclRule, BypassRule, Ends
 from bng.config import Config
 from bng.settings import bypass_name
 from dataplane.acl import (
     ALIGN_BYTES,
     ANY_ADDRESS,
+    ANY_ADDRESS6,
     ANY_PORT,
     ANY_PROTOCOL,
+    NEVER,
+    Range,
     Rule,
     RuleCount,
     compile_acl,
@@ -61,10 +64,9 @@ def _bypass(bypass: BypassRule) -> Rule:
 
 
 def _rule(rule: AclRule) -> Rule:
-    source, destination = (
-        ANY_ADDRESS if ends is None else (int(ends[0]), int(ends[1]))
-        for ends in (rule.source, rule.destination)
-    )
+    fits4, fits6 = (rule.versions <= {version} for version in (4, 6))
+    source, destination = (_range(ends, ANY_ADDRESS, fits4) for ends in rule.ends)
+    source6, destination6 = (_range(ends, ANY_ADDRESS6, fits6) for ends in rule.ends)
     return Rule(
         _action(rule.action),
         source,
@@ -72,7 +74,15 @@ def _rule(rule: AclRule) -> Rule:
         rule.source_port or ANY_PORT,
         rule.destination_port or ANY_PORT,
         ANY_PROTOCOL if rule.protocol is None else (rule.protocol, rule.protocol),
+        source6,
+        destination6,
     )
+
+
+def _range(ends: Ends | None, any_address: Range, fits: bool) -> Range:
+    if not fits:
+        return NEVER
+    return any_address if ends is None else (int(ends[0]), int(ends[1]))
 
 
 def _action(name: str) -> AclAction:

@@ -55,9 +55,11 @@ struct session_policer {
 /*
  * A compiled ACL: for each field the values are cut into ranges, in each of which the same rules
  * fit; what rules these are is a bitmap, of which there is one for each class of ranges. The first
- * rule that all five bitmaps have is the packet's. Written by bngd into memory that no worker
- * reads, checked and put into place by the control thread. Offsets count from the head. Behind all
- * that stand the rules' counters, written by the workers: see acl_counter().
+ * rule that the bitmaps of a packet's five fields have is the packet's; the fields of addresses are
+ * apart for IPv4 and IPv6, so that a rule of one family fits no packet of the other. Written by
+ * bngd into memory that no worker reads, checked and put into place by the control thread. Offsets
+ * count from the head. Behind all that stand the rules' counters, written by the workers: see
+ * acl_counter().
  */
 enum acl_limits {
 	MAX_ACLS = 1024,
@@ -73,19 +75,28 @@ enum acl_field_id {
 	ACL_DESTINATION,
 	ACL_SOURCE_PORT,
 	ACL_DESTINATION_PORT,
-	ACL_PROTOCOL,
+	ACL_PROTOCOL, /* IPv6: the first next header that is no extension header */
+	ACL_SOURCE6,
+	ACL_DESTINATION6,
 	ACL_FIELDS
 };
 
-enum acl_action { ACL_DENY, ACL_PERMIT, ACL_REJECT /* upstream: with ICMP 3/13 */ };
+enum acl_action { ACL_DENY, ACL_PERMIT, ACL_REJECT /* upstream: with ICMP 3/13, ICMPv6 1/1 */ };
 
 struct acl_field {
 	uint32_t n_ranges;
-	uint32_t bounds;  /* offset of uint32_t [n_ranges]: where each begins, the first one at 0 */
+	uint32_t bounds;  /* offset of uint32_t [n_ranges], or struct acl_address: where each
+			     begins, the first one at 0 */
 	uint32_t classes; /* offset of uint16_t [n_ranges] */
 	uint32_t n_classes;
 	uint32_t bitmaps; /* offset of uint64_t [n_classes][1 + n_words]: which words are not 0,
 			     then the words */
+};
+
+/* Of IPv6, host order. */
+struct acl_address {
+	uint64_t high;
+	uint64_t low;
 };
 
 struct acl_head {
@@ -122,7 +133,7 @@ struct acl_set {
 
 _Static_assert(sizeof(struct policer) == 64, "one cache line");
 _Static_assert(sizeof(struct session_policer) == 40, "the body of a command");
-_Static_assert(sizeof(struct acl_head) == 120, "packed by bngd");
+_Static_assert(sizeof(struct acl_head) == 160, "packed by bngd");
 _Static_assert(sizeof(struct acl_counter) == 16, "four in a cache line");
 _Static_assert(sizeof(struct session_acl) == 40, "the body of a command");
 _Static_assert(sizeof(struct acl_set) == 40, "the body of a command");

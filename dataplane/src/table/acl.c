@@ -18,10 +18,18 @@ static bool counters_are_sane(const struct tables *t, const struct acl_head *h, 
 	       is_inside(h->counters, t->n_workers, acl_counter_stride(h->n_rules), size);
 }
 
-static bool field_is_sane(const struct acl_head *h, const struct acl_field *f, uint64_t size)
+/* Of one of a field's bounds. */
+static uint64_t bound_size(int field)
 {
+	bool ip6 = field == ACL_SOURCE6 || field == ACL_DESTINATION6;
+	return ip6 ? sizeof(struct acl_address) : sizeof(uint32_t);
+}
+
+static bool field_is_sane(const struct acl_head *h, int field, uint64_t size)
+{
+	const struct acl_field *f = &h->field[field];
 	if (!f->n_ranges || !f->n_classes || f->n_classes > f->n_ranges ||
-		!is_inside(f->bounds, f->n_ranges, sizeof(uint32_t), size) ||
+		!is_inside(f->bounds, f->n_ranges, bound_size(field), size) ||
 		!is_inside(f->classes, f->n_ranges, sizeof(uint16_t), size) ||
 		!is_inside(f->bitmaps, (uint64_t)f->n_classes * (1 + h->n_words), sizeof(uint64_t),
 			size))
@@ -46,7 +54,7 @@ bool acl_is_sane(const struct tables *t, uint64_t place)
 		!is_inside(h->actions, h->n_rules, 1, h->counters))
 		return false;
 	for (int i = 0; i < ACL_FIELDS; i++)
-		if (!field_is_sane(h, &h->field[i], h->counters))
+		if (!field_is_sane(h, i, h->counters))
 			return false;
 	return true;
 }

@@ -22,6 +22,7 @@ typedef uint64_t bitmap[1 + WORDS];
 
 struct acl {
 	struct acl_head head;
+	struct acl_address zero6[1];
 	bitmap every[1];
 	bitmap rule[RULES]; /* the default alone, then each rule with it */
 	uint32_t zero[1], networks[RANGES], ports[RANGES];
@@ -52,6 +53,8 @@ static void fill(struct acl *a)
 		.counters = offsetof(struct acl, counters)};
 	for (int field = 0; field < ACL_FIELDS; field++)
 		memcpy(&a->head.field[field], any, sizeof(any));
+	a->head.field[ACL_SOURCE6].bounds = offsetof(struct acl, zero6);
+	a->head.field[ACL_DESTINATION6].bounds = offsetof(struct acl, zero6);
 	part[1] = offsetof(struct acl, networks);
 	memcpy(&a->head.field[ACL_DESTINATION], part, sizeof(part));
 	part[1] = offsetof(struct acl, ports);

@@ -125,6 +125,7 @@ static inline void bed_acl(uint32_t session)
 {
 	static const struct {
 		struct acl_head head;
+		struct acl_address zero;
 		uint64_t all[2], but_ports[2][2], but_gre[2][2];
 		uint32_t bounds[1], ports[3], protocols[3];
 		uint16_t class[1], port_class[3], protocol_class[3];
@@ -133,9 +134,15 @@ static inline void bed_acl(uint32_t session)
 	} acl = {
 #define AT(member) offsetof(__typeof__(acl), member)
 #define ANY {1, AT(bounds), AT(class), 1, AT(all)}
+#define ANY6                                                                                       \
+	{                                                                                          \
+		1, AT(zero), AT(class), 1, AT(all)                                                 \
+	}
 		.head = {3, 1, AT(actions), AT(counters), 0,
 			{ANY, ANY, ANY, {3, AT(ports), AT(port_class), 2, AT(but_ports)},
-				{3, AT(protocols), AT(protocol_class), 2, AT(but_gre)}}},
+				{3, AT(protocols), AT(protocol_class), 2, AT(but_gre)}, ANY6,
+				ANY6}},
+#undef ANY6
 #undef ANY
 #undef AT
 		.all = {1, 7},

@@ -1,6 +1,7 @@
 /*
- * Compiled ACLs, as a broken bngd would write them: 20 bytes of a packet's key, then the ACL. What
- * passes the check is looked up and counted, in memory that ends where it does.
+ * Compiled ACLs, as a broken bngd would write them: the keys of an IPv6 and, the same ports and
+ * protocol, of an IPv4 packet, then the ACL. What passes the check is looked up and counted, in
+ * memory that ends where it does.
  */
 #include <assert.h>
 #include <stdlib.h>
@@ -22,9 +23,23 @@ static void count(struct acl_head *head, uint32_t rule)
 	}
 }
 
+static struct acl_key of_ip4(const struct acl_key6 *key)
+{
+	struct acl_key found;
+	memcpy(&found, key->value, sizeof(found));
+	return found;
+}
+
+static void look_up(struct acl_head *head, const struct acl_key6 *key)
+{
+	struct acl_key key4 = of_ip4(key);
+	count(head, acl_rule(head, &key4));
+	count(head, acl_rule6(head, key));
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	struct acl_key key;
+	struct acl_key6 key;
 	void *copy;
 	if (size <= sizeof(key) || posix_memalign(&copy, ACL_ALIGN, size - sizeof(key)))
 		return 0;
@@ -34,14 +49,17 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	const struct tables tables = {.acl_memory = copy, .n_workers = WORKERS};
 	if (acl_is_sane(&tables, size)) {
 		struct acl_head *head = copy;
-		uint32_t first = acl_rule(head, &key);
-		for (int field = 0; field < ACL_FIELDS; field++) {
-			count(head, acl_rule(head, &key));
-			key.value[field] = ~key.value[field];
+		struct acl_key6 other = key;
+		struct acl_key key4 = of_ip4(&key);
+		uint32_t first = acl_rule(head, &key4), first6 = acl_rule6(head, &key);
+		for (int field = 0; field < ACL_KEY_FIELDS; field++) {
+			look_up(head, &other);
+			other.value[field] = ~other.value[field];
+			other.source.high = ~other.source.high;
+			other.destination.low = ~other.destination.low;
 		}
-		for (int field = 0; field < ACL_FIELDS; field++)
-			key.value[field] = ~key.value[field];
-		assert(acl_rule(head, &key) == first); /* counting changes no rule */
+		/* counting changes no rule */
+		assert(acl_rule(head, &key4) == first && acl_rule6(head, &key) == first6);
 	}
 	free(copy);
 	return 0;
