@@ -1,0 +1,121 @@
+"""FRR on the TAP twins of the routed ports, FRR and BIRD as neighbours (`tests.support.routing_lab`).
+
+Every packet between the routers passes the dataplane, and so does every route's traffic.
+"""
+
+import os
+from collections.abc import Iterator
+from functools import partial
+
+import pytest
+
+from tests.support.netns import run
+from tests.support.routing_lab import (
+    BOTH,
+    EAST,
+    EAST_HOP,
+    WEST,
+    WEST_HOP,
+    RoutingLab,
+    until,
+)
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RoutingLab]:
+    directory = tmp_path_factory.mktemp("lab")
+    daemons = ("bgpd", "bfdd", "ospfd", "isisd")
+    with RoutingLab(f"rf{os.getpid()}", directory, frr=daemons) as lab:
+        lab.start_bird()
+        lab.start_routers("bgp", "ospf", "isis")
+        yield lab
+
+
+@pytest.fixture(autouse=True)
+def converged(lab: RoutingLab) -> None:
+    lab.converged()
+
+
+def via_west(lab: RoutingLab, *lines: str) -> None:
+    """Have the FRR neighbour announce something, or no more."""
+    lab.neighbour.configure(*lines)
+
+
+def test_ospf_bgp_bfd_and_isis_come_up_through_the_dataplane(lab: RoutingLab) -> None:
+    until(lab.ospf_full, "OSPF is Full")
+    until(lambda: " Up " in lab.router.text("show isis neighbor"), "IS-IS is up")
+    until(lambda: "10.255.0.2/32" in lab.router.text("show ip route ospf"), "OSPF's routes")
+    assert lab.bfd_up() == {WEST_HOP, EAST_HOP}
+
+
+def test_routes_of_frr_and_bird_are_in_the_fib(lab: RoutingLab) -> None:
+    assert lab.leads_to(WEST, WEST_HOP)
+    assert lab.leads_to(EAST, EAST_HOP)
+    until(partial(lab.leads_to, "10.255.0.2", WEST_HOP), "OSPF's route to the neighbour")
+
+
+def test_a_withdrawn_route_goes_and_a_replaced_one_moves(lab: RoutingLab) -> None:
+    bgp = ("router bgp 64501", "address-family ipv4 unicast")
+    via_west(lab, *bgp, "no network 198.18.100.0/24", "no network 198.18.101.0/24")
+    until(partial(lab.leads_to, BOTH, EAST_HOP), "one of two next hops is gone")
+    until(partial(lab.leads_to, WEST), "a route that nobody else has is gone")
+    via_west(lab, *bgp, "network 198.18.100.0/24", "network 198.18.101.0/24")
+    until(partial(lab.leads_to, BOTH, WEST_HOP, EAST_HOP), "both again")
+    until(partial(lab.leads_to, WEST, WEST_HOP), "and the other one")
+
+
+def test_static_routes_of_frr_blackhole_unreachable_and_recursive(lab: RoutingLab) -> None:
+    lab.router.configure(
+        "ip route 198.18.110.0/24 blackhole",
+        "ip route 198.18.111.0/24 reject",
+        f"ip route 198.18.112.0/24 {EAST}",  # reached by a route of BGP: zebra resolves it
+        "ip nht resolve-via-default",
+    )
+    until(partial(lab.leads_to, "198.18.110.1", "blackhole"), "blackhole")
+    until(partial(lab.leads_to, "198.18.111.1", "unreachable"), "reject")
+    until(partial(lab.leads_to, "198.18.112.1", EAST_HOP), "a recursive next hop")
+    lab.router.configure(
+        "no ip route 198.18.110.0/24 blackhole",
+        "no ip route 198.18.111.0/24 reject",
+        f"no ip route 198.18.112.0/24 {EAST}",
+    )
+    for third in (110, 111, 112):
+        until(partial(lab.leads_to, f"198.18.{third}.1"), f"198.18.{third}.0/24 is gone")
+
+
+def test_a_lost_link_moves_what_has_another_way(lab: RoutingLab) -> None:
+    run(lab.inet, "ip", "link", "set", "inet0", "down")
+    took = until(partial(lab.leads_to, BOTH, EAST_HOP), "the other neighbour has it", 3)
+    until(partial(lab.leads_to, WEST), "no other way to this one", 3)
+    run(lab.inet, "ip", "link", "set", "inet0", "up")
+    print(f"a lost link: {took:.2f} s")
+    lab.converged()
+
+
+def test_frr_that_crashed_comes_back_and_nothing_stale_stays(lab: RoutingLab) -> None:
+    lab.router.kill()
+    via_west(lab, "router bgp 64501", "address-family ipv4 unicast", "no network 198.18.101.0/24")
+    assert lab.leads_to(WEST, WEST_HOP), "without FRR the kernel's routes stay, and forward"
+    lab.start_router("bgp", "ospf", "isis")
+    lab.converged()
+    until(partial(lab.leads_to, WEST), "what was withdrawn meanwhile is gone")
+    via_west(lab, "router bgp 64501", "address-family ipv4 unicast", "network 198.18.101.0/24")
+    until(partial(lab.leads_to, WEST, WEST_HOP), "and back")
+
+
+def test_a_restart_of_bngd_changes_nothing(lab: RoutingLab) -> None:
+    lab.stop("bngd")
+    lab.start_bngd()
+    assert lab.leads_to(BOTH, WEST_HOP, EAST_HOP)
+    assert lab.established() == {WEST_HOP, EAST_HOP}
+    assert lab.bfd_up() == {WEST_HOP, EAST_HOP}
+
+
+def test_a_restart_of_the_dataplane_finds_all_routes_again(lab: RoutingLab) -> None:
+    lab.stop("bng-dataplane")
+    lab.wait_gone("bngd")
+    lab.start_dataplane()
+    lab.start_bngd()
+    lab.converged()
+    assert lab.leads_to(WEST, WEST_HOP)
+    assert lab.leads_to(EAST, EAST_HOP)
