@@ -446,6 +446,9 @@ class Dataplane:
         self.node_runtime = self._section("struct node_runtime *", lib.SECTION_NODE_RUNTIME)
         self.fib4_root = self._words(lib.SECTION_FIB4_ROOT)
         self.fib4_pages = self._words(lib.SECTION_FIB4_PAGE)
+        self.fib6_root = self._words(lib.SECTION_FIB6_ROOT)
+        self.fib6_heads = self._section("struct fib6_head *", lib.SECTION_FIB6_HEAD)
+        self.fib6_slots = self._words(lib.SECTION_FIB6_SLOT)
         self.rings = self._section("struct ring *", lib.SECTION_RING)
 
     @classmethod

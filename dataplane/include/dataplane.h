@@ -59,6 +59,9 @@ enum arena_section_id {
 	SECTION_ACL_MEMORY,   /* bytes: compiled ACLs, each a struct acl_head and what it names */
 	SECTION_FIB4_ROOT,    /* uint32_t leaf [65536] */
 	SECTION_FIB4_PAGE,    /* uint32_t leaf [page][256] */
+	SECTION_FIB6_ROOT,    /* uint32_t [65536] */
+	SECTION_FIB6_HEAD,    /* struct fib6_head [node] */
+	SECTION_FIB6_SLOT,    /* uint32_t [node][16] */
 	SECTION_ADJACENCY,    /* struct adjacency [adjacency] */
 	SECTION_MIRROR,	      /* struct mirror_shared, one */
 	SECTION_NAT_CONFIG,   /* struct nat_config, one */
@@ -102,7 +105,9 @@ struct arena_header {
 	uint32_t consumer_sleeping; /* bngd waits on its eventfd */
 	uint32_t ready;		    /* 1 once workers run and ports are open */
 	uint8_t secret[32];	    /* random, made with the arena: bngd's AC-Cookies outlive it */
-	uint64_t reserved[12];
+	uint32_t max_fib6_nodes;
+	uint32_t reserved0;
+	uint64_t reserved[11];
 	struct arena_section section[N_SECTIONS];
 };
 

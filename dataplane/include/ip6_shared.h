@@ -41,8 +41,16 @@ struct route6 {
 	uint8_t reserved[20];
 };
 
+/* A node of the IPv6 FIB, apart from its slots: see table/fib6.h. */
+struct fib6_head {
+	uint64_t prefix; /* the half of the address that its 4 bits are in: the bits above them */
+	uint32_t leaf;	 /* of the longest route over it that is in the slot which leads here */
+	uint32_t reserved;
+};
+
 /* cdef end */
 
+_Static_assert(sizeof(struct fib6_head) == 16, "four in a cache line");
 _Static_assert(sizeof(struct session_ip6) == 64, "one cache line");
 _Static_assert(sizeof(struct session_ip6_set) == 40, "the body of a command");
 _Static_assert(sizeof(struct route6) == 40, "the body of a command");

@@ -37,6 +37,9 @@ static const char *const section_names[N_SECTIONS] = {
 	[SECTION_ACL_MEMORY] = "acl-memory",
 	[SECTION_FIB4_ROOT] = "fib4-root",
 	[SECTION_FIB4_PAGE] = "fib4-page",
+	[SECTION_FIB6_ROOT] = "fib6-root",
+	[SECTION_FIB6_HEAD] = "fib6-head",
+	[SECTION_FIB6_SLOT] = "fib6-slot",
 	[SECTION_ADJACENCY] = "adjacency",
 	[SECTION_MIRROR] = "mirror",
 	[SECTION_NAT_CONFIG] = "nat-config",
@@ -114,6 +117,7 @@ static void plan_limits(const struct options *o, uint32_t n_nodes, struct arena_
 	h->max_domains = count_domains(o);
 	h->max_domain_pages = o->sessions / DOMAIN_PAGE_IDS + h->max_domains + 64;
 	h->max_fib4_pages = o->fib4_pages;
+	h->max_fib6_nodes = o->fib6_nodes;
 	h->max_adjacencies = o->adjacencies;
 	h->n_nat_addresses = o->nat.n_addresses;
 }
@@ -143,6 +147,9 @@ void arena_plan(const struct options *o, uint32_t n_nodes, struct arena_header *
 	section(h, SECTION_ACL_MEMORY, 1, ACL_MEMORY);
 	section(h, SECTION_FIB4_ROOT, sizeof(uint32_t), 65536);
 	section(h, SECTION_FIB4_PAGE, 256 * sizeof(uint32_t), h->max_fib4_pages);
+	section(h, SECTION_FIB6_ROOT, sizeof(uint32_t), 65536);
+	section(h, SECTION_FIB6_HEAD, sizeof(struct fib6_head), h->max_fib6_nodes);
+	section(h, SECTION_FIB6_SLOT, 16 * sizeof(uint32_t), h->max_fib6_nodes);
 	section(h, SECTION_ADJACENCY, sizeof(struct adjacency), h->max_adjacencies);
 	section(h, SECTION_MIRROR, sizeof(struct mirror_shared), 1);
 	section(h, SECTION_NAT_CONFIG, sizeof(struct nat_config), 1);
@@ -355,6 +362,9 @@ void arena_tables(const struct arena *arena, struct tables *t)
 		.acl_memory = AT(SECTION_ACL_MEMORY),
 		.fib4_root = AT(SECTION_FIB4_ROOT),
 		.fib4_page = AT(SECTION_FIB4_PAGE),
+		.fib6 = {.root = AT(SECTION_FIB6_ROOT),
+			.head = AT(SECTION_FIB6_HEAD),
+			.slot = AT(SECTION_FIB6_SLOT)},
 		.adjacency = AT(SECTION_ADJACENCY),
 		.mirror = AT(SECTION_MIRROR),
 		.nat = AT(SECTION_NAT_CONFIG),

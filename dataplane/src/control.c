@@ -98,6 +98,8 @@ static int apply(
 		return 0;
 	case CMD_ROUTE4_ADD:
 	case CMD_ROUTE4_DEL:
+	case CMD_ROUTE6_ADD:
+	case CMD_ROUTE6_DEL:
 		if (c->session >= dp->tables.max_sessions)
 			return -EINVAL;
 		return mirror_command(dp->mirror, c);
@@ -107,6 +109,8 @@ static int apply(
 	case CMD_GATEWAY4_DEL:
 	case CMD_UNREACHABLE4_ADD:
 	case CMD_UNREACHABLE4_DEL:
+	case CMD_UNREACHABLE6_ADD:
+	case CMD_UNREACHABLE6_DEL:
 		return mirror_command(dp->mirror, c);
 	case CMD_NAT_ADDRESS:
 		return nat_address(dp, c);

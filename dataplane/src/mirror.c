@@ -68,7 +68,8 @@ static int install_nat_pool(struct mirror *m)
 	return status;
 }
 
-struct mirror *mirror_create(const struct tables *t, uint32_t session_pages, bool with_kernel)
+struct mirror *mirror_create(
+	const struct tables *t, struct session_reserve reserve, bool with_kernel)
 {
 	struct mirror *m = calloc(1, sizeof(*m));
 	if (!m)
@@ -81,10 +82,13 @@ struct mirror *mirror_create(const struct tables *t, uint32_t session_pages, boo
 	m->with_kernel = with_kernel;
 	m->fib = fib4_create(t->fib4_root, t->fib4_page, t->arena->max_fib4_pages);
 	m->adjacencies = adjacency_create(t->adjacency, t->arena->max_adjacencies);
-	if (m->fib && m->adjacencies)
+	m->fib6 = fib6_create(&t->fib6, t->arena->max_fib6_nodes);
+	if (m->fib && m->fib6 && m->adjacencies)
 		m->rib = rib_create(m->fib, m->adjacencies);
-	if (m->fib)
-		fib4_reserve(m->fib, session_pages);
+	if (m->rib) {
+		fib4_reserve(m->fib, reserve.fib4_pages);
+		fib6_reserve(m->fib6, reserve.fib6_nodes);
+	}
 	int status = m->rib ? install_nat_pool(m) : -ENOMEM;
 	if (!status && with_kernel)
 		status = open_kernel(m);
@@ -104,6 +108,7 @@ void mirror_destroy(struct mirror *m)
 	rib_destroy(m->rib);
 	adjacency_destroy(m->adjacencies);
 	fib4_destroy(m->fib);
+	fib6_destroy(m->fib6);
 	free(m);
 }
 
@@ -230,6 +235,11 @@ int mirror_command(struct mirror *m, const struct command *c)
 		return unreachable(m, c);
 	case CMD_NAT_ADDRESS:
 		return nat_address(m, c);
+	case CMD_ROUTE6_ADD:
+	case CMD_ROUTE6_DEL:
+	case CMD_UNREACHABLE6_ADD:
+	case CMD_UNREACHABLE6_DEL:
+		return mirror_command6(m, c);
 	default:
 		return -EINVAL;
 	}
@@ -244,6 +254,7 @@ static void reclaim(struct mirror *m)
 			EPOCHS_TO_PASS)
 			return;
 	fib4_reclaim(m->fib);
+	fib6_reclaim(m->fib6);
 	adjacency_reclaim(m->adjacencies);
 	for (uint32_t i = 0; i < m->t->n_workers; i++)
 		m->epoch[i] = __atomic_load_n(&m->t->worker[i].epoch, __ATOMIC_ACQUIRE);

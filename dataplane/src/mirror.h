@@ -17,10 +17,16 @@ enum { RTPROT_BNG = 200 }; /* rtm_protocol of the routes that we export: not mir
 
 struct mirror;
 
+struct session_reserve {
+	uint32_t fib4_pages;
+	uint32_t fib6_nodes;
+};
+
 /* Dumps the kernel's state, installs the NAT pool addresses of t. NULL with a line on stderr. With
- * no netlink (embedded mode: with_kernel false) only commands feed the FIB. session_pages of the
- * FIB are for sessions alone. */
-struct mirror *mirror_create(const struct tables *t, uint32_t session_pages, bool with_kernel);
+ * no netlink (embedded mode: with_kernel false) only commands feed the FIBs. `reserve` of them is
+ * for sessions alone. */
+struct mirror *mirror_create(
+	const struct tables *t, struct session_reserve reserve, bool with_kernel);
 void mirror_destroy(struct mirror *m);
 /* Two descriptors, i 0 and 1; readable: call mirror_receive. -1 without kernel. */
 int mirror_fd(const struct mirror *m, unsigned i);
@@ -28,7 +34,8 @@ void mirror_receive(struct mirror *m);
 /* There is work to do at once: a dump, a sweep. mirror_work() does a slice of it, 2 ms. */
 bool mirror_busy(const struct mirror *m);
 void mirror_work(struct mirror *m);
-/* CMD_ROUTE4_*, CMD_GATEWAY4_*. Returns 0 or -errno for the completion. */
+/* CMD_ROUTE4_*, CMD_GATEWAY4_*, CMD_ROUTE6_* and their like. Returns 0 or -errno for the
+ * completion. */
 int mirror_command(struct mirror *m, const struct command *c);
 /* A worker met a glean adjacency: have the kernel resolve it (RTM_NEWNEIGH, NTF_USE), as far as the
  * rate for that goes; the next hop of a route always. */

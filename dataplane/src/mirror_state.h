@@ -9,6 +9,7 @@
 #include "netlink.h"
 #include "table/adjacency.h"
 #include "table/fib4.h"
+#include "table/fib6.h"
 #include "table/rib.h"
 
 enum { PRIORITY_GATEWAY = 1u << 30, PRIORITY_NAT_POOL }; /* after the kernel's own addresses */
@@ -69,6 +70,7 @@ struct mirror {
 	struct mirror_shared *shared;
 	uint32_t n_ports;
 	struct fib4 *fib;
+	struct fib6 *fib6;
 	struct adjacencies *adjacencies;
 	struct rib *rib;
 	struct nexthops nexthops;
@@ -96,6 +98,10 @@ struct mirror {
 
 /* Something was left out for want of memory or adjacencies. */
 void mirror_no_memory(struct mirror *m);
+
+/* ---- mirror_command6.c ---- */
+
+int mirror_command6(struct mirror *m, const struct command *c);
 
 /* ---- mirror_dump.c ---- */
 

@@ -25,6 +25,8 @@ static const char help[] =
 	"  --buffers N                       packet buffers per worker [16384]\n"
 	"  --fib4-pages N                    pages of 256 routes [65536]\n"
 	"  --fib4-session-pages N            of these, for sessions alone [0]\n"
+	"  --fib6-nodes N                    80 bytes each [131072]\n"
+	"  --fib6-session-nodes N            of these, for sessions alone [0]\n"
 	"  --adjacencies N                   next hops [8192]\n"
 	"  --nat-address A.B.C.D[,port-blocks|deterministic]\n"
 	"                                    public address of NAT44 [port-blocks] (repeat)\n"
@@ -63,6 +65,8 @@ enum {
 	OPT_BUFFERS,
 	OPT_FIB4_PAGES,
 	OPT_FIB4_SESSION_PAGES,
+	OPT_FIB6_NODES,
+	OPT_FIB6_SESSION_NODES,
 	OPT_ADJACENCIES,
 	OPT_NAT_ADDRESS,
 	OPT_NAT_MAX_ADDRESSES,
@@ -98,6 +102,8 @@ static const struct option long_options[] = {
 	{"buffers", required_argument, NULL, OPT_BUFFERS},
 	{"fib4-pages", required_argument, NULL, OPT_FIB4_PAGES},
 	{"fib4-session-pages", required_argument, NULL, OPT_FIB4_SESSION_PAGES},
+	{"fib6-nodes", required_argument, NULL, OPT_FIB6_NODES},
+	{"fib6-session-nodes", required_argument, NULL, OPT_FIB6_SESSION_NODES},
 	{"adjacencies", required_argument, NULL, OPT_ADJACENCIES},
 	{"nat-address", required_argument, NULL, OPT_NAT_ADDRESS},
 	{"nat-max-addresses", required_argument, NULL, OPT_NAT_MAX_ADDRESSES},
@@ -309,6 +315,10 @@ static int parse_option(struct options *o, int opt, char *arg)
 		return parse_number("fib4-pages", arg, 16, 1u << 20, &o->fib4_pages);
 	case OPT_FIB4_SESSION_PAGES:
 		return parse_number("fib4-session-pages", arg, 0, 1u << 20, &o->fib4_session_pages);
+	case OPT_FIB6_NODES:
+		return parse_number("fib6-nodes", arg, 16, 1u << 23, &o->fib6_nodes);
+	case OPT_FIB6_SESSION_NODES:
+		return parse_number("fib6-session-nodes", arg, 0, 1u << 23, &o->fib6_session_nodes);
 	case OPT_ADJACENCIES:
 		return parse_number("adjacencies", arg, 16, 1u << 16, &o->adjacencies);
 	case OPT_NAT_ADDRESS:
@@ -389,6 +399,7 @@ enum options_result options_parse(struct options *o, int argc, char **argv)
 		.sessions = 20480,
 		.buffers = 16384,
 		.fib4_pages = 65536,
+		.fib6_nodes = 131072,
 		.adjacencies = 8192,
 		.nat_log_mib = 4,
 		.nat = {.block_size = 256,

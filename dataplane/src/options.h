@@ -37,6 +37,8 @@ struct options {
 	uint32_t buffers; /* per worker */
 	uint32_t fib4_pages;
 	uint32_t fib4_session_pages;
+	uint32_t fib6_nodes;
+	uint32_t fib6_session_nodes;
 	uint32_t adjacencies;
 	uint32_t n_ports;
 	struct port_options port[MAX_PORTS];

@@ -170,7 +170,9 @@ static int start(struct dataplane *dp)
 	if (error)
 		return error;
 	nat44_init(t, dp->options.nat_address, dp->options.n_nat_addresses, dp->n_workers);
-	dp->mirror = mirror_create(t, dp->options.fib4_session_pages, dp->threads);
+	struct session_reserve reserve = {.fib4_pages = dp->options.fib4_session_pages,
+		.fib6_nodes = dp->options.fib6_session_nodes};
+	dp->mirror = mirror_create(t, reserve, dp->threads);
 	return dp->mirror ? 0 : failed("mirror", "netlink", -EIO);
 }
 

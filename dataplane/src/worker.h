@@ -12,6 +12,7 @@
 #include "driver.h"
 #include "graph.h"
 #include "pkt.h"
+#include "table/fib6.h"
 
 enum {
 	QUEUE_SIZE = 4096, /* packets one node can have pending: more than are ever in the graph */
@@ -40,6 +41,7 @@ struct tables {
 	uint8_t *acl_memory;
 	uint32_t *fib4_root;
 	uint32_t *fib4_page; /* [page * 256] */
+	struct fib6_view fib6;
 	struct adjacency *adjacency;
 	struct mirror_shared *mirror;
 	struct nat_config *nat;

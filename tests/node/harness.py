@@ -26,6 +26,7 @@ DEFAULT_ARGS = (
     "--sessions=1024",
     "--buffers=2048",
     "--fib4-pages=512",
+    "--fib6-nodes=2048",
     "--adjacencies=256",
     "--port=name=acc0,driver=gen,role=access,mtu=1508",
     "--access=port=acc0,outer=any,inner=any",

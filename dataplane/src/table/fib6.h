@@ -1,0 +1,100 @@
+/*
+ * IPv6 FIB: a trie of 4 bits a step in the arena, in which a node stands only where prefixes part
+ * or end; one writer (the control thread), readers without locks. The first 16 bits are one table,
+ * as in FIB4. A node is a cache line of 16 slots, and 16 bytes apart from it that say which part of
+ * the address it stands for: a step is one load, what it steps over is checked beside it.
+ *
+ * A slot holds a leaf, a node (with the longest route over it in the node's head), or nothing.
+ * Leaf: kind and index as in FIB4, bits 22-27 the prefix length less the bits above the node.
+ */
+#ifndef BNG_FIB6_H
+#define BNG_FIB6_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "fib4.h"
+
+/* A slot that leads to a node: LEAF_PAGE; bit 30: 64 bits or more are above it; bits 24-29: how far
+ * its 4 bits are from the end of their half of the address; bits 0-23: its number. */
+enum { FIB6_LOWER = 1 << 30, FIB6_SHIFT = 24, FIB6_NODE = (1 << 24) - 1, FIB6_SLOTS = 16 };
+
+/* An address, host order. */
+struct ip6_words {
+	uint64_t high, low;
+};
+
+/* In the arena. */
+struct fib6_view {
+	uint32_t *root;		/* [65536] */
+	struct fib6_head *head; /* [node] */
+	uint32_t *slot;		/* [node * FIB6_SLOTS] */
+};
+
+static inline struct ip6_words ip6_words(const uint8_t address[16])
+{
+	struct ip6_words words;
+	__builtin_memcpy(&words, address, sizeof(words));
+	words.high = __builtin_bswap64(words.high);
+	words.low = __builtin_bswap64(words.low);
+	return words;
+}
+
+static inline uint64_t mask64(uint32_t length)
+{
+	return length ? ~UINT64_C(0) << (64 - length) : 0;
+}
+
+/* Without the bits behind the first `length`. */
+static inline struct ip6_words ip6_masked(struct ip6_words address, uint32_t length)
+{
+	address.high &= mask64(length < 64 ? length : 64);
+	address.low &= mask64(length < 64 ? 0 : length - 64);
+	return address;
+}
+
+/* Leaf for an address, of which kind and index count; 0 is no route. */
+static inline uint32_t fib6_lookup_words(const struct fib6_view *v, uint64_t high, uint64_t low)
+{
+	uint32_t leaf = 0;
+	uint32_t at = __atomic_load_n(&v->root[high >> 48], __ATOMIC_ACQUIRE);
+	while (at & LEAF_PAGE) {
+		const struct fib6_head *head = &v->head[at & FIB6_NODE];
+		uint64_t word = at & FIB6_LOWER ? low : high;
+		uint32_t shift = at >> FIB6_SHIFT & 63;
+		uint32_t over = __atomic_load_n(&head->leaf, __ATOMIC_ACQUIRE);
+		leaf = over ? over : leaf;
+		if ((word ^ head->prefix) >> shift >= FIB6_SLOTS)
+			return leaf;
+		at = __atomic_load_n(&v->slot[(at & FIB6_NODE) * FIB6_SLOTS + (word >> shift & 15)],
+			__ATOMIC_ACQUIRE);
+	}
+	return at ? at : leaf;
+}
+
+static inline uint32_t fib6_lookup(const struct fib6_view *v, const uint8_t address[16])
+{
+	struct ip6_words words = ip6_words(address);
+	return fib6_lookup_words(v, words.high, words.low);
+}
+
+struct fib6; /* the writer's state */
+
+/* For max_nodes nodes, no more than FIB6_NODE. NULL: no memory. */
+struct fib6 *fib6_create(const struct fib6_view *view, uint32_t max_nodes);
+void fib6_destroy(struct fib6 *fib);
+/* Keeps that many nodes for sessions and our own addresses, as fib4_reserve(). */
+void fib6_reserve(struct fib6 *fib, uint32_t nodes);
+/* As those of FIB4. Host bits are ignored. */
+int fib6_add(struct fib6 *fib, struct ip6_words prefix, uint8_t length, enum fib_source source,
+	enum fib_leaf_kind kind, uint32_t index);
+int fib6_del(struct fib6 *fib, struct ip6_words prefix, uint8_t length, enum fib_source source);
+/* The source's leaf for exactly this prefix, 0 when it offers none. */
+uint32_t fib6_find(
+	const struct fib6 *fib, struct ip6_words prefix, uint8_t length, enum fib_source source);
+void fib6_reclaim(struct fib6 *fib);
+uint32_t fib6_routes(const struct fib6 *fib);
+uint32_t fib6_nodes_free(const struct fib6 *fib);
+uint64_t fib6_writes(const struct fib6 *fib);
+
+#endif
