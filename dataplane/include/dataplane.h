@@ -180,7 +180,9 @@ struct port_shared {
 	uint64_t rx_packets;
 	uint64_t rx_bytes;
 	uint64_t rx_errors; /* frames the driver could not take: counted by the kernel or by us */
-	uint64_t reserved[4];
+	uint64_t ip6_prefix, ip6_interface_id; /* source of our ICMPv6 errors, host order; 0: none.
+						  Routed: first global address */
+	uint64_t reserved[2];
 	struct port_tx tx[MAX_WORKERS];
 };
 
@@ -291,8 +293,8 @@ enum session_flags { /* events are also flags, so that a lost event is found by 
  */
 enum session_in_drop {
 	IN_DROP_NOT_LIVE,   /* negotiating or paused */
-	IN_DROP_MALFORMED,  /* IPv4 header, compressed PPP protocol */
-	IN_DROP_NOT_SERVED, /* IPv6 */
+	IN_DROP_MALFORMED,  /* IP header, compressed PPP protocol */
+	IN_DROP_NOT_SERVED, /* the family */
 	IN_DROP_TOO_BIG,
 	IN_DROP_SPOOFED,
 	IN_DROP_ACL,
@@ -301,7 +303,7 @@ enum session_in_drop {
 };
 
 enum session_out_drop {
-	OUT_DROP_NOT_LIVE, /* paused or closed */
+	OUT_DROP_NOT_LIVE, /* paused or closed, or the family is not served */
 	OUT_DROP_TTL,
 	OUT_DROP_TOO_BIG, /* and not to be fragmented */
 	OUT_DROP_ACL,

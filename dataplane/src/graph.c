@@ -48,6 +48,31 @@ static struct node *find_feature(enum arc arc, uint16_t feature)
 	return NULL;
 }
 
+/* Features that no packet visits which has visited this node: those of the other family. */
+static uint16_t family_never(const struct node *n)
+{
+	bool in = n->arc == ARC_SESSION_IN;
+	uint16_t own = (uint16_t)(1 << n->feature);
+
+	if (n->never)
+		return n->never;
+	if (own & (in ? FEATURES_IN_IP4_ONLY : FEATURES_OUT_IP4_ONLY))
+		return in ? IP4_NEVER_IN : IP4_NEVER_OUT;
+	if (own & (in ? FEATURES_IN_IP6_ONLY : FEATURES_OUT_IP6_ONLY))
+		return in ? IP6_NEVER_IN : IP6_NEVER_OUT;
+	return 0;
+}
+
+static const char *arc_end(enum arc arc, uint16_t edge)
+{
+	bool in = arc == ARC_SESSION_IN;
+	const char *ip6 = in ? ARC_SESSION_IN6_END : ARC_SESSION_OUT6_END;
+
+	if (edge == 0)
+		return in ? ARC_SESSION_IN_END : ARC_SESSION_OUT_END;
+	return find(ip6) ? ip6 : NULL;
+}
+
 /* Name that edge `edge` of n leads to, NULL when there is no such edge. */
 static const char *edge_next(const struct node *n, uint16_t edge)
 {
@@ -56,8 +81,10 @@ static const char *edge_next(const struct node *n, uint16_t edge)
 	if (n->edges[edge].next)
 		broken(n->name, "edges below ARC_EDGES are the arc's, not for",
 			n->edges[edge].next);
-	if (edge == 0)
-		return n->arc == ARC_SESSION_IN ? ARC_SESSION_IN_END : ARC_SESSION_OUT_END;
+	if (family_never(n) >> edge & 1)
+		return NULL;
+	if (edge == 0 || edge == ARC_IP6_END)
+		return arc_end(n->arc, edge);
 	if (edge <= n->feature)
 		return NULL; /* the bitmap only goes forward */
 	const struct node *next = find_feature(n->arc, edge);

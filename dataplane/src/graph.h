@@ -40,7 +40,8 @@ struct node {
 	struct edge edges[MAX_EDGES];
 	enum arc arc;
 	uint8_t feature;
-	uint16_t id;		 /* set at start */
+	uint16_t never; /* features it never leads to, where that is not what its own bit says */
+	uint16_t id;	/* set at start */
 	struct node *registered; /* list of all nodes */
 };
 
@@ -65,9 +66,23 @@ void node_register(struct node *node);
 		.next = "drop", .reason = why                                                      \
 	}
 
-/* The end of each arc. */
+/* The end of each arc: edge 0 for IPv4, the last feature for IPv6. */
 #define ARC_SESSION_IN_END "ip4_lookup"
 #define ARC_SESSION_OUT_END "pppoe_output"
+#define ARC_SESSION_IN6_END "ip6_lookup"
+#define ARC_SESSION_OUT6_END "pppoe6_output"
+
+enum {
+	ARC_IP6_END = ARC_EDGES - 1,
+	/* what packets of a family never visit, edge 0 among it */
+	IP4_NEVER_IN = FEATURES_IN_IP6_ONLY,
+	IP6_NEVER_IN = FEATURES_IN_IP4_ONLY | 1,
+	IP4_NEVER_OUT = FEATURES_OUT_IP6_ONLY,
+	IP6_NEVER_OUT = FEATURES_OUT_IP4_ONLY | 1,
+};
+
+_Static_assert((int)FEATURE_IN_IP6 == (int)ARC_IP6_END && (int)FEATURE_OUT_IP6 == (int)ARC_IP6_END,
+	"one end for both arcs");
 
 /* Enter an arc with the session's bitmap; returns the edge to take. */
 static inline uint16_t arc_start(struct pkt *p, uint16_t features)

@@ -96,6 +96,8 @@ static const uint32_t layout[] = {
 	FIELD(port_shared, rx_packets),
 	FIELD(port_shared, rx_bytes),
 	FIELD(port_shared, rx_errors),
+	FIELD(port_shared, ip6_prefix),
+	FIELD(port_shared, ip6_interface_id),
 	FIELD(port_shared, tx),
 	SIZE(access_range),
 	FIELD(access_range, outer_low),

@@ -22,6 +22,7 @@ enum pkt_flags {
 	PKT_TO_SESSION = 2,   /* `session` is where it goes */
 	PKT_ICMP_MADE = 4,    /* made by us: no error is sent about it */
 	PKT_TRANSLATED = 8,   /* NAT44 has made a session's address of the one it had */
+	PKT_IP6 = 16,	      /* an IPv6 packet */
 };
 
 /* In pkt.trace: made from that traced packet, to be traced as one of its own. */
@@ -31,7 +32,7 @@ struct pkt {
 	struct pkt *link;		 /* free list, hand-off */
 	uint32_t session;		 /* index, NO_SESSION */
 	uint32_t generation;		 /* of that session, checked after a hand-off */
-	uint32_t leaf;			 /* what ip4_lookup found */
+	uint32_t leaf;			 /* what ip4_lookup or ip6_lookup found */
 	uint32_t arg;			 /* between two neighbouring nodes only */
 	uint16_t data;			 /* offset of the current header in buf */
 	uint16_t len;			 /* bytes from there */
@@ -41,7 +42,7 @@ struct pkt {
 	uint8_t rx_port;
 	uint8_t tx_port;
 	uint8_t flags;	      /* enum pkt_flags */
-	uint8_t cause;	      /* punt cause, or ICMP type for icmp4_error (code in arg) */
+	uint8_t cause;	      /* punt cause, or ICMP type for icmp?_error (code in arg) */
 	uint8_t pool;	      /* worker the buffer belongs to */
 	uint8_t handoff_node; /* where it continues on the other worker */
 	uint32_t trace;	      /* trace_record.packet, 0: not traced */

@@ -18,7 +18,7 @@ def along(node: str, bit: int, to: int) -> Case:
 
     def run(dp: Dataplane) -> None:
         generation = lab.furnish(dp)
-        if node == "acl_in":
+        if node.startswith("acl_"):
             lab.filter_by(dp, generation, [])
         if node == "policer_in":
             lab.police(dp, generation, Direction.IN, cir_bps=8, cbs_bytes=len(IP_FRAME))

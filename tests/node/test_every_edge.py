@@ -6,6 +6,7 @@ from . import (
     edge_cases_access,
     edge_cases_control,
     edge_cases_ip4,
+    edge_cases_ip6,
     edge_cases_nat,
     edge_cases_nat_fragments,
 )
@@ -17,6 +18,7 @@ MODULES = (
     edge_cases_access,
     edge_cases_control,
     edge_cases_ip4,
+    edge_cases_ip6,
     edge_cases_nat,
     edge_cases_nat_fragments,
 )
@@ -27,6 +29,8 @@ NODES = (
     "pppoe_input",
     "pppoe_padt",
     "antispoof4",
+    "ip4_off_in",
+    "ip4_off_out",
     "acl_in",
     "acl_out",
     "policer_in",

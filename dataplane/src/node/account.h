@@ -26,12 +26,38 @@ static inline uint16_t arc_start_in(struct session_in *in, struct pkt *p)
 	return edge;
 }
 
-/* arc_next() of the session-in arc: how each of its nodes lets a packet pass. */
+/* arc_next() of the session-in arc: how each of its nodes for IPv4 lets a packet pass. */
 static inline uint16_t arc_next_in(struct session_in *in, struct pkt *p)
 {
 	uint16_t edge = arc_next(p);
 	if (!edge)
 		charge_in(in, p);
+	return edge;
+}
+
+static inline void charge_in6(const struct tables *t, struct session_in *in, const struct pkt *p)
+{
+	struct session_ip6 *ip6 = &t->ip6[p->session];
+	charge_in(in, p);
+	ip6->in_packets++;
+	ip6->in_bytes += p->len;
+}
+
+/* arc_start() of the session-in arc, for IPv6, which visits one node at least. */
+static inline uint16_t arc_start_in6(const struct session_in *in, struct pkt *p)
+{
+	return arc_start(p, in->features & (uint16_t)~FEATURES_IN_IP4_ONLY);
+}
+
+/* arc_next_in() of a node that packets of both families visit. */
+static inline uint16_t arc_next_in_both(
+	const struct tables *t, struct session_in *in, struct pkt *p)
+{
+	uint16_t edge = arc_next(p);
+	if (!edge)
+		charge_in(in, p);
+	else if (edge == ARC_IP6_END)
+		charge_in6(t, in, p);
 	return edge;
 }
 

@@ -9,14 +9,18 @@
 #include "node/account.h"
 #include "node/hints.h"
 
-enum { EDGE_DENIED = ARC_EDGES, EDGE_ICMP4_ERROR };
+enum { EDGE_DENIED = ARC_EDGES, EDGE_ICMP4_ERROR, EDGE_IP6_UNFILTERED };
 
 static inline uint16_t check_in(const struct worker *w, struct pkt *p)
 {
 	struct session_in *in = &w->t->in[p->session];
+	if (unlikely(p->flags & PKT_IP6)) { /* no rule is about IPv6: nothing passes unfiltered */
+		drop_in(w->t, p->session, IN_DROP_ACL);
+		return EDGE_IP6_UNFILTERED;
+	}
 	enum acl_action action = acl_lookup(w, in->acl, DIRECTION_IN, p);
 	if (likely(action == ACL_PERMIT))
-		return arc_next_in(in, p);
+		return arc_next_in_both(w->t, in, p);
 	drop_in(w->t, p->session, IN_DROP_ACL);
 	if (action != ACL_REJECT)
 		return EDGE_DENIED;
@@ -28,6 +32,10 @@ static inline uint16_t check_in(const struct worker *w, struct pkt *p)
 static inline uint16_t check_out(const struct worker *w, struct pkt *p)
 {
 	uint16_t acl = w->t->out[p->session].acl;
+	if (unlikely(p->flags & PKT_IP6)) {
+		drop_out(w->t, p->session, OUT_DROP_ACL);
+		return EDGE_IP6_UNFILTERED;
+	}
 	if (likely(acl_lookup(w, acl, DIRECTION_OUT, p) == ACL_PERMIT))
 		return arc_next(p);
 	drop_out(w->t, p->session, OUT_DROP_ACL);
@@ -55,6 +63,7 @@ NODE(acl_in) = {
 		{
 			[EDGE_DENIED] = DROP("acl-denied"),
 			[EDGE_ICMP4_ERROR] = {.next = "icmp4_error"},
+			[EDGE_IP6_UNFILTERED] = DROP("ip6-unfiltered"),
 		},
 };
 
@@ -63,5 +72,9 @@ NODE(acl_out) = {
 	.process = process_out,
 	.arc = ARC_SESSION_OUT,
 	.feature = FEATURE_OUT_ACL,
-	.edges = {[EDGE_DENIED] = DROP("acl-denied")},
+	.edges =
+		{
+			[EDGE_DENIED] = DROP("acl-denied"),
+			[EDGE_IP6_UNFILTERED] = DROP("ip6-unfiltered"),
+		},
 };

@@ -62,7 +62,7 @@ static void process_in(struct worker *w, struct pkt **pkts, uint16_t n, uint16_t
 	for (uint16_t i = 0; i < n; i++) {
 		struct session_in *in = &w->t->in[pkts[i]->session];
 		clamp(pkts[i], in->mss);
-		next[i] = arc_next_in(in, pkts[i]);
+		next[i] = arc_next_in_both(w->t, in, pkts[i]);
 	}
 }
 

@@ -41,7 +41,8 @@ static void process_in(struct worker *w, struct pkt **pkts, uint16_t n, uint16_t
 	for (uint16_t i = 0; i < n; i++) {
 		struct pkt *p = pkts[i];
 		bool pass = passes(w, p, tick, DIRECTION_IN);
-		next[i] = likely(pass) ? arc_next_in(&w->t->in[p->session], p) : EDGE_POLICED;
+		next[i] = likely(pass) ? arc_next_in_both(w->t, &w->t->in[p->session], p)
+				       : EDGE_POLICED;
 	}
 }
 

@@ -178,6 +178,7 @@ NODE(pppoe_input) = {
 	.name = "pppoe_input",
 	.process = process,
 	.arc = ARC_SESSION_IN,
+	.never = IP4_NEVER_IN,
 	.edges =
 		{
 			[EDGE_LCP_ECHO] = {.next = "lcp_echo"},

@@ -36,6 +36,7 @@ static const struct rate rates[PUNT_CAUSES] = {
 	[PUNT_AUTH] = {CONTROL_RATE, CONTROL_BURST},
 	[PUNT_NCP] = {CONTROL_RATE, CONTROL_BURST},
 	[PUNT_PPP_UNKNOWN] = {PPP_UNKNOWN_RATE, PPP_UNKNOWN_BURST},
+	[PUNT_IP6_CONTROL] = {CONTROL_RATE, CONTROL_BURST},
 };
 
 static struct node node_punt;
@@ -146,5 +147,6 @@ NODE(punt) = {
 			[EDGE_POLICED + PUNT_AUTH] = DROP("auth-policed"),
 			[EDGE_POLICED + PUNT_NCP] = DROP("ncp-policed"),
 			[EDGE_POLICED + PUNT_PPP_UNKNOWN] = DROP("ppp-unknown-policed"),
+			[EDGE_POLICED + PUNT_IP6_CONTROL] = DROP("ip6-control-policed"),
 		},
 };

@@ -79,6 +79,7 @@ NODE(session_output) = {
 	.name = "session_output",
 	.process = process,
 	.arc = ARC_SESSION_OUT,
+	.never = IP4_NEVER_OUT,
 	.edges =
 		{
 			[EDGE_ICMP4_ERROR] = {.next = "icmp4_error"},
