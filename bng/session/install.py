@@ -25,8 +25,13 @@ def _granted(session: Session) -> tuple[SubscriberProfile, IPv4Address]:
 def routes(session: Session) -> tuple[IPv4Network, ...]:
     """Return what leads to the session: its addresses, inside and public, and framed routes."""
     profile, address = _granted(session)
-    own = () if session.nat_public is None else (IPv4Network(session.nat_public),)
-    return (IPv4Network(address), *(route.prefix for route in profile.routes), *own)
+    own = () if session.nat_public is None else (host_route(session.nat_public),)
+    return (host_route(address), *(route.prefix for route in profile.routes), *own)
+
+
+def host_route(address: IPv4Address) -> IPv4Network:
+    """Return the prefix of *address* alone; `IPv4Network` of an address would read its text."""
+    return IPv4Network((int(address), 32))
 
 
 def translated(settings: Settings, session: Session) -> bool:

@@ -115,6 +115,7 @@ class Session:
     cause: Cause | None = None
     detail: str = ""
     adopted: bool = False  # a former bngd began it
+    standing: tuple[object, str] | None = None  # text that its record begins with, and of what
 
     @property
     def index(self) -> int:

@@ -26,22 +26,7 @@ ADDRESSES = (IPv4Address, IPv4Network, IPv6Address, IPv6Network)
 def pack(value: object) -> object:
     """Return *value* as JSON has it. Raises: TypeError for a type that has no form there."""
     kind: Any = type(value)
-    if kind in _AS_IT_IS:
-        return value
-    if kind in _AS_TEXT:
-        return str(value)
-    if isinstance(value, tuple):
-        return [pack(item) for item in value]
-    if is_dataclass(value):
-        return [pack(getattr(value, name)) for name in _names(kind)]
-    match value:
-        case Enum():
-            return value.name
-        case bytes():
-            return b64encode(value).decode()
-        case Mapping():
-            return {key: pack(item) for key, item in value.items()}
-    raise TypeError(f"{kind.__name__} in a record")
+    return _packer(kind)(value)
 
 
 _AS_IT_IS = frozenset((types.NoneType, bool, int, float, str))
@@ -49,8 +34,24 @@ _AS_TEXT = frozenset((*ADDRESSES, Mac))
 
 
 @cache
-def _names(kind: Any) -> tuple[str, ...]:  # noqa: ANN401 - a dataclass
-    return tuple(field.name for field in fields(kind))
+def _packer(kind: Any) -> Callable[[Any], object]:  # noqa: ANN401 - any type
+    """Return what packs values of type *kind*. Raises: TypeError."""
+    if kind in _AS_IT_IS:
+        return lambda value: value
+    if kind in _AS_TEXT:
+        return str
+    if issubclass(kind, tuple):
+        return lambda value: [pack(item) for item in value]
+    if is_dataclass(kind):
+        names = [field.name for field in fields(kind)]
+        return lambda value: [pack(getattr(value, name)) for name in names]
+    if issubclass(kind, Enum):
+        return lambda value: value.name
+    if issubclass(kind, bytes):
+        return lambda value: b64encode(value).decode()
+    if issubclass(kind, Mapping):
+        return lambda value: {key: pack(item) for key, item in value.items()}
+    raise TypeError(f"{kind.__name__} in a record")
 
 
 def pack_fields(value: Any, keys: Mapping[str, str]) -> dict[str, object]:  # noqa: ANN401

@@ -9,6 +9,7 @@ import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from ipaddress import IPv4Address
+from operator import attrgetter
 
 from bng.aaa.model import AccessAccept, PortForward, SubscriberProfile
 from bng.ethernet import AccessLine, Mac
@@ -26,7 +27,7 @@ ROOM_BYTES = 160
 """Kept free in a session's first record, for what is not known yet: when it came up, IPv6CP."""
 MAX_TEXT_BYTES = 1 << 16
 
-RECORDED = {
+STANDING = {
     "id": "acct_session_id",
     "user": "user_name",
     "line": "line",
@@ -38,11 +39,14 @@ RECORDED = {
     "tr101": "line_attributes",
     "ip4": "ipv4_address",
     "gw": "gateway",
-    "nat": "nat_place",
     "public": "nat_public",
-    "routes": "routes",
     "mru": "peer_mru",
     "magic": "magics",
+}
+"""Fields of a session by key, written as they are; those that hardly change while it lives."""
+PASSING = {
+    "nat": "nat_place",
+    "routes": "routes",
     "if6": "interface_id",
     "families": "families",
     "up": "up_at",
@@ -50,7 +54,8 @@ RECORDED = {
     "until": "timeout_at",
     "cause": "cause",
 }
-"""Fields of a session by key, written as they are."""
+"""The same; those that come and go."""
+RECORDED = STANDING | PASSING
 OF_THE_ACCEPT = {
     "classes": "classes",
     "interim": "interim_interval_s",
@@ -68,11 +73,14 @@ NOT_RECORDED = frozenset(
         *("waits_for", "waiters", "nat_tried", "moving_to", "nat_told", "install_request"),
         *("install_pending", "told", "policed", "filtered", "forwarded", "bypassed", "paused"),
         *("interim_at", "due", "detail", "adopted", "stopped"),
+        "standing",
     )
 )
 """The rest of a session: known from the arena, said in other keys, or of one bngd alone."""
 
 _JSON = json.JSONEncoder(separators=(",", ":"))
+_MADE_OF = attrgetter(*STANDING.values(), "profile", "accept")
+"""Of a session: what `describe_standing` depends on."""
 _SESSION = readers_of(Session, RECORDED.values())
 _ACCEPT = readers_of(AccessAccept, OF_THE_ACCEPT.values())
 _PROFILE = readers_of(SubscriberProfile, OF_THE_PROFILE.values())
@@ -132,26 +140,44 @@ class Reconciled:
 
 def encode(session: Session, room_bytes: int = 0) -> bytes | None:
     """Return the record of *session*; None: it does not fit beside *room_bytes* more."""
-    record, limit = describe(session), MAX_RECORD_BYTES - room_bytes
-    whole = _JSON.encode(record).encode()
+    limit = MAX_RECORD_BYTES - room_bytes
+    passing = describe_passing(session)
+    whole = f"{_standing(session)[:-1]},{_JSON.encode(passing)[1:]}".encode()
     if len(whole) <= limit:
         return whole
+    record = describe_standing(session) | passing
     short = {key: value for key, value in record.items() if key not in FOR_PEOPLE}
     less = _JSON.encode(short).encode()
     return next((c for c in map(zlib.compress, (whole, less)) if len(c) <= limit), None)
 
 
-def describe(session: Session) -> dict[str, object]:
-    """Return what is recorded of *session*."""
-    profile, accept = session.profile, session.accept
-    record = {"v": VERSION, **pack_fields(session, RECORDED)}
-    if profile is not None:
-        record["profile"] = pack_fields(profile, OF_THE_PROFILE)
-    if accept is not None:
-        record |= pack_fields(accept, OF_THE_ACCEPT)
-    if not session.routes and session.ipv4_address is not None and profile is not None:
+def _standing(session: Session) -> str:
+    """Return the JSON of what hardly changes: a session that comes up is written down many times.
+
+    It is made anew when anything that it is made of is not what it was.
+    """
+    made_of = _MADE_OF(session)
+    if session.standing is None or session.standing[0] != made_of:
+        session.standing = made_of, _JSON.encode(describe_standing(session))
+    return session.standing[1]
+
+
+def describe_standing(session: Session) -> dict[str, object]:
+    """Return what is recorded of *session* and hardly changes."""
+    record = {"v": VERSION, "method": session.method.name, **pack_fields(session, STANDING)}
+    if session.profile is not None:
+        record["profile"] = pack_fields(session.profile, OF_THE_PROFILE)
+    if session.accept is not None:
+        record |= pack_fields(session.accept, OF_THE_ACCEPT)
+    return record
+
+
+def describe_passing(session: Session) -> dict[str, object]:
+    """Return the rest of what is recorded of *session*."""
+    record = pack_fields(session, PASSING)
+    if not session.routes and session.ipv4_address is not None and session.profile is not None:
         record["routes"] = [str(prefix) for prefix in install.routes(session)]  # to come
-    return record | {"method": session.method.name} | session.method.record(session)
+    return record | session.method.record(session)
 
 
 def read(data: bytes) -> dict[str, object]:

@@ -133,6 +133,21 @@ def test_what_is_recorded_comes_back(session: Session) -> None:
     assert restart.read(data)["pppoe"] == 17
 
 
+@settings(max_examples=100)
+@given(sessions, sessions, st.data())
+def test_a_record_tells_of_a_session_as_it_is_whenever_it_is_written(
+    session: Session, later: Session, data: st.DataObject
+) -> None:
+    restart.encode(session, ANY_LENGTH)
+    names = [*restart.RECORDED.values(), "accept", "profile"]
+    for name in data.draw(st.sets(st.sampled_from(names))):
+        setattr(session, name, getattr(later, name))
+    fresh = Session(HANDLE, "", METHOD, session.line, session.mac, 0.0)
+    for name in names:
+        setattr(fresh, name, getattr(session, name))
+    assert restart.encode(session, ANY_LENGTH) == restart.encode(fresh, ANY_LENGTH)
+
+
 def test_every_field_of_a_session_is_recorded_or_known_otherwise() -> None:
     names = {field.name for field in fields(Session)}
     assert set(restart.RECORDED.values()) | restart.NOT_RECORDED == names

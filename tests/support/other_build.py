@@ -13,13 +13,13 @@ VERSION = "99.0"
 
 def main() -> None:
     """Run bngd so."""
-    describe = restart.describe
+    describe = restart.describe_passing
 
     @wraps(describe)
     def more(session: restart.Session) -> dict[str, object]:
         return {**describe(session), "later": {"than": [1, None]}, "tag": "x" * 20}
 
-    restart.describe = more
+    restart.describe_passing = more
     importlib.metadata.version = lambda name: VERSION
     from bng import daemon
 
