@@ -8,7 +8,7 @@ import os
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Address
+from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Address, IPv6Network
 from pathlib import Path
 from typing import Annotated, TypeVar
 
@@ -62,6 +62,18 @@ def _network(text: str) -> IPv4Network:
     if "/" not in text:
         raise ValueError(text)
     return IPv4Network(text)
+
+
+def _network6(text: str) -> IPv6Network:
+    if "/" not in text:
+        raise ValueError(text)
+    return IPv6Network(text)
+
+
+def _address6(text: str) -> IPv6Address:
+    if "%" in text:
+        raise ValueError(text)
+    return IPv6Address(text)
 
 
 def _interface(text: str) -> IPv4Interface:
@@ -134,6 +146,8 @@ UdpOrPath = Annotated[
 ]
 Address = Annotated[IPv4Address, reader(IPv4Address, "an IPv4 address")]
 Prefix = Annotated[IPv4Network, reader(_network, "an IPv4 prefix, host bits zero: 192.0.2.0/24")]
+Address6 = Annotated[IPv6Address, reader(_address6, "an IPv6 address")]
+Prefix6 = Annotated[IPv6Network, reader(_network6, "an IPv6 prefix, host bits zero: 2001:db8::/32")]
 InterfaceAddress = Annotated[
     IPv4Interface, reader(_interface, "an address with prefix length: 192.0.2.1/24")
 ]

@@ -6,17 +6,14 @@ Attributes without a row are ignored (RFC 2865 §5). Values come typed by the di
 """
 
 import re
-from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass, field
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
-from typing import TypeVar
+from collections.abc import Collection, Iterable, Mapping
+from ipaddress import IPv4Address, IPv4Network
 
 from bng.aaa import rates
+from bng.aaa.attributes6 import ROWS6
 from bng.aaa.model import NO_NAT, FramedRoute, SubscriberProfile, parse_forward
+from bng.aaa.reading import Offered, Reader, Reading, Refusal, Row, T, Unserved, Value, as_
 from bng.ppp.credentials import decode_name
-
-Value = int | str | bytes | IPv4Address | IPv6Address | IPv6Network
-T = TypeVar("T", int, str, bytes, IPv4Address)
 
 FRAMED_USER, PPP = 2, 1
 FROM_POOL = IPv4Address("255.255.255.254")
@@ -29,88 +26,16 @@ LEAST_INTERIM_S = 60
 """RFC 2869 §5.16: not smaller than that."""
 
 
-class Refusal(Exception):
-    """The session cannot be what the server says: it must not be at all."""
-
-
-class Unserved(Exception):
-    """An attribute has no effect. The text says which, and why."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Offered:
-    """What the configuration has for an answer to name."""
-
-    pools: Collection[str] = ()
-    acls: Collection[str] = ()
-    nat_profiles: Collection[str] = ()
-    own_addresses: Collection[IPv4Address] = ()
-    extra: Mapping[str, "Row"] = field(default_factory=dict)
-    """Attributes that the configuration maps (`bng.aaa.extra`), by name."""
-
-    def row(self, name: str) -> "Row | None":
-        """Return what the attribute *name* means, None: nothing."""
-        return BY_NAME.get(name) or self.extra.get(name)
-
-
-@dataclass(slots=True)
-class Reading:
-    """What was read so far: fields of `SubscriberProfile`, and what is to be logged."""
-
-    offered: Offered
-    attribute: str = ""
-    """The one that is read now."""
-    fields: dict[str, object] = field(default_factory=dict)
-    sources: dict[str, str] = field(default_factory=dict)
-    """By field, those of the accept itself included: the attributes that it came from."""
-    messages: list[str] = field(default_factory=list)
-    classes: list[bytes] = field(default_factory=list)
-    """Class (RFC 2865 §5.25): comes back with all accounting."""
-    interim_interval_s: int | None = None
-    """Acct-Interim-Interval (RFC 2869 §5.16)."""
-    warnings: list[str] = field(default_factory=list)
-    refusal: str | None = None
-    ignored: list[str] = field(default_factory=list)
-
-    def put(self, name: str, value: object) -> None:
-        """Set a field of the profile."""
-        self.fields[name] = value
-        self.sources[name] = self.attribute
-
-    def append(self, name: str, value: object, *, first: bool = False) -> None:
-        """Add to a field of several values, behind them or in front."""
-        before = self.fields.get(name, ())
-        assert isinstance(before, tuple)  # noqa: S101 - only this makes them
-        self.fields[name] = (value, *before) if first else (*before, value)
-        self.came(name)
-
-    def came(self, name: str) -> None:
-        """Note that a part of the field *name* came from the attribute that is read."""
-        before = self.sources.get(name)
-        if before is None:
-            self.sources[name] = self.attribute
-        elif self.attribute not in before.split(", "):
-            self.sources[name] = f"{before}, {self.attribute}"
-
-
-Reader = Callable[[Reading, Value], None]
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One attribute: where it is defined, and what reads it. *live*: a CoA may change it."""
-
-    name: str
-    source: str
-    read: Reader
-    live: bool = False
+def row_of(offered: Offered, name: str) -> Row | None:
+    """Return what the attribute *name* means, None: nothing."""
+    return BY_NAME.get(name) or offered.extra.get(name)
 
 
 def read(attributes: Iterable[tuple[str, Value]], offered: Offered) -> Reading:
     """Read *attributes*, (name, value) in order. The first refusal ends it."""
     reading = Reading(offered)
     for name, value in attributes:
-        row = offered.row(name)
+        row = row_of(offered, name)
         if row is None:
             reading.ignored.append(name)
             continue
@@ -141,17 +66,11 @@ def text_of(value: Value) -> str:
     return value.decode(errors="replace") if isinstance(value, bytes) else str(value)
 
 
-def _as(kind: type[T], value: Value) -> T:
-    if not isinstance(value, kind):
-        raise ValueError(f"{value!r} is no {kind.__name__}")
-    return value
-
-
 def _field(name: str, kind: type[T], low: int | None = None, high: int | None = None) -> Reader:
     """Return a reader that puts the value, in a range, into a field."""
 
     def reader(reading: Reading, value: Value) -> None:
-        found = _as(kind, value)
+        found = as_(kind, value)
         if isinstance(found, int) and not (low or 0) <= found <= (high or 0xFFFF_FFFF):
             raise Unserved(f"{found} is not {low or 0} to {high or 0xFFFF_FFFF}")
         reading.put(name, found)
@@ -162,7 +81,7 @@ def _field(name: str, kind: type[T], low: int | None = None, high: int | None = 
 def _class(reading: Reading, value: Value) -> None:
     if len(reading.classes) >= MAX_CLASSES:
         raise Unserved(f"more than {MAX_CLASSES}")
-    reading.classes.append(_as(bytes, value))
+    reading.classes.append(as_(bytes, value))
     reading.came("classes")
 
 
@@ -193,7 +112,7 @@ def _without_effect(what: str, harmless: Collection[Value] = ()) -> Reader:
 
 def _user_name(reading: Reading, value: Value) -> None:
     """RFC 2865 §5.1: accounting uses the name that the server gives."""
-    name = decode_name(value) if isinstance(value, bytes) else _as(str, value)
+    name = decode_name(value) if isinstance(value, bytes) else as_(str, value)
     if not name:
         raise Unserved("empty")
     reading.put("user_name", name)
@@ -201,7 +120,7 @@ def _user_name(reading: Reading, value: Value) -> None:
 
 def _framed_ip_address(reading: Reading, value: Value) -> None:
     """RFC 2865 §5.8; an address that the client may choose itself comes from the pool."""
-    address = _as(IPv4Address, value)
+    address = as_(IPv4Address, value)
     if address in {FROM_POOL, NEGOTIATED}:
         return
     if address.is_multicast or address.is_loopback or address.is_unspecified:
@@ -212,7 +131,7 @@ def _framed_ip_address(reading: Reading, value: Value) -> None:
 
 
 def _framed_pool(reading: Reading, value: Value) -> None:
-    name = _as(str, value)
+    name = as_(str, value)
     if name not in reading.offered.pools:
         raise Refusal(f"there is no pool {name}")
     reading.put("ipv4_pool", name)
@@ -241,12 +160,12 @@ def _route(reading: Reading, value: Value) -> None:
     before = reading.fields.get("routes", ())
     if isinstance(before, tuple) and len(before) >= MAX_ROUTES:
         raise Refusal(f"more than {MAX_ROUTES} routes")
-    reading.append("routes", framed_route(_as(str, value)))
+    reading.append("routes", framed_route(as_(str, value)))
 
 
 def _filter_id(reading: Reading, value: Value) -> None:
     """RFC 2865 §5.11: an ACL, ``NAME`` both ways, ``NAME.in``, ``NAME.out``; or ``DOWN/UP``."""
-    text = _as(str, value)
+    text = as_(str, value)
     if found := rates.filter_id(text):
         _put_rates(reading, found)
         return
@@ -262,7 +181,7 @@ def _filter_id(reading: Reading, value: Value) -> None:
 
 def _acl(name: str) -> Reader:
     def reader(reading: Reading, value: Value) -> None:
-        acl = _as(str, value)
+        acl = as_(str, value)
         if acl not in reading.offered.acls:
             raise Refusal(f"there is no ACL {acl}")
         reading.put(name, acl)
@@ -278,26 +197,26 @@ def _put_rates(reading: Reading, found: rates.Rates) -> None:
 
 
 def _mikrotik(reading: Reading, value: Value) -> None:
-    _put_rates(reading, rates.mikrotik(_as(str, value)))
+    _put_rates(reading, rates.mikrotik(as_(str, value)))
 
 
 def _own_rate(name: str) -> Reader:
     def reader(reading: Reading, value: Value) -> None:
-        reading.put(name, rates.own(_as(str, value)))
+        reading.put(name, rates.own(as_(str, value)))
 
     return reader
 
 
 def _wispr(name: str) -> Reader:
     def reader(reading: Reading, value: Value) -> None:
-        reading.put(name, rates.policy(_as(int, value)))
+        reading.put(name, rates.policy(as_(int, value)))
 
     return reader
 
 
 def _cisco(reading: Reading, value: Value) -> None:
     """Rates, ``ip:addr-pool=``, ``ip:dns-servers=``, ``ip:route=``; a VRF cannot be given."""
-    text = _as(str, value)
+    text = as_(str, value)
     if found := rates.cisco(text):
         _put_rates(reading, found)
         return
@@ -320,7 +239,7 @@ def _cisco(reading: Reading, value: Value) -> None:
 
 def _mtu(reading: Reading, value: Value) -> None:
     """RFC 2865 §5.12."""
-    mtu = _as(int, value)
+    mtu = as_(int, value)
     if not MIN_MTU <= mtu <= MAX_MTU:
         raise Unserved(f"{mtu} is not {MIN_MTU} to {MAX_MTU}")
     reading.put("mtu", mtu)
@@ -328,7 +247,7 @@ def _mtu(reading: Reading, value: Value) -> None:
 
 def _interface_id(reading: Reading, value: Value) -> None:
     """RFC 3162 §2.2; RFC 5072 §4.1 has no use for zero."""
-    data = _as(bytes, value)
+    data = as_(bytes, value)
     if len(data) != 8 or not any(data):
         raise Refusal(f"0x{data.hex()} is no interface identifier")
     reading.put("ipv6_interface_id", int.from_bytes(data, "big"))
@@ -336,7 +255,7 @@ def _interface_id(reading: Reading, value: Value) -> None:
 
 def _interim(reading: Reading, value: Value) -> None:
     """RFC 2869 §5.16."""
-    seconds = _as(int, value)
+    seconds = as_(int, value)
     reading.sources["interim_interval_s"] = reading.attribute
     if seconds < LEAST_INTERIM_S:
         reading.interim_interval_s = LEAST_INTERIM_S
@@ -350,14 +269,14 @@ def _message(reading: Reading, value: Value) -> None:
 
 
 def _nat_profile(reading: Reading, value: Value) -> None:
-    name = _as(str, value)
+    name = as_(str, value)
     if name != NO_NAT and name not in reading.offered.nat_profiles:
         raise Refusal(f"there is no NAT profile {name}")
     reading.put("nat_profile", name)
 
 
 def _port_forward(reading: Reading, value: Value) -> None:
-    text = _as(str, value)
+    text = as_(str, value)
     before = reading.fields.get("port_forwards", ())
     if isinstance(before, tuple) and len(before) >= MAX_FORWARDS:
         raise Unserved(f"more than {MAX_FORWARDS} port forwards")
@@ -369,7 +288,7 @@ def _port_forward(reading: Reading, value: Value) -> None:
 
 def _flag(name: str) -> Reader:
     def reader(reading: Reading, value: Value) -> None:
-        reading.put(name, bool(_as(int, value)))
+        reading.put(name, bool(as_(int, value)))
 
     return reader
 
@@ -378,7 +297,7 @@ def _dns(position: int, name: str) -> Reader:
     """MS-Primary- and MS-Secondary-*-Server (RFC 2548 §2.7)."""
 
     def reader(reading: Reading, value: Value) -> None:
-        reading.append(name, _as(IPv4Address, value), first=not position)
+        reading.append(name, as_(IPv4Address, value), first=not position)
 
     return reader
 
@@ -418,6 +337,7 @@ ROWS = (
     Row("Acct-Interim-Interval", "RFC 2869 §5.16", _interim, live=True),
     Row("Framed-Pool", "RFC 2869 §5.18", _framed_pool),
     Row("Framed-Interface-Id", "RFC 3162 §2.2", _interface_id),
+    *ROWS6,
     Row("MS-Primary-DNS-Server", "RFC 2548 §2.7.1", _dns(0, "ipv4_dns")),
     Row("MS-Secondary-DNS-Server", "RFC 2548 §2.7.2", _dns(1, "ipv4_dns")),
     Row("MS-Primary-NBNS-Server", "RFC 2548 §2.7.3", _dns(0, "ipv4_nbns")),
@@ -434,6 +354,8 @@ ROWS = (
     Row("Bng-Nat-Address", "ours", _field("nat_address", IPv4Address)),
     Row("Bng-Nat-Port-Forward", "ours", _port_forward, live=True),
     Row("Bng-Mss-Clamp", "ours", _flag("mss_clamp"), live=True),
+    Row("Bng-Ipv4", "ours", _flag("ipv4")),
+    Row("Bng-Ipv6", "ours", _flag("ipv6")),
 )
 """Every attribute that is read, in the order of their definitions."""
 

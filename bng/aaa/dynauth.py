@@ -12,7 +12,8 @@ from enum import IntEnum
 from ipaddress import IPv4Address
 
 from bng.aaa import attributes
-from bng.aaa.attributes import FRAMED_USER, Offered, Reading, Value
+from bng.aaa.attributes import FRAMED_USER
+from bng.aaa.reading import Offered, Reading, Value
 from bng.aaa.requests import Nas
 from bng.ppp.credentials import decode_name
 
@@ -138,7 +139,7 @@ def _change(known: Known, rest: list[tuple[str, Value]]) -> Reading:
     _check_service(rest)
     rest = [pair for pair in rest if pair[0] not in {"Service-Type", "State"}]
     for name, _ in rest:
-        row = known.offered.row(name)
+        row = attributes.row_of(known.offered, name)
         if row is None or not row.live:
             raise Refused(ErrorCause.UNSUPPORTED_ATTRIBUTE, name)
     if not rest:

@@ -2,7 +2,8 @@
 
 from collections.abc import Callable, Mapping
 
-from bng.aaa.attributes import BY_NAME, Row
+from bng.aaa.attributes import BY_NAME
+from bng.aaa.reading import Row
 
 READ_AS: Mapping[str, tuple[str, ...]] = {
     "user_name": ("User-Name",),
@@ -12,6 +13,17 @@ READ_AS: Mapping[str, tuple[str, ...]] = {
     "ipv4_dns": ("MS-Secondary-DNS-Server",),
     "ipv4_nbns": ("MS-Secondary-NBNS-Server",),
     "ipv6_interface_id": ("Framed-Interface-Id",),
+    "ipv4": ("Bng-Ipv4",),
+    "ipv6": ("Bng-Ipv6",),
+    "ipv6_prefix": ("Framed-IPv6-Prefix",),
+    "ipv6_pool": ("Framed-IPv6-Pool",),
+    "ipv6_address": ("Framed-IPv6-Address",),
+    "ipv6_address_pool": ("Stateful-IPv6-Address-Pool",),
+    "delegated_prefix": ("Delegated-IPv6-Prefix",),
+    "delegated_pool": ("Delegated-IPv6-Prefix-Pool",),
+    "ipv6_routes": ("Framed-IPv6-Route",),
+    "ipv6_dns": ("DNS-Server-IPv6-Address",),
+    "ipv6_announced_routes": ("Route-IPv6-Information",),
     "rate_up": ("Bng-Rate-Up", "WISPr-Bandwidth-Max-Up"),
     "rate_down": ("Bng-Rate-Down", "WISPr-Bandwidth-Max-Down"),
     "acl_in": ("Bng-Acl-In",),

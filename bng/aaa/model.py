@@ -139,6 +139,8 @@ class SubscriberProfile:
     """Framed-IPv6-Route (RFC 3162 §2.5)."""
     ipv6_dns: tuple[IPv6Address, ...] = ()
     """DNS-Server-IPv6-Address (RFC 6911 §3.2), told by RA and DHCPv6."""
+    ipv6_announced_routes: tuple[IPv6Network, ...] = ()
+    """Route-IPv6-Information (RFC 6911 §3.3): told by RA (RFC 4191 §2.3)."""
     rate_up: RatePolicy | None = None
     """What the subscriber may send."""
     rate_down: RatePolicy | None = None

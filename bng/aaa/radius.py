@@ -14,7 +14,6 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from bng.aaa import attributes, requests
-from bng.aaa.attributes import Offered, Value
 from bng.aaa.model import (
     NO_NAT,
     AccessAccept,
@@ -25,6 +24,7 @@ from bng.aaa.model import (
     RejectReason,
     SubscriberProfile,
 )
+from bng.aaa.reading import Offered, Value
 from bng.aaa.requests import Nas
 from bng.ppp.credentials import Credentials, MsChap2Credentials, PapCredentials
 
@@ -203,6 +203,9 @@ def _serves(offered: Offered, answer: AccessAccept) -> bool:
         name is None or name in known
         for name, known in (
             (profile.ipv4_pool, offered.pools),
+            (profile.ipv6_pool, offered.ipv6_pools),
+            (profile.ipv6_address_pool, offered.ipv6_pools),
+            (profile.delegated_pool, offered.ipv6_pools),
             (profile.acl_in, offered.acls),
             (profile.acl_out, offered.acls),
             (profile.nat_profile, (*offered.nat_profiles, NO_NAT)),

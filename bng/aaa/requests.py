@@ -11,7 +11,8 @@ from enum import IntEnum
 from ipaddress import IPv4Address, IPv6Address
 from typing import Protocol, assert_never
 
-from bng.aaa.attributes import FRAMED_USER, PPP, Value
+from bng.aaa.attributes import FRAMED_USER, PPP
+from bng.aaa.reading import Value
 from bng.ethernet import AccessLine, Mac
 from bng.ppp.credentials import (
     ChapCredentials,

@@ -8,12 +8,13 @@ import re
 from collections import Counter
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address
 from pathlib import Path
 from typing import Annotated, Self
 
 from pydantic import Field, PlainValidator, ValidationError, model_validator
 
+from bng.aaa import users6
 from bng.aaa.attributes import LEAST_INTERIM_S, MAX_CLASSES
 from bng.aaa.model import (
     MAX_BURST_BYTES,
@@ -26,6 +27,7 @@ from bng.aaa.model import (
     parse_forward,
 )
 from bng.aaa.password import ClearText, StoredPassword, parse_password
+from bng.aaa.users6 import Template6, User6
 from bng.tomlfile import Key, Problem, Table, TomlFile, problems_of
 from bng.tomltypes import Address, List, Name, Prefix, reader
 
@@ -84,6 +86,8 @@ class Known:
     """What the configuration offers for a user file to name."""
 
     pools: Collection[str] = ()
+    ipv6_pools: Mapping[str, int] = field(default_factory=dict)
+    """How long the prefixes of each are; addresses are 128."""
     nat_profiles: Collection[str] = ()
     nat_addresses: Mapping[IPv4Address, str] = field(default_factory=dict)
     """Public addresses, and the NAT pool of each."""
@@ -94,7 +98,7 @@ class Known:
     forward_ports: tuple[int, int] | None = None
     """Public ports that are kept for forwards, first and last."""
     acls: Collection[str] = ()
-    own_addresses: Collection[IPv4Address] = ()
+    own_addresses: Collection[IPv4Address | IPv6Address] = ()
     """Addresses of the box itself, which no subscriber may have."""
 
 
@@ -165,7 +169,7 @@ Forward = Annotated[
 ]
 
 
-class _Template(Table):
+class _Template(Template6):
     """What ``[profile.X]`` may say: the fields of `SubscriberProfile` that users can share."""
 
     ipv4_pool: Name | None = None
@@ -192,7 +196,7 @@ class _Default(_Template):
     profile: str | None = None
 
 
-class _User(_Default):
+class _User(_Default, User6):
     """What ``[user."NAME"]`` may say: also the keys that belong to one user alone."""
 
     password: Annotated[StoredPassword, PlainValidator(_password)]
@@ -238,6 +242,7 @@ def _checked(file: TomlFile, known: Known | None) -> Users:
         for name, raw in content.user.items()
         if (user := loader.user(name, raw)) is not None
     }
+    loader.problems += users6.shared(loader.claims)
     if loader.problems:
         raise file.error(loader.problems)
     return Users(users)
@@ -256,6 +261,7 @@ class _Loader:
     def __init__(self, known: Known | None, templates: Mapping[object, Raw]) -> None:
         self._known = known
         self._templates = templates
+        self.claims: list[users6.Claim] = []
         self._owners: dict[IPv4Address | IPv4Network | str, str] = {}
         self.problems: list[Problem] = []
 
@@ -281,9 +287,10 @@ class _Loader:
         self._check_address(at, entry)
         self._check_nat_address(at, entry)
         self._check_forwards(at, entry)
+        self._check_ipv6(at, entry)
         for index, route in enumerate(entry.routes):
             self._claim((*at, "routes", index, "prefix"), route.prefix, name)
-        if raw.keys() & _NAMES:
+        if raw.keys() & {*_NAMES, *users6.POOLS}:
             self.check_names(at, entry, raw)
         return User(entry.password, _profile(name, entry), entry.classes, entry.interim_interval_s)
 
@@ -304,6 +311,9 @@ class _Loader:
                 continue
             if (key, name) != ("nat_profile", NO_NAT):
                 self.problem((*at, key), f"there is no {table.format(name)} in the configuration")
+        for pool, why in users6.wrong_pools(entry, known.ipv6_pools):
+            if raw is None or pool[0] in raw:
+                self.problem((*at, *pool), why)
 
     def _check_address(self, at: Key, entry: _User) -> None:
         address = entry.ipv4_address
@@ -315,6 +325,16 @@ class _Loader:
             self.problem(at, f"{address} is an address of this box")
         if (entry.simultaneous_use or 1) > 1:
             self.problem(at, "a static address allows one session: simultaneous_use must be 1")
+
+    def _check_ipv6(self, at: Key, entry: _User) -> None:
+        own = () if self._known is None else self._known.own_addresses
+        for key, network in entry.networks():
+            self.claims.append(users6.Claim(network, (*at, *key), str(at[1])))
+            for address in own:
+                if isinstance(address, IPv6Address) and address in network:
+                    self.problem((*at, *key), f"{address} is an address of this box")
+            if (entry.simultaneous_use or 1) > 1:
+                self.problem((*at, *key), "is for one session alone: simultaneous_use must be 1")
 
     def _check_nat_address(self, at: Key, entry: _User) -> None:
         address, known = entry.nat_address, self._known
@@ -398,6 +418,17 @@ def _profile(name: str, entry: _User) -> SubscriberProfile:
         ipv4_dns=entry.ipv4_dns,
         ipv4_nbns=entry.ipv4_nbns,
         ipv6_interface_id=entry.ipv6_interface_id,
+        ipv4=entry.ipv4,
+        ipv6=entry.ipv6,
+        ipv6_prefix=entry.ipv6_prefix,
+        ipv6_pool=entry.ipv6_pool,
+        ipv6_address=entry.ipv6_address,
+        ipv6_address_pool=entry.ipv6_address_pool,
+        delegated_prefix=entry.delegated_prefix,
+        delegated_pool=entry.delegated_pool,
+        ipv6_routes=entry.framed_routes(),
+        ipv6_dns=entry.ipv6_dns,
+        ipv6_announced_routes=entry.ipv6_announced_routes,
         rate_up=_rate(entry.rate_up),
         rate_down=_rate(entry.rate_down),
         acl_in=entry.acl_in,

@@ -13,8 +13,8 @@ from ipaddress import IPv4Address, IPv6Address
 
 import structlog
 
-from bng.aaa.attributes import Value
 from bng.aaa.dynauth import ErrorCause, Known
+from bng.aaa.reading import Value
 from bng.config.radius import DynAuth as DynAuthTable
 from bng.session.coa import Orders, Outcome
 from radius.datagram import Datagrams

@@ -11,9 +11,9 @@ from typing import cast
 import structlog
 
 from bng.aaa import requests
-from bng.aaa.attributes import Value
 from bng.aaa.model import AccessAnswer, AccessRequest
 from bng.aaa.radius import Question, RadiusBackend, Reply
+from bng.aaa.reading import Value
 from bng.aaa.requests import AccountStatus, Nas, Usage
 from bng.ppp.credentials import encode_name
 from bng.session.actions import Account

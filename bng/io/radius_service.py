@@ -10,11 +10,11 @@ from ipaddress import IPv4Address
 
 import structlog
 
-from bng.aaa.attributes import Offered, Row
 from bng.aaa.dynauth import Known
 from bng.aaa.extra import extra_row
 from bng.aaa.model import AccessAnswer, AccessRequest
 from bng.aaa.radius import Policy, RadiusBackend, WithoutServer
+from bng.aaa.reading import Offered, Row
 from bng.aaa.requests import AccountStatus, Nas
 from bng.aaa.users import User
 from bng.config.model import Config

@@ -14,9 +14,9 @@ from ipaddress import IPv4Address
 from typing import TYPE_CHECKING
 
 from bng.aaa import dynauth, requests
-from bng.aaa.attributes import Value
 from bng.aaa.dynauth import Asked, ErrorCause, Known, Refused
 from bng.aaa.model import AccessAccept, SubscriberProfile
+from bng.aaa.reading import Value
 from bng.session import features, install
 from bng.session.model import Cause, Session, State
 

@@ -44,6 +44,7 @@ REDIAL = (
     "delegated_prefix",
     "delegated_pool",
     "ipv6_dns",
+    "ipv6_announced_routes",
     "mtu",
     "nat_profile",
     "nat_address",

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from ipaddress import IPv4Address
 from typing import Any
 
-from bng.aaa.attributes import Offered
 from bng.aaa.dynauth import Known
+from bng.aaa.reading import Offered
 from bng.aaa.requests import Nas
 from bng.config.radius import DynAuth as Table
 from bng.io.dynauth_service import DynAuthService

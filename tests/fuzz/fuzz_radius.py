@@ -10,8 +10,8 @@ from contextlib import suppress
 from ipaddress import IPv4Address, ip_network
 
 from bng.aaa import attributes
-from bng.aaa.attributes import Offered
 from bng.aaa.extra import extra_row
+from bng.aaa.reading import Offered
 from bng.io.radius import values
 from radius.dictionary import Dictionary
 from radius.dynauth import DynAuth, DynAuthClient, Order, Reply

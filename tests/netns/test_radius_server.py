@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 from bng.aaa import attributes, requests
-from bng.aaa.attributes import Offered
 from bng.aaa.model import AccessRequest
+from bng.aaa.reading import Offered
 from bng.aaa.requests import AccountStatus
 from bng.ethernet import AccessLine, Mac, VlanTag
 from bng.ppp import chap, mschap

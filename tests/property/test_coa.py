@@ -10,8 +10,8 @@ from ipaddress import IPv4Network
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from bng.aaa.attributes import Value
 from bng.aaa.dynauth import Known
+from bng.aaa.reading import Value
 from bng.aaa.requests import Nas
 from bng.session.actions import AddRoute, CommandKind, DeleteRoute, PoliceSession, UpSession, cookie
 from bng.session.coa import Outcome

@@ -3,8 +3,8 @@
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from bng.aaa.attributes import Offered, Value
 from bng.aaa.dynauth import Known
+from bng.aaa.reading import Offered, Value
 from bng.aaa.requests import Nas
 from bng.session.coa import Outcome
 from bng.session.model import Cause

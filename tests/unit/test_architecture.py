@@ -32,6 +32,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(FILES, (*FILES, "bng.pool", "bng.errors")),
     **dict.fromkeys(CORE, (*CORE, *PROTOCOLS, *VALUES)),
     "bng.aaa.users": (*CORE, *PROTOCOLS, *VALUES, *FILES),
+    "bng.aaa.users6": (*CORE, *PROTOCOLS, *VALUES, *FILES),
     "bng.config": ("bng.aaa", "bng.pool", "bng.errors", *FILES),
     "bng.settings": ("bng.config", *CORE, *PROTOCOLS, *VALUES),
     "bng.natlog": (),

@@ -122,8 +122,7 @@ def test_the_shipped_users_load_against_the_shipped_configuration() -> None:
 
 
 NOT_IN_THE_USER_FILE = {
-    *("ipv4", "ipv6", "ipv6_prefix", "ipv6_pool", "ipv6_address", "ipv6_address_pool"),
-    *("delegated_prefix", "delegated_pool", "ipv6_routes", "ipv6_dns"),
+    *("ipv4", "ipv6_pool", "ipv6_address_pool", "delegated_pool"),
 }
 
 

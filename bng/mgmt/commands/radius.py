@@ -5,8 +5,8 @@ import time
 from dataclasses import asdict
 
 from bng.aaa import attributes, requests
-from bng.aaa.attributes import Reading
 from bng.aaa.model import AccessRequest
+from bng.aaa.reading import Reading
 from bng.box import Box
 from bng.ethernet import AccessLine, Mac
 from bng.io.radius import values

@@ -1,20 +1,23 @@
 """Attributes of an Access-Accept: what each sets, refuses, or is warned about."""
 
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 
 import pytest
 
 from bng.aaa import attributes
-from bng.aaa.attributes import Offered, Reading, Value
-from bng.aaa.model import FramedRoute, PortForward, RatePolicy
+from bng.aaa.model import FramedIpv6Route, FramedRoute, PortForward, RatePolicy
+from bng.aaa.reading import Offered, Reading, Value
 from radius.dictionary import Dictionary
 
 OFFERED = Offered(
     pools={"main"},
     acls={"clean", "a.in"},
     nat_profiles={"static"},
-    own_addresses={IPv4Address("100.64.0.1")},
+    ipv6_pools={"links": 64, "nets": 56, "hosts": 128},
+    own_addresses={IPv4Address("100.64.0.1"), IPv6Address("2001:db8:ffff::1")},
 )
+ADDRESS6 = IPv6Address("2001:db8::7")
+LINK, NET = IPv6Network("2001:db8:0:1::/64"), IPv6Network("2001:db8:1::/56")
 ADDRESS = IPv4Address("203.0.113.7")
 
 
@@ -52,6 +55,30 @@ def test_every_row_is_in_the_dictionary() -> None:
         ("Termination-Action", 0, {}),
         ("Port-Limit", 2, {"simultaneous_use": 2}),
         ("Framed-Interface-Id", bytes(7) + b"\x05", {"ipv6_interface_id": 5}),
+        ("Framed-IPv6-Prefix", LINK, {"ipv6_prefix": LINK}),
+        ("Framed-IPv6-Pool", "links", {"ipv6_pool": "links"}),
+        ("Framed-IPv6-Address", ADDRESS6, {"ipv6_address": ADDRESS6}),
+        ("Stateful-IPv6-Address-Pool", "hosts", {"ipv6_address_pool": "hosts"}),
+        ("Delegated-IPv6-Prefix", NET, {"delegated_prefix": NET}),
+        ("Delegated-IPv6-Prefix", LINK, {"delegated_prefix": LINK}),
+        ("Delegated-IPv6-Prefix-Pool", "nets", {"delegated_pool": "nets"}),
+        ("Framed-IPv6-Route", str(NET), {"ipv6_routes": (FramedIpv6Route(prefix=NET),)}),
+        ("Framed-IPv6-Route", f"{NET} :: 1", {"ipv6_routes": (FramedIpv6Route(prefix=NET),)}),
+        (
+            "Framed-IPv6-Route",
+            "2001:db8::7 fe80::1 5 6",
+            {
+                "ipv6_routes": (
+                    FramedIpv6Route(
+                        prefix=IPv6Network(ADDRESS6), gateway=IPv6Address("fe80::1"), metric=5
+                    ),
+                )
+            },
+        ),
+        ("DNS-Server-IPv6-Address", ADDRESS6, {"ipv6_dns": (ADDRESS6,)}),
+        ("Route-IPv6-Information", NET, {"ipv6_announced_routes": (NET,)}),
+        ("Bng-Ipv4", 0, {"ipv4": False}),
+        ("Bng-Ipv6", 1, {"ipv6": True}),
         ("MS-Primary-DNS-Server", ADDRESS, {"ipv4_dns": (ADDRESS,)}),
         ("MS-Primary-NBNS-Server", ADDRESS, {"ipv4_nbns": (ADDRESS,)}),
         ("Cisco-AVPair", "ip:addr-pool=main", {"ipv4_pool": "main"}),
@@ -149,6 +176,51 @@ def test_cisco_routes_may_have_a_mask() -> None:
         ("Tunnel-Type", b"\0", "a tunnel is not served"),
         ("EAP-Message", b"\0", "EAP is not served"),
         ("Framed-Interface-Id", bytes(8), "0x0000000000000000 is no interface identifier"),
+        ("Framed-IPv6-Prefix", NET, f"{NET} is no /64; a network is delegated or routed"),
+        (
+            "Framed-IPv6-Prefix",
+            IPv6Network("fe80::/64"),
+            "fe80::/64 is no prefix for a subscriber",
+        ),
+        ("Framed-IPv6-Prefix", b"\0\x40", "b'\\x00@' is no IPv6Network"),
+        (
+            "Framed-IPv6-Prefix",
+            IPv6Network("2001:db8:ffff::/64"),
+            "2001:db8:ffff::1 is an address of this box",
+        ),
+        (
+            "Framed-IPv6-Address",
+            IPv6Address("2001:db8:ffff::1"),
+            "2001:db8:ffff::1 is an address of this box",
+        ),
+        ("Framed-IPv6-Address", IPv6Address("::1"), "::1/128 is no prefix for a subscriber"),
+        (
+            "Delegated-IPv6-Prefix",
+            IPv6Network("2001:db8::/65"),
+            "2001:db8::/65 is longer than /64",
+        ),
+        ("Delegated-IPv6-Prefix", IPv6Network("::/0"), "::/0 is no prefix for a subscriber"),
+        ("Framed-IPv6-Route", "", "empty"),
+        ("Framed-IPv6-Route", "::/0", "::/0 is no prefix for a subscriber"),
+        ("Framed-IPv6-Route", "2001:db8::1/64", "2001:db8::1/64 has host bits set"),
+        ("Framed-IPv6-Route", "2001:db8::/64 :: -1", "metric -1"),
+        (
+            "Framed-IPv6-Route",
+            "2001:db8:ffff::/48",
+            "2001:db8:ffff::1 is an address of this box",
+        ),
+        ("Framed-IPv6-Pool", "other", "there is no pool other"),
+        ("Framed-IPv6-Pool", "nets", "the pool has prefixes of length 56, not 64 to 64"),
+        (
+            "Stateful-IPv6-Address-Pool",
+            "links",
+            "the pool has prefixes of length 64, not 128 to 128",
+        ),
+        (
+            "Delegated-IPv6-Prefix-Pool",
+            "hosts",
+            "the pool has prefixes of length 128, not 1 to 64",
+        ),
         ("Bng-Acl-In", "other", "there is no ACL other"),
         ("Bng-Nat-Profile", "other", "there is no NAT profile other"),
         ("Bng-Rate-Up", "fast", "'fast' is no rate"),
@@ -171,6 +243,7 @@ def test_what_cannot_be_given_refuses_the_session(name: str, value: Value, why: 
         ("Session-Timeout", 0, "0 is not 1 to 4294967295"),
         ("Termination-Action", 1, "asking again is not served"),
         ("Acct-Interim-Interval", 5, "5 s: raised to 60"),
+        ("DNS-Server-IPv6-Address", IPv6Address("ff02::1"), "ff02::1 is no address of a server"),
         ("Cisco-AVPair", "shell:priv-lvl=15", "'shell:priv-lvl=15' is not served"),
     ],
 )
@@ -196,6 +269,32 @@ def test_too_many_routes_refuse_and_too_many_classes_are_warned_about() -> None:
     assert read(*[route] * 16).refusal is None
     assert read(*[route] * 17).refusal == "Framed-Route: more than 16 routes"
     assert read(*[("Class", b"c")] * 9).warnings == ["Class: more than 8"]
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("Framed-IPv6-Prefix", LINK),
+        ("Framed-IPv6-Address", ADDRESS6),
+        ("Delegated-IPv6-Prefix", NET),
+    ],
+)
+def test_a_second_prefix_that_would_be_left_out_refuses_the_session(
+    name: str, value: Value
+) -> None:
+    assert read((name, value), (name, value)).refusal == f"{name}: more than one is not served"
+
+
+def test_what_ipv6_has_several_of_is_kept_in_its_order_up_to_a_limit() -> None:
+    servers = [IPv6Address(f"2001:db8::{n}") for n in (3, 1, 2, 4)]
+    reading = read(*(("DNS-Server-IPv6-Address", server) for server in servers))
+    assert reading.fields == {"ipv6_dns": tuple(servers[:3])}
+    assert reading.warnings == ["DNS-Server-IPv6-Address: more than 3"]
+    told = read(*[("Route-IPv6-Information", NET)] * 17)
+    assert told.warnings == ["Route-IPv6-Information: more than 16"]
+    route = ("Framed-IPv6-Route", str(NET))
+    assert read(*[route] * 16).refusal is None
+    assert read(*[route] * 17).refusal == "Framed-IPv6-Route: more than 16 routes"
 
 
 def test_the_profile_has_what_was_read_and_the_name_that_was_given() -> None:

@@ -1,14 +1,15 @@
 """Attributes that the configuration maps to fields; what a user file and RADIUS can both say."""
 
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from pathlib import Path
 
 import pytest
 
 from bng.aaa import attributes
-from bng.aaa.attributes import BY_NAME, ROWS, Offered, Value
+from bng.aaa.attributes import BY_NAME, ROWS
 from bng.aaa.extra import READ_AS, extra_row
 from bng.aaa.model import FramedRoute, PortForward, RatePolicy
+from bng.aaa.reading import Offered, Value
 from bng.aaa.users import _User
 from bng.config import Config, load
 from bng.daemon import EXIT_CONFIG, main
@@ -149,6 +150,17 @@ SAMPLES: dict[str, Value] = {
     "Acct-Interim-Interval": 300,
     "Framed-Pool": "main",
     "Framed-Interface-Id": bytes(7) + b"\1",
+    "Framed-IPv6-Prefix": IPv6Network("2001:db8::/64"),
+    "Framed-IPv6-Route": "2001:db8:1::/48",
+    "Framed-IPv6-Pool": "links",
+    "Delegated-IPv6-Prefix": IPv6Network("2001:db8:2::/56"),
+    "Framed-IPv6-Address": IPv6Address("2001:db8::7"),
+    "DNS-Server-IPv6-Address": IPv6Address("2001:db8::53"),
+    "Route-IPv6-Information": IPv6Network("2001:db8::/32"),
+    "Delegated-IPv6-Prefix-Pool": "nets",
+    "Stateful-IPv6-Address-Pool": "hosts",
+    "Bng-Ipv4": 0,
+    "Bng-Ipv6": 1,
     "MS-Primary-DNS-Server": IPv4Address("192.0.2.1"),
     "MS-Secondary-DNS-Server": IPv4Address("192.0.2.2"),
     "MS-Primary-NBNS-Server": IPv4Address("192.0.2.3"),
@@ -173,7 +185,9 @@ WITHOUT_FIELD = {
     *("Tunnel-Type", "EAP-Message"),
 }
 """Those that only refuse, warn or are for others."""
-OFFERED = Offered(pools={"main"}, acls={"clean"})
+OFFERED = Offered(
+    pools={"main"}, acls={"clean"}, ipv6_pools={"links": 64, "nets": 56, "hosts": 128}
+)
 
 
 def test_every_attribute_sets_a_field_or_is_known_to_set_none() -> None:

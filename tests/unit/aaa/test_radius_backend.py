@@ -5,7 +5,6 @@ from ipaddress import IPv4Address
 import pytest
 
 from bng.aaa import requests
-from bng.aaa.attributes import Offered, Value
 from bng.aaa.model import (
     AccessAccept,
     AccessReject,
@@ -15,6 +14,7 @@ from bng.aaa.model import (
     SubscriberProfile,
 )
 from bng.aaa.radius import Policy, Question, RadiusBackend, Reply, WithoutServer
+from bng.aaa.reading import Offered, Value
 from bng.aaa.requests import Nas
 from bng.ethernet import AccessLine, Mac, VlanTag
 from bng.ppp.credentials import (

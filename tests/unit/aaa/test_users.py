@@ -1,11 +1,11 @@
 """The user file: templates, every attribute, every error with file, line and key."""
 
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from pathlib import Path
 
 import pytest
 
-from bng.aaa.model import FramedRoute, PortForward, RatePolicy, SubscriberProfile
+from bng.aaa.model import FramedIpv6Route, FramedRoute, PortForward, RatePolicy, SubscriberProfile
 from bng.aaa.password import ClearText
 from bng.aaa.users import Known, Users, load
 from bng.errors import ConfigError
@@ -19,6 +19,20 @@ routes = [{ prefix = "10.1.0.0/16" }, { prefix = "10.2.0.0/16", gateway = "10.1.
 ipv4_dns = ["192.0.2.1", "192.0.2.2"]
 ipv4_nbns = ["192.0.2.3"]
 ipv6_interface_id = "0:1:2:aBcD"
+ipv4 = false
+ipv6 = true
+ipv6_prefix = "2001:db8::/64"
+ipv6_pool = "links"
+ipv6_address = "2001:db8::7"
+ipv6_address_pool = "hosts"
+delegated_prefix = "2001:db8:1::/56"
+delegated_pool = "nets"
+ipv6_routes = [
+    { prefix = "2001:db8:2::/48" },
+    { prefix = "2001:db8:3::/48", gateway = "fe80::1", metric = 5 },
+]
+ipv6_dns = ["2001:db8::53", "fd00::53"]
+ipv6_announced_routes = ["2001:db8::/32"]
 acl_in = "outgoing"
 acl_out = "incoming"
 rate_up = { cir_bps = 100_000_000_000, cbs_bytes = 2048, ebs_bytes = 7 }
@@ -70,6 +84,22 @@ def test_every_attribute_arrives_in_the_profile(tmp_path: Path) -> None:
         ipv4_dns=(IPv4Address("192.0.2.1"), IPv4Address("192.0.2.2")),
         ipv4_nbns=(IPv4Address("192.0.2.3"),),
         ipv6_interface_id=0x0000_0001_0002_ABCD,
+        ipv4=False,
+        ipv6=True,
+        ipv6_prefix=IPv6Network("2001:db8::/64"),
+        ipv6_pool="links",
+        ipv6_address=IPv6Address("2001:db8::7"),
+        ipv6_address_pool="hosts",
+        delegated_prefix=IPv6Network("2001:db8:1::/56"),
+        delegated_pool="nets",
+        ipv6_routes=(
+            FramedIpv6Route(prefix=IPv6Network("2001:db8:2::/48")),
+            FramedIpv6Route(
+                prefix=IPv6Network("2001:db8:3::/48"), gateway=IPv6Address("fe80::1"), metric=5
+            ),
+        ),
+        ipv6_dns=(IPv6Address("2001:db8::53"), IPv6Address("fd00::53")),
+        ipv6_announced_routes=(IPv6Network("2001:db8::/32"),),
         acl_in="outgoing",
         acl_out="incoming",
         rate_up=RatePolicy(cir_bps=100_000_000_000, cbs_bytes=2048, ebs_bytes=7),
@@ -177,6 +207,23 @@ def test_names_of_the_configuration_are_accepted_when_they_exist(tmp_path: Path)
     assert len(users(tmp_path, '[user.a]\npassword = "x"\nnat_profile = "none"', known)) == 1
 
 
+def test_one_user_may_have_an_address_of_his_prefix_and_pools_that_fit(tmp_path: Path) -> None:
+    known = Known(ipv6_pools={"links": 64, "nets": 56, "hosts": 128})
+    text = """
+        default = { ipv6_pool = "links", ipv6_address_pool = "hosts", delegated_pool = "nets" }
+        [user.a]
+        password = "x"
+        ipv6_prefix = "2001:db8:0:1::/64"
+        ipv6_address = "2001:db8:0:1::7"
+        [user.b]
+        password = "x"
+        ipv6_prefix = "2001:db8:0:2::/64"
+        delegated_prefix = "2001:db8:1::/48"
+        delegated_pool = "links"
+        """
+    assert len(users(tmp_path, text, known)) == 2
+
+
 USER = '[user.a]\npassword = "x"\n'
 
 
@@ -277,6 +324,56 @@ USER = '[user.a]\npassword = "x"\n'
             "b = { password = 'x', routes = [{ prefix = '10.0.0.0/8' }] }",
             "3: user.b.routes[0].prefix: 10.0.0.0/8 belongs to user a, too",
         ),
+        (USER + "ipv6 = 1", "3: user.a.ipv6: must be true or false"),
+        *(
+            (
+                USER + f'ipv6_prefix = "{wrong}"',
+                "3: user.a.ipv6_prefix: must be a unicast IPv6 prefix of length 64: "
+                "2001:db8:0:1::/64",
+            )
+            for wrong in ("2001:db8::/63", "2001:db8::1/64", "fe80::/64", "ff02::/64", "::/64")
+        ),
+        (
+            USER + 'delegated_prefix = "2001:db8::/65"',
+            "3: user.a.delegated_prefix: must be a unicast IPv6 prefix, /64 or shorter: "
+            "2001:db8:1::/56",
+        ),
+        (
+            USER + 'ipv6_address = "fe80::1"',
+            "3: user.a.ipv6_address: must be a unicast IPv6 address: 2001:db8:0:1::2",
+        ),
+        (
+            USER + 'ipv6_routes = [{ prefix = "::/0" }]',
+            "3: user.a.ipv6_routes[0].prefix: must be a unicast IPv6 prefix, host bits zero: "
+            "2001:db8:2::/48",
+        ),
+        (
+            USER + 'ipv6_routes = [{ prefix = "2001:db8::" }]',
+            "3: user.a.ipv6_routes[0].prefix: must be a unicast IPv6 prefix, host bits zero: "
+            "2001:db8:2::/48",
+        ),
+        (USER + 'ipv6_dns = ["fe80::1%1"]', "3: user.a.ipv6_dns[0]: must be an IPv6 address"),
+        (
+            USER + 'ipv6_announced_routes = ["2001:db8::"]',
+            "3: user.a.ipv6_announced_routes[0]: must be an IPv6 prefix, host bits zero: "
+            "2001:db8::/32",
+        ),
+        (
+            USER + 'delegated_prefix = "2001:db8::/56"\nsimultaneous_use = 2',
+            "3: user.a.delegated_prefix: is for one session alone: simultaneous_use must be 1",
+        ),
+        (
+            USER + 'delegated_prefix = "2001:db8::/56"\n'
+            "[user.b]\npassword = 'x'\nipv6_prefix = '2001:db8:0:1::/64'",
+            "6: user.b.ipv6_prefix: 2001:db8:0:1::/64 is a part of 2001:db8::/56, which belongs to "
+            "user a, too",
+        ),
+        (
+            USER + 'ipv6_address = "2001:db8::1"\n'
+            "[user.b]\npassword = 'x'\nipv6_routes = [{ prefix = '2001:db8::1/128' }]",
+            "6: user.b.ipv6_routes[0].prefix: 2001:db8::1/128 belongs to user a, too",
+        ),
+        ("[profile.p]\nipv6_prefix = '2001:db8::/64'", "2: profile.p.ipv6_prefix: unknown key"),
         ("[user.a", "1: Expected ']' at the end of a table declaration"),
     ],
 )
@@ -313,12 +410,29 @@ def test_a_wrong_key_is_refused_with_file_line_and_name(
             USER + 'ipv4_address = "192.0.2.1"',
             "3: user.a.ipv4_address: 192.0.2.1 is an address of this box",
         ),
+        (
+            USER + 'delegated_prefix = "2001:db8::/56"',
+            "3: user.a.delegated_prefix: 2001:db8::1 is an address of this box",
+        ),
+        (
+            USER + 'delegated_pool = "x"',
+            '3: user.a.delegated_pool: there is no [[ipv6.pool]] named "x" in the configuration',
+        ),
+        (
+            USER + 'ipv6_pool = "nets"',
+            "3: user.a.ipv6_pool: the pool has prefixes of length 56, not 64 to 64",
+        ),
+        (
+            USER + '[default]\nipv6_address_pool = "nets"',
+            "4: default.ipv6_address_pool: the pool has prefixes of length 56, not 128 to 128",
+        ),
     ],
 )
 def test_what_the_configuration_lacks_is_refused_where_it_is_named(
     tmp_path: Path, text: str, expected: str
 ) -> None:
-    known = Known(pools={"main"}, own_addresses={IPv4Address("192.0.2.1")})
+    own = {IPv4Address("192.0.2.1"), IPv6Address("2001:db8::1")}
+    known = Known(pools={"main"}, ipv6_pools={"nets": 56}, own_addresses=own)
     assert refusal(tmp_path, text, known) == [f"users.toml:{expected}"]
 
 

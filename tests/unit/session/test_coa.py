@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from bng.aaa.attributes import Offered, Value
 from bng.aaa.dynauth import ErrorCause, Known
+from bng.aaa.reading import Offered, Value
 from bng.aaa.requests import AccountStatus, Nas
 from bng.session.actions import Account, CommandKind, ForwardPort, PoliceSession, cookie
 from bng.session.coa import Outcome
