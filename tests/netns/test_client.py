@@ -42,7 +42,9 @@ def test_numbered_packets_come_back_once_each(stub: StubPair, vlan: str | None) 
 def test_a_lost_packet_and_a_dead_server_are_seen(stub: StubPair) -> None:
     client = LoadClient("c0", 5, 1000, netns=stub.client)
     assert client.run(timeout_s=10).opened == 5
-    spoofed = client.send_traffic(500, 0.2, senders=2, spoof=ipaddress.IPv4Address("203.0.113.9"))
+    spoofed = client.send_traffic(
+        500, 0.2, senders=2, spoof=lambda _: ipaddress.IPv4Address("203.0.113.9")
+    )
     assert (spoofed.returned, spoofed.misdelivered) == (0, spoofed.sent)
     stub.down()
     assert client.send_traffic(500, 0.2).lost > 0

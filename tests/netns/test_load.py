@@ -63,7 +63,7 @@ def test_a_packet_with_another_subscribers_address_is_dropped_and_counted(lab: L
         assert client.run(timeout_s=10).opened == 2
         before = lab.drops("antispoof4")
         other = client.subscribers[1].address
-        spoofed = client.send_traffic(200, 1, senders=1, spoof=other)
+        spoofed = client.send_traffic(200, 1, senders=1, spoof=lambda _: other)
         honest = client.send_traffic(200, 1)
         far = echo.stop()
     assert (spoofed.returned, spoofed.misdelivered) == (0, 0)

@@ -2,7 +2,7 @@
  * Numbered UDP packets for drills: who lost what, on which side.
  *
  *   traffic echo ADDRESS PORT
- *	echoes every datagram; SIGTERM prints what came.
+ *	echoes every datagram (ADDRESS may be an IPv6 address); SIGTERM prints what came.
  *   traffic pppoe INTERFACE SESSIONS ADDRESS PORT PPS SECONDS SIZE
  *	sends from PPPoE sessions (file SESSIONS: frame head length, head through the session id,
  *	IPv4 address), round robin, and prints what came back.
@@ -15,6 +15,7 @@
 #include <linux/if_packet.h>
 #include <net/ethernet.h>
 #include <net/if.h>
+#include <netdb.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdbool.h>
@@ -54,7 +55,7 @@ static struct tally tally;
 static uint8_t buffers[BATCH][FRAME_BYTES];
 static struct iovec vectors[BATCH];
 static struct mmsghdr messages[BATCH];
-static struct sockaddr_in peers[BATCH];
+static struct sockaddr_in6 peers[BATCH]; /* room for both families */
 static volatile sig_atomic_t stop;
 
 static void on_signal(int signo)
@@ -184,16 +185,25 @@ static int receive(int fd, bool with_peers)
 
 /* --- echo --- */
 
+static int open_echo(const char *address, const char *port)
+{
+	struct addrinfo hints = {.ai_socktype = SOCK_DGRAM, .ai_flags = AI_NUMERICHOST};
+	struct addrinfo *self;
+
+	if (getaddrinfo(address, port, &hints, &self) != 0)
+		die("echo");
+	int fd = socket(self->ai_family, SOCK_DGRAM, 0);
+	if (fd < 0 || bind(fd, self->ai_addr, self->ai_addrlen) < 0)
+		die("echo");
+	freeaddrinfo(self);
+	return fd;
+}
+
 static int run_echo(const char *address, const char *port)
 {
-	struct sockaddr_in self = {.sin_family = AF_INET};
-	int fd = socket(AF_INET, SOCK_DGRAM, 0), size = 1 << 25;
+	int fd = open_echo(address, port), size = 1 << 25;
 	uint64_t echoed = 0, refused = 0;
 
-	self.sin_port = htons((uint16_t)atoi(port));
-	if (fd < 0 || inet_pton(AF_INET, address, &self.sin_addr) != 1 ||
-		bind(fd, (struct sockaddr *)&self, sizeof(self)) < 0)
-		die("echo");
 	setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &size, sizeof(size));
 	setsockopt(fd, SOL_SOCKET, SO_SNDBUFFORCE, &size, sizeof(size));
 	puts("{\"event\": \"ready\"}");

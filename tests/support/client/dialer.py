@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 
 from tests.support.client.raw import PacketPort
 from tests.support.client.subscriber import Subscriber
-from tests.support.client.wire import ETH_DISCOVERY, ETH_SESSION
+from tests.support.client.wire import ETH_DISCOVERY, ETH_SESSION, P_IPV6
 
 _PPPOE = struct.Struct("!BBHH")
 _VID_MASK = 0xFFFF0FFFFFFF0FFF
@@ -44,7 +44,7 @@ class Dialer:
 
     def arm(self, subscriber: Subscriber) -> None:
         """Look at the subscriber's deadline; call it after everything that may change it."""
-        deadline = subscriber.deadline
+        deadline = subscriber.due
         if deadline is not None and deadline < subscriber.armed:
             subscriber.armed = deadline
             heapq.heappush(self._heap, (deadline, subscriber.mac))
@@ -64,7 +64,8 @@ class Dialer:
             if subscriber.armed != due_at:
                 continue
             subscriber.armed = math.inf
-            if subscriber.deadline is not None and subscriber.deadline <= now:
+            due = subscriber.due
+            if due is not None and due <= now:
                 subscriber.tick(now)
             self.arm(subscriber)
 
@@ -86,7 +87,7 @@ class Dialer:
             if kind == ETH_SESSION:
                 if packet[:2] in (b"\0\x21", b"\0\x57"):
                     if session_id == subscriber.session_id:
-                        self.on_data(subscriber, packet[2:])
+                        self._data(subscriber, packet[1], packet[2:])
                     return
                 subscriber.on_session(session_id, packet, self.now)
             elif kind == ETH_DISCOVERY:
@@ -97,3 +98,9 @@ class Dialer:
         except (ValueError, IndexError, struct.error):
             self.malformed += 1
         self.arm(subscriber)
+
+    def _data(self, subscriber: Subscriber, protocol: int, packet: bytes) -> None:
+        if protocol == P_IPV6 and subscriber.on_ipv6(packet, self.now):
+            self.arm(subscriber)
+        else:
+            self.on_data(subscriber, packet)

@@ -4,6 +4,7 @@ import enum
 from dataclasses import dataclass
 
 from tests.support.client import wire
+from tests.support.client.ipv6 import Wants
 from tests.support.client.wire import CONF_REJ, CONF_REQ
 
 
@@ -30,6 +31,7 @@ class Profile:
     max_payload: int = 0
     line: bytes = b""  # sub-options of an access node's tag (TR-101)
     ipv6: bool = True
+    wants: Wants | None = None  # of IPv6 beside IPv6CP; None: nothing
     restart_s: float = 3.0
     max_configure: int = 10
     discovery_s: tuple[float, ...] = (5.0, 10.0, 20.0)

@@ -11,13 +11,10 @@ from pathlib import Path
 
 from tests.support.client import wire
 from tests.support.client.dialer import Dialer
+from tests.support.client.flows import ECHO_PORT, Address, Flow, numbered
 from tests.support.client.layer import Phase, Profile
 from tests.support.client.raw import PacketPort
 from tests.support.client.subscriber import Subscriber
-
-TRAFFIC_MAGIC = b"BNGT"
-_NUMBERED = struct.Struct("!4sIQ")
-_SOURCE_PORT, ECHO_PORT = 40000, 7007
 
 
 @dataclass(slots=True)
@@ -108,7 +105,7 @@ class LoadClient:
         self._redials: collections.deque[tuple[float, Subscriber]] = collections.deque()
         self._dialled = 0
         self._started_at = self._last_open_at = 0.0
-        self._up = 0
+        self._up = self._dual = 0
         self._pending = count
         self._first_dial_at: dict[int, float] = {}
         self._open_s: dict[int, float] = {}
@@ -138,6 +135,11 @@ class LoadClient:
     def up(self) -> int:
         """How many sessions are up now."""
         return self._up
+
+    @property
+    def dual(self) -> int:
+        """How many have got all that they want of IPv6 since they dialled first."""
+        return self._dual
 
     def run(
         self, *, timeout_s: float = 60, until: Callable[["LoadClient"], bool] | None = None
@@ -216,6 +218,8 @@ class LoadClient:
             if index not in self._open_s:
                 self._open_s[index] = subscriber.opened_at - self._first_dial_at[index]
                 self._pending -= 1
+        elif name == "ipv6":
+            self._dual += 1
         elif name == "failed":
             self._failures[detail] += 1
             if self._redial_s is None and index not in self._open_s:
@@ -244,22 +248,25 @@ class LoadClient:
         port: int = ECHO_PORT,
         size: int = 64,
         senders: int | None = None,
-        spoof: ipaddress.IPv4Address | None = None,
+        source: Callable[[Subscriber], Address] = lambda subscriber: subscriber.address,
+        spoof: Callable[[Subscriber], Address] | None = None,
         drain_s: float = 0.5,
     ) -> TrafficResult:
         """Send numbered UDP packets to an echo server, round robin from the sessions that are up.
 
-        *senders* takes only the first so many; *spoof* puts that address in place of their own.
+        *senders* takes only the first so many. *source* says from which of a subscriber's
+        addresses, of the family of *server*; *spoof* is sent in its place.
         """
         report = TrafficResult()
         waiting: dict[int, set[int]] = {}
+        own: dict[int, bytes] = {}
 
         def take(subscriber: Subscriber, packet: bytes) -> None:
-            at = (packet[0] & 15) * 4 + 8
-            if packet[9] != 17 or packet[at : at + 4] != TRAFFIC_MAGIC:
+            found = numbered(packet)
+            if found is None:
                 return
-            _, flow, number = _NUMBERED.unpack_from(packet, at)
-            if flow != subscriber.index or packet[16:20] != subscriber.address.packed:
+            flow, number, destination = found
+            if flow != subscriber.index or destination != own[flow]:
                 report.misdelivered += 1
             elif number in waiting[flow]:
                 waiting[flow].remove(number)
@@ -268,8 +275,11 @@ class LoadClient:
                 report.duplicated += 1
 
         up = [s for s in self.subscribers if s.phase == Phase.UP][:senders]
-        flows = [_Flow(s, server, port, size, spoof) for s in up]
-        waiting.update((flow.index, set()) for flow in flows)
+        to = ipaddress.ip_address(server)
+        flows = [Flow(s, (spoof or source)(s), to, port, size) for s in up]
+        for subscriber in up:
+            waiting[subscriber.index] = set()
+            own[subscriber.index] = source(subscriber).packed
         self.dialer.on_data = take
         started_at = time.monotonic()
         while flows and (now := time.monotonic()) < started_at + seconds:
@@ -312,47 +322,3 @@ class LoadClient:
             self.port.receive(lambda _frame: None)
             self.port.wait(0.0005)
         return sent
-
-
-class _Flow:
-    """Numbered UDP packets of one subscriber; only number and checksum change."""
-
-    def __init__(
-        self,
-        subscriber: Subscriber,
-        server: str,
-        port: int,
-        size: int,
-        spoof: ipaddress.IPv4Address | None,
-    ) -> None:
-        self.index = subscriber.index
-        self.number = 0
-        size = max(size, 44) & ~1
-        source = (spoof or subscriber.address).packed
-        target = ipaddress.IPv4Address(server).packed
-        ip = struct.pack("!BBHHHBBH", 0x45, 0, size, 0, 0x4000, 64, 17, 0) + source + target
-        ip = ip[:10] + struct.pack("!H", wire.checksum(ip) ^ 0xFFFF) + ip[12:]
-        udp = struct.pack("!HHH", _SOURCE_PORT, port, size - 20)
-        mark = TRAFFIC_MAGIC + struct.pack("!I", subscriber.index)
-        self._pad = bytes(size - 44)
-        pseudo = source + target + struct.pack("!HH", 17, size - 20)
-        self._sum = wire.checksum(pseudo + udp + mark)
-        self._before = subscriber.head + struct.pack("!HH", size + 2, wire.P_IP) + ip + udp
-        self._mark = mark
-
-    def next(self) -> bytes:
-        """Build the next frame."""
-        number = self.number
-        self.number = number + 1
-        total = self._sum + (number & 0xFFFF) + (number >> 16 & 0xFFFF)
-        total = (total & 0xFFFF) + (total >> 16)
-        total = ((total & 0xFFFF) + (total >> 16)) ^ 0xFFFF or 0xFFFF
-        return b"".join(
-            (
-                self._before,
-                total.to_bytes(2, "big"),
-                self._mark,
-                number.to_bytes(8, "big"),
-                self._pad,
-            )
-        )

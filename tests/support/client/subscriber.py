@@ -13,6 +13,7 @@ import struct
 from collections.abc import Callable
 
 from tests.support.client import mschap, wire
+from tests.support.client.ipv6 import Ipv6Host
 from tests.support.client.layer import Layer, Phase, Profile
 from tests.support.client.wire import (
     CONF_ACK,
@@ -28,6 +29,7 @@ from tests.support.client.wire import (
 
 _SESSION = struct.Struct("!BBHH")
 _U16 = struct.Struct("!H")
+_P_IPV6 = _U16.pack(wire.P_IPV6)
 _CONTROL = struct.Struct("!BBH")
 _BROADCAST = b"\xff" * 6
 
@@ -39,7 +41,7 @@ class Subscriber:
         "ac_mac", "ac_name", "armed", "auth", "challenge", "cookie", "deadline", "echo_at",
         "echo_missed", "failure", "head", "host_uniq", "index", "ipcp", "ipv6cp", "lcp", "mac",
         "magic", "names", "opened_at", "password", "peer_magic", "phase", "profile", "report",
-        "response", "send", "session_id", "started_at", "tags", "tries", "user",
+        "response", "send", "session_id", "started_at", "tags", "tries", "user", "v6",
     )  # fmt: skip
 
     def __init__(
@@ -79,6 +81,14 @@ class Subscriber:
         self.tries = self.echo_missed = 0
         self.started_at = self.opened_at = self.echo_at = 0.0
         self.peer_magic = b"\0\0\0\0"
+        self.v6: Ipv6Host | None = None
+
+    @property
+    def due(self) -> float | None:
+        """When `tick` has something to do next."""
+        if self.v6 is None or self.v6.deadline is None:
+            return self.deadline
+        return self.v6.deadline if self.deadline is None else min(self.deadline, self.v6.deadline)
 
     @property
     def address(self) -> ipaddress.IPv4Address:
@@ -264,7 +274,26 @@ class Subscriber:
             else:
                 self.deadline = now + 30.0
         else:
+            if layer is self.ipv6cp and self.profile.wants is not None:
+                self.v6 = Ipv6Host(
+                    self.index, self.interface_id, self.profile.wants, self._send_ipv6
+                )
+                self.v6.start(now)
             self._up(now)
+
+    def _send_ipv6(self, packet: bytes) -> None:
+        self.send_ppp(_P_IPV6 + packet)
+
+    def on_ipv6(self, packet: bytes, now: float) -> bool:
+        """Take an IPv6 packet; say whether it was not data. Raises: ValueError when it is bad."""
+        if self.v6 is None:
+            return False
+        before = self.v6.complete
+        if not self.v6.receive(packet, now):
+            return False
+        if self.v6.complete and not before:
+            self.report(self, "ipv6", str(self.v6.address))
+        return True
 
     def _up(self, now: float) -> None:
         if self.phase == Phase.NETWORK and all(layer.open for layer in self.names.values()):
@@ -333,7 +362,11 @@ class Subscriber:
     # --- Time ---
 
     def tick(self, now: float) -> None:
-        """Do what is due; ``deadline`` says when to call again."""
+        """Do what is due; ``due`` says when to call again."""
+        if self.v6 is not None and self.v6.deadline is not None and self.v6.deadline <= now:
+            self.v6.tick(now)
+        if self.deadline is None or self.deadline > now:
+            return
         self.deadline = None
         match self.phase:
             case Phase.PADI | Phase.PADR:
