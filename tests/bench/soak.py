@@ -373,7 +373,7 @@ class Run:
         return {n: resident_bytes(self.lab.process(n).pid) for n in ("bngd", "bng-dataplane")}
 
     def _counters(self) -> dict[str, Any]:
-        counters: dict[str, Any] = self.lab.ctl_json("show", "counters")
+        counters: dict[str, Any] = self.lab.ask("show counters")
         return counters
 
     def _compare(self, before: dict[str, Any]) -> None:

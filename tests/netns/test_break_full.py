@@ -98,7 +98,7 @@ def test_who_finds_no_place_is_refused_and_takes_nothing_from_the_others(
             assert sum(row["state"] == "up" for row in lab.sessions()) == places
             traffic = client.send_traffic(2000, 1)
             assert (traffic.lost, traffic.misdelivered) == (0, 0), traffic
-            counters = lab.ctl_json("show", "counters")
+            counters = lab.ask("show counters")
             if counter:
                 assert counters["session"][counter] >= 100 - places
             else:
@@ -121,7 +121,7 @@ def test_a_full_disk_stops_no_subscriber_and_loses_no_record(tmp_path: Path) -> 
             assert client.run(timeout_s=10).opened == 60
             time.sleep(2)  # two attempts
             assert client.send_traffic(1000, 1).lost == 0
-            counters = lab.ctl_json("show", "counters")
+            counters = lab.ask("show counters")
             assert counters["nat_log"]["written"] == 0
             assert counters["nat_log"]["errors"] >= 1
             assert counters["journal"]["errors"] >= 1
@@ -132,7 +132,7 @@ def test_a_full_disk_stops_no_subscriber_and_loses_no_record(tmp_path: Path) -> 
             assert events["journal-not-written"] >= 1
             filler.unlink()
             end = time.monotonic() + 10
-            while (counters := lab.ctl_json("show", "counters"))["nat_log"]["written"] < 60:
+            while (counters := lab.ask("show counters"))["nat_log"]["written"] < 60:
                 assert time.monotonic() < end, counters["nat_log"]
                 time.sleep(0.2)
         lab.stop("bngd")

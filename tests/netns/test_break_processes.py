@@ -129,7 +129,7 @@ def test_what_was_asked_while_bngd_stood_still_is_not_answered_late(lab: Lab) ->
         finally:
             bngd.send_signal(signal.SIGCONT)
         settle(lab, client)
-        assert lab.ctl_json("show", "counters")["punt"]["discovery_stale"] > 0
+        assert lab.ask("show counters")["punt"]["discovery_stale"] > 0
         holds_exactly(lab, _COUNT)
     lab.wait_for_sessions(0, timeout_s=40)
 

@@ -28,22 +28,22 @@ def _echo(lab: Lab, order: str) -> None:
 
 
 def test_a_large_ping_comes_back(lab: Lab) -> None:
-    before = lab.ctl_json("show", "nat")["fragments"]["delivered"]
+    before = lab.ask("show nat")["fragments"]["delivered"]
     with lab.subscriber():
         done = run(lab.sub, "ping", "-c", "3", "-i", "0.2", "-W", "2", "-s", "4000", SERVER)
         assert "3 received" in done.stdout, done.stdout
-    after = lab.ctl_json("show", "nat")["fragments"]["delivered"]
+    after = lab.ask("show nat")["fragments"]["delivered"]
     assert after - before == 9  # three each
 
 
 @pytest.mark.parametrize(("order", "waits"), [("forward", 0), ("backward", 2), ("middle", 1)])
 def test_a_large_datagram_comes_back_in_whatever_order(lab: Lab, order: str, waits: int) -> None:
-    before = lab.ctl_json("show", "nat")["fragments"]
+    before = lab.ask("show nat")["fragments"]
     _echo(lab, order)
     with lab.subscriber():
         assert [_ask(lab, 4000) for _ in range(3)] == ["same"] * 3
     lab.stop(f"echo-{order}")
-    after = lab.ctl_json("show", "nat")["fragments"]
+    after = lab.ask("show nat")["fragments"]
     moved = {name: count - before[name] for name, count in after.items() if count != before[name]}
     assert moved == {"delivered": 9} | ({"held": 3 * waits} if waits else {})
 
@@ -54,9 +54,9 @@ def test_a_tunnel_goes_there_and_back(lab: Lab, protocol: str, size: int) -> Non
     _echo(lab, "forward")
     with lab.subscriber():
         assert _ask(lab, size, protocol) == "same"
-        rows = lab.ctl_json("show", "nat")["addresses"]
+        rows = lab.ask("show nat")["addresses"]
         assert sum(row["gre_esp"] for row in rows) == 1
     lab.wait_for_sessions(0)
-    rows = lab.ctl_json("show", "nat")["addresses"]
+    rows = lab.ask("show nat")["addresses"]
     assert sum(row["gre_esp"] for row in rows) == 0
     lab.stop("echo-forward")

@@ -98,7 +98,7 @@ def test_the_log_is_the_table_however_often_bngd_is_killed(lab: Lab) -> None:
         open_ports(client, 40_000, 100)  # two blocks each
         client.serve(1.0)
 
-        nat = lab.ctl_json("show", "nat")
+        nat = lab.ask("show nat")
         assert (nat["log"]["lost"], nat["log"]["errors"]) == (0, 0)
         records = logged(state)
         assert [record.sequence for record in records] == list(range(len(records)))

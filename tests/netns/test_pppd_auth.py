@@ -47,16 +47,27 @@ def lab(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
         yield lab
 
 
-@pytest.mark.parametrize("method", ["pap", "chap", "mschap-v2"])
-def test_pppd_opens_a_session_with_the_method_it_accepts(lab: Lab, method: str) -> None:
-    done = uml.dial(
-        lab.sub,
-        "sub0",
-        "alice",
-        "alice-secret",
-        "ping -c 2 -i 0.2 192.0.2.2 && cat $PPPD_LOG",
-        pppd_options=_REFUSE[method],
-    )
+@pytest.fixture(scope="module")
+def dials(lab: Lab) -> dict[str, uml.Result]:
+    """Dial in every way, one after the other from one guest; return what came of it, by way."""
+    use_it = "ping -c 2 -i 0.2 192.0.2.2 && cat $PPPD_LOG"
+    ways = {
+        name: uml.Attempt("alice", "alice-secret", use_it, refuse)
+        for name, refuse in _REFUSE.items()
+    }
+    ways |= {
+        f"{name}, wrong": uml.Attempt("alice", "wrong", pppd_options=refuse)
+        for name, refuse in _REFUSE.items()
+    }
+    ways["nobody"] = uml.Attempt("nobody", "alice-secret")
+    return dict(zip(ways, uml.dial_each(lab.sub, "sub0", list(ways.values())), strict=True))
+
+
+@pytest.mark.parametrize("method", _REFUSE)
+def test_pppd_opens_a_session_with_the_method_it_accepts(
+    dials: dict[str, uml.Result], method: str
+) -> None:
+    done = dials[method]
     assert done.status == 0, done.output
     assert "2 received, 0% packet loss" in done.output
     agreed = done.output.split("sent [LCP ConfAck")[-1].splitlines()[0]
@@ -65,14 +76,19 @@ def test_pppd_opens_a_session_with_the_method_it_accepts(lab: Lab, method: str) 
     assert "Welcome, alice" in done.output, done.output  # Reply-Message
 
 
-@pytest.mark.parametrize("method", ["pap", "chap", "mschap-v2"])
-def test_a_wrong_password_ends_pppd_with_authentication_failed(lab: Lab, method: str) -> None:
-    done = uml.dial(lab.sub, "sub0", "alice", "wrong", "true", pppd_options=_REFUSE[method])
+@pytest.mark.parametrize("method", _REFUSE)
+def test_a_wrong_password_ends_pppd_with_authentication_failed(
+    dials: dict[str, uml.Result], method: str
+) -> None:
+    done = dials[f"{method}, wrong"]
     assert done.status == uml.AUTH_REFUSED, done.output
-    assert lab.sessions() == []
 
 
-def test_an_unknown_user_gets_the_same_refusal(lab: Lab) -> None:
-    done = uml.dial(lab.sub, "sub0", "nobody", "alice-secret", "true")
+def test_an_unknown_user_gets_the_same_refusal(dials: dict[str, uml.Result]) -> None:
+    done = dials["nobody"]
     assert done.status == uml.AUTH_REFUSED, done.output
+
+
+def test_nobody_is_left(lab: Lab, dials: dict[str, uml.Result]) -> None:
+    assert len(dials) == 7
     assert lab.sessions() == []

@@ -54,7 +54,7 @@ def lab(request: pytest.FixtureRequest, make_lab: MakeLab, tmp_path: Path) -> La
 
 
 def _of_workers(lab: Lab, counter: str) -> list[int]:
-    return [worker[counter] for worker in lab.ctl_json("show", "counters")["workers"]]
+    return [worker[counter] for worker in lab.ask("show counters")["workers"]]
 
 
 class Drill:
@@ -69,7 +69,7 @@ class Drill:
         self._before = self._edges()
 
     def _edges(self) -> dict[str, int]:
-        edges: dict[str, int] = self.lab.ctl_json("show", "counters")["edges"]
+        edges: dict[str, int] = self.lab.ask("show counters")["edges"]
         return edges
 
     def run(self, pps: int) -> tuple[Tally, Tally]:
@@ -100,7 +100,7 @@ def test_subscribers_and_public_addresses_are_spread_over_both_workers(
     drill = Drill(lab, tmp_path)
     assert _of_workers(lab, "sessions") == [_COUNT // 2, _COUNT // 2]
     per_worker = {0: 0, 1: 0}
-    for row in lab.ctl_json("show", "nat")["addresses"]:
+    for row in lab.ask("show nat")["addresses"]:
         per_worker[row["worker"]] += row["sessions"]
     assert per_worker == {0: _COUNT // 2, 1: _COUNT // 2}
     drill.hang_up()

@@ -28,6 +28,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from bng.cli.client import CtlError, call
 from tests.support.netns import command, exists, processes, run
 from tests.support.toml import dump
 
@@ -262,7 +263,13 @@ class Lab:
 
     def wait_for_bngd(self) -> None:
         """Wait until bngd answers."""
-        self.wait("bngd", lambda: self.ctl("show", "version", check=False).returncode == 0)
+        self.wait("bngd", self._bngd_answers)
+
+    def _bngd_answers(self) -> bool:
+        try:
+            return bool(self.ask("show version"))
+        except LabError:
+            return False
 
     def wait(self, name: str, ready: Callable[[], bool], timeout_s: float = 20) -> None:
         """Wait until *ready*. Raises: LabError when the process ends first or time is over."""
@@ -313,9 +320,16 @@ class Lab:
         """Run bngctl with ``--json`` and decode what it prints."""
         return json.loads(self.ctl(*words, "--json").stdout)
 
+    def ask(self, command: str, **args: str) -> Any:
+        """Return what bngd answers, without a bngctl in between. Raises: LabError."""
+        try:
+            return call(str(self.socket), command, **args)
+        except CtlError as error:
+            raise LabError(f"{command}: {error}") from None
+
     def sessions(self) -> list[dict[str, Any]]:
         """Return the session table."""
-        table: list[dict[str, Any]] = self.ctl_json("show", "sessions")
+        table: list[dict[str, Any]] = self.ask("show sessions")
         return table
 
     def wait_for_sessions(self, count: int, timeout_s: float = 10) -> list[dict[str, Any]]:
@@ -332,12 +346,12 @@ class Lab:
 
         What only waits for its deadline (resting ids, hold-offs) is left out.
         """
-        tables = self.ctl_json("show", "counters")["tables"]
+        tables = self.ask("show counters")["tables"]
         return {name: used for name, used in tables.items() if name not in _WITH_DEADLINE}
 
     def drops(self, node: str) -> int:
         """Return how many packets *node* dropped, for whatever reason."""
-        drops = self.ctl_json("show", "counters")["drops"]
+        drops = self.ask("show counters")["drops"]
         return sum(count for name, count in drops.items() if name.split()[0] == node)
 
     # --- Subscribers ---

@@ -22,7 +22,6 @@ from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Any
 
-from bng.cli.client import call
 from bng.dataplane_launch import BINARY_VARIABLE
 from dataplane.binding import ffi, lib
 from tests.support.client.subscriber import Subscriber
@@ -271,10 +270,6 @@ class SoakLab(Lab):
         """Stop everything."""
         super().down()
         self.area.close()
-
-    def ask(self, command: str) -> Any:
-        """Return what bngd answers, without a bngctl in between."""
-        return call(str(self.socket), command)
 
     def arena(self) -> contextlib.AbstractContextManager[Any]:
         """Yield a mapping of the dataplane's arena, to be read only."""

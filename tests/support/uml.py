@@ -6,9 +6,11 @@ authentication refused, 116 the server hung up, 108 no PADO), 124 out of time, 1
 """
 
 import os
+import shlex
 import signal
 import subprocess
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -145,3 +147,40 @@ def dial(
         mac=mac,
         verbose=verbose,
     ).wait()
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One of several dials of a guest; each has an Ethernet address of its own."""
+
+    user: str
+    password: str
+    command: str = "true"
+    pppd_options: str = ""
+
+
+_NEXT = "=====NEXT===== "
+
+
+def dial_each(
+    netns: str, ifname: str, attempts: Sequence[Attempt], *, want: str = "4 6", limit_s: int = 180
+) -> list[Result]:
+    """Boot one guest and dial from it again and again; see `dial` for the rest."""
+    lines = [f"export WANT={shlex.quote(want)} WAIT=20 VLAN= VERBOSE="]
+    lines.append(f"PATH=$PATH:{SCRIPTS}")
+    for number, attempt in enumerate(attempts):
+        words = (attempt.user, attempt.password, attempt.pppd_options, attempt.command)
+        lines += [
+            "rm -f /run/pppd.log; ip link set vec0 down",
+            f"ip link set vec0 address 02:00:5e:10:00:{number:02x}",
+            f"guest-dial.sh {shlex.join(words)}; echo {_NEXT}$?",
+        ]
+    argv = [str(SCRIPTS / "uml-run.sh"), "-n", netns, "-i", ifname, "-t", str(limit_s), "--"]
+    done = Dial([*argv, "\n".join(lines)], limit_s).wait()
+    results, text = [], done.output.replace("\r", "")
+    for _ in attempts:
+        output, found, text = text.partition(_NEXT)
+        assert found, done.output
+        status, _, text = text.partition("\n")
+        results.append(Result(int(status), output))
+    return results
