@@ -6,10 +6,11 @@ would; one that is refused has to be refused with lines that exist, and without 
 """
 
 import re
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
 
 from bng.aaa import users
+from bng.aaa.acl import parse_rule
 from bng.aaa.password import MAX_SCRYPT_LN, Pbkdf2, SaltedDigest, Scrypt, parse_password
 from bng.config import dataplane_args, diff, parse
 from bng.errors import ConfigError
@@ -18,6 +19,7 @@ from bng.tomlfile import Key, TomlFile, locate
 PATH = Path("f.toml")
 KNOWN = users.Known(
     pools={"main"},
+    ipv6_pools={"links": 64, "nets": 56, "hosts": 128},
     nat_profiles={"cgn", "one", "off"},
     nat_addresses={
         IPv4Address("198.51.100.1"): "blocks",
@@ -27,7 +29,7 @@ KNOWN = users.Known(
     nat_pools={"blocks": "port-blocks", "sums": "deterministic", "whole": "one-to-one"},
     nat_pool_of_profile={"cgn": "blocks", "one": "whole"},
     acls={"clean"},
-    own_addresses={IPv4Address("192.0.2.1")},
+    own_addresses={IPv4Address("192.0.2.1"), IPv6Address("2001:db8:ffff::1")},
     forward_ports=(1, 1023),
 )
 
@@ -43,6 +45,7 @@ def test_one_input(data: bytes) -> None:
             config = parse(PATH, data[1:])
             assert diff(config, config) == []
             assert all(arg.isprintable() for arg in dataplane_args(config)[2:])
+            assert all(parse_rule(str(rule)) == rule for acl in config.acl for rule in acl.rules)
         else:
             known = KNOWN if data[0] >= 128 else None
             for name, user in users.parse(PATH, data[1:], known).by_name.items():

@@ -7,7 +7,7 @@ authenticators are made right, so that what is behind them is reached.
 import hashlib
 import hmac
 from contextlib import suppress
-from ipaddress import IPv4Address, ip_network
+from ipaddress import IPv4Address, IPv6Address, ip_network
 
 from bng.aaa import attributes
 from bng.aaa.extra import extra_row
@@ -24,7 +24,8 @@ OFFERED = Offered(
     pools={"main"},
     acls={"clean"},
     nat_profiles={"static"},
-    own_addresses={IPv4Address("192.0.2.1")},
+    ipv6_pools={"links": 64, "nets": 56, "hosts": 128},
+    own_addresses={IPv4Address("192.0.2.1"), IPv6Address("2001:db8:ffff::1")},
     extra={
         name: extra_row(name, field, lambda name: DICTIONARY[name].type)
         for name, field in (("Connect-Info", "rate_down"), ("Login-IP-Host", "ipv4_dns"))

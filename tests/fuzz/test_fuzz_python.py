@@ -15,11 +15,14 @@ from .replay import CORPUS, TARGETS
 SECONDS = int(os.environ.get("FUZZ_SECONDS", "2"))
 LEAST_PERCENT = 90.0
 PARSERS = {
+    "bng/aaa/acl.py",
     "bng/aaa/attributes.py",
+    "bng/aaa/attributes6.py",
     "bng/aaa/dynauth.py",
     "bng/aaa/password.py",
     "bng/aaa/rates.py",
     "bng/aaa/users.py",
+    "bng/aaa/users6.py",
     "bng/config/model.py",
     "bng/ethernet.py",
     "bng/io/adoption.py",
