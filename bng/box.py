@@ -30,6 +30,7 @@ from bng.io.loop import CoreLoop
 from bng.io.lost import tell_lost
 from bng.io.nat import check_nat, exporters_of, nat_log_of, nat_log_settings, nat_table
 from bng.io.natlog import NatLog
+from bng.io.ports import running_port, wanted_port
 from bng.io.punt import Dispatcher, read_counters
 from bng.io.radius_service import RadiusService
 from bng.io.tracer import Tracer
@@ -52,8 +53,6 @@ from dataplane.binding import (
     route4_record,
 )
 
-ROLES = {1: "access", 2: "routed", 3: "tap"}
-"""``enum port_role`` of dataplane.h, in the words of bng.toml."""
 STOP_BATCH = 500
 """Sessions ended at a time when stopping: the dataplane sends their PADTs in between."""
 STOP_TIMEOUT_S = 10.0
@@ -381,12 +380,11 @@ def _check_ports(config: Config, dataplane: Dataplane) -> dict[str, int]:
             f"port {', '.join(missing)}: not in the running dataplane: restart the dataplane"
         )
     for port in config.port:
-        found = dataplane.ports[ports[port.name]]
-        running = (ROLES.get(int(found.role)), int(found.mtu))
-        if running != (port.role, port.mtu):
+        wanted, running = wanted_port(port), running_port(dataplane, ports[port.name])
+        if running != wanted:
             raise ConfigError(
-                f"port {port.name}: {port.role} with mtu {port.mtu}, in the running dataplane "
-                f"{running[0]} with mtu {running[1]}: restart the dataplane"
+                f"port {port.name}: {wanted}, in the running dataplane {running}: "
+                "restart the dataplane"
             )
     return ports
 

@@ -95,6 +95,14 @@ def _vlan_range(value: object) -> VlanRange:
     raise ValueError(f'must be "none", "any", "100" or "100-199" (1 to {MAX_VID})')
 
 
+def _vid(value: object) -> int:
+    if value == "none":
+        return 0
+    if isinstance(value, str) and re.fullmatch(r"\d{1,4}", value) and 1 <= int(value) <= MAX_VID:
+        return int(value)
+    raise ValueError(f'must be "none" or "100" (1 to {MAX_VID})')
+
+
 def _absolute_path(text: str) -> Path:
     path = Path(text)
     if not path.is_absolute() or "\0" in text or len(os.fsencode(text)) > MAX_PATH_BYTES:
@@ -158,6 +166,8 @@ AddressRange = Annotated[
     ),
 ]
 Vlans = Annotated[VlanRange, PlainValidator(_vlan_range)]
+Vid = Annotated[int, PlainValidator(_vid)]
+"""One VLAN id; 0 stands for a frame without this tag."""
 AbsolutePath = Annotated[
     Path, reader(_absolute_path, f"an absolute path of at most {MAX_PATH_BYTES} bytes")
 ]
@@ -173,7 +183,11 @@ Device = Annotated[
     str, _pattern(r"[^\s/:,=]{1,15}", "a device name: up to 15 characters, none of space / : , =")
 ]
 OptionName = Annotated[
-    str, _pattern(r"(?!(?:name|if|driver|role|mtu|worker|tap|pbit)$)[a-z-]{1,31}", "a driver's key")
+    str,
+    _pattern(
+        r"(?!(?:name|if|driver|role|mtu|worker|tap|pbit|parent|outer|inner|tpid)$)[a-z-]{1,31}",
+        "a driver's key",
+    ),
 ]
 OptionValue = Annotated[str, _pattern(r"[^\s,=]{1,90}", "a string without space, comma, =")]
 AccountName = Annotated[str, _pattern(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,31}", "an account name")]

@@ -129,7 +129,7 @@ def show_pools(context: typer.Context, json: Json = False) -> None:
 def show_ports(context: typer.Context, json: Json = False) -> None:
     """Show the ports of the dataplane: state and counters."""
     columns = (
-        *("port", "interface", "driver", "role", "up", "mac", "mtu", "sessions"),
+        *("port", "interface", "vlan", "driver", "role", "up", "mac", "mtu", "sessions"),
         *("rx_packets", "rx_bytes", "rx_errors", "tx_packets", "tx_bytes", "tx_errors"),
     )
     _rows(ask(context, "show ports"), columns, json)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from bng.config import checks
 from bng.config.arguments import dataplane_args
-from bng.config.model import AccessPort, AccessRule, Acl, Config, Pool, RoutedPort
+from bng.config.model import AccessPort, AccessRule, Acl, Config, Pool, RoutedPort, RoutedVlan
 from bng.config.reload import Change, Needs, diff, live
 from bng.errors import ConfigError
 from bng.tomlfile import TomlFile
@@ -23,6 +23,7 @@ __all__ = [
     "Needs",
     "Pool",
     "RoutedPort",
+    "RoutedVlan",
     "VlanRange",
     "dataplane_args",
     "diff",

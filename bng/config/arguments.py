@@ -1,6 +1,6 @@
 """The command line of bng-dataplane, which knows no TOML, for a configuration."""
 
-from bng.config.model import AccessPort, Config, RoutedPort
+from bng.config.model import AccessPort, Config, RoutedPort, RoutedVlan
 
 UNICAST_16 = 224 * 256
 """Networks /16 that a route to unicast addresses can be in."""
@@ -19,7 +19,11 @@ def dataplane_args(config: Config) -> list[str]:
         *("--buffers", str(dataplane.buffers_per_worker)),
     ]
     for port in config.port:
-        args += ["--port", _port(port)]
+        if not isinstance(port, RoutedVlan):
+            args += ["--port", _port(port)]
+    for port in config.port:
+        if isinstance(port, RoutedVlan):
+            args += ["--port", _vlan(port)]
     for access_port in config.access_ports:
         for rule in access_port.access:
             vlans = f"outer={rule.outer},inner={rule.inner}"
@@ -74,3 +78,15 @@ def _port(port: AccessPort | RoutedPort) -> str:
     )
     own = f"tap={port.tap_name}" if isinstance(port, RoutedPort) else f"pbit={port.p_bit}"
     return ",".join([common, own, *(f"{key}={value}" for key, value in port.options.items())])
+
+
+def _vlan(port: RoutedVlan) -> str:
+    tags = [f"outer={port.outer}", f"tpid={port.tpid}"] if port.outer else []
+    tags += [f"inner={port.inner}"] if port.inner else []
+    return ",".join(
+        [
+            f"name={port.name},role={port.role},parent={port.parent}",
+            *tags,
+            f"mtu={port.mtu},tap={port.tap_name}",
+        ]
+    )

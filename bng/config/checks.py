@@ -17,9 +17,11 @@ from bng.config.model import (
     PPPOE_OVERHEAD,
     AccessPort,
     Config,
-    RoutedPort,
+    Routed,
+    RoutedVlan,
 )
 from bng.config.radius_checks import radius
+from bng.config.vlan_checks import vlans
 from bng.pool.ranges import Ipv4Range
 from bng.tomlfile import Key, Problem
 
@@ -39,11 +41,15 @@ def _repeated(config: Config) -> Iterator[Problem]:
         *((("port", n, "name"), port.name) for n, port in enumerate(ports)),
     )
     yield from _repeats(
-        *((("port", n, "interface"), port.interface) for n, port in enumerate(ports)),
+        *(
+            (("port", n, "interface"), port.interface)
+            for n, port in enumerate(ports)
+            if not isinstance(port, RoutedVlan)
+        ),
         *(
             (("port", n, "tap"), port.tap_name)
             for n, port in enumerate(ports)
-            if isinstance(port, RoutedPort)
+            if isinstance(port, Routed)
         ),
     )
     yield from _repeats(*((("route", n, "prefix"), r.prefix) for n, r in enumerate(config.route)))
@@ -73,6 +79,8 @@ def _port_counts(config: Config) -> Iterator[Problem]:
     if len(config.port) + len(config.routed_ports) > MAX_PORTS:
         yield ("port",), f"more than {MAX_PORTS} ports, where a routed port counts twice"
     for index, port in enumerate(config.port):
+        if isinstance(port, RoutedVlan):
+            continue
         if port.worker >= len(config.dataplane.workers):
             yield ("port", index, "worker"), "there are not that many workers, counted from 0"
 
@@ -90,7 +98,7 @@ def _access_rules(config: Config) -> Iterator[Problem]:
 def _routed_ports(config: Config) -> Iterator[Problem]:
     seen: list[tuple[IPv4Network, str]] = []
     for index, port in enumerate(config.port):
-        if not isinstance(port, RoutedPort):
+        if not isinstance(port, Routed):
             continue
         for number, address in enumerate(port.addresses):
             at: Key = ("port", index, "addresses", number)
@@ -198,7 +206,7 @@ def _own_addresses(config: Config) -> Iterator[Problem]:
     own += [
         (("port", index, "addresses", number), address.ip)
         for index, port in enumerate(config.port)
-        if isinstance(port, RoutedPort)
+        if isinstance(port, Routed)
         for number, address in enumerate(port.addresses)
     ]
     for key, address in own:
@@ -324,6 +332,7 @@ _CHECKS = (
     _port_counts,
     _access_rules,
     _routed_ports,
+    vlans,
     _routes,
     _services,
     _mtus,

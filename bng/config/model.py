@@ -34,6 +34,7 @@ from bng.tomltypes import (
     Prefix,
     UdpEndpoint,
     UdpOrPath,
+    Vid,
     Vlans,
 )
 
@@ -44,7 +45,7 @@ PPPOE_MRU = 1492
 MAX_MTU = 1_920
 """What a packet buffer of the dataplane holds."""
 MAX_WORKERS = 16
-MAX_PORTS = 32
+MAX_PORTS = 64
 """Ports of the dataplane; each routed port takes two, for its TAP."""
 MAX_ACCESS_RULES = 64
 MAX_NAT_ADDRESSES = 1024
@@ -112,12 +113,13 @@ class AccessPort(_Port):
     access: List[AccessRule] = Field(min_length=1, max_length=MAX_ACCESS_RULES)
 
 
-class RoutedPort(_Port):
+class Routed(Table):
     """``[[port]]`` with role ``routed``: towards the network; has a TAP twin in the kernel."""
 
+    name: PortName
     role: Literal["routed"]
     tap: Device | None = None
-    addresses: List[InterfaceAddress] = Field(min_length=1, max_length=16)
+    addresses: List[InterfaceAddress] = Field(default=(), max_length=16)
 
     @property
     def tap_name(self) -> str:
@@ -125,14 +127,31 @@ class RoutedPort(_Port):
         return self.tap or f"bng-{self.name}"
 
 
+class RoutedPort(Routed, _Port):
+    """One with a device of its own, on which it is untagged."""
+
+
+class RoutedVlan(Routed):
+    """One in a VLAN of another port, its *parent*, be that an access or a routed one."""
+
+    parent: PortName
+    outer: Vid
+    inner: Vid = 0
+    tpid: Literal["0x8100", "0x88a8", "0x9100"] = "0x8100"
+    mtu: int = Field(default=1500, ge=576, le=MAX_MTU)
+
+
 def _role(value: object) -> str | None:
-    role = value.get("role") if isinstance(value, dict) else None
-    return ROLE_MARK + role if role in ("access", "routed") else None
+    if not isinstance(value, dict) or value.get("role") not in ("access", "routed"):
+        return None
+    in_vlan = value["role"] == "routed" and "parent" in value
+    return ROLE_MARK + ("vlan" if in_vlan else str(value["role"]))
 
 
 Port = Annotated[
     Annotated[AccessPort, Tag(ROLE_MARK + "access")]
-    | Annotated[RoutedPort, Tag(ROLE_MARK + "routed")],
+    | Annotated[RoutedPort, Tag(ROLE_MARK + "routed")]
+    | Annotated[RoutedVlan, Tag(ROLE_MARK + "vlan")],
     Discriminator(
         _role,
         custom_error_type="no_role",
@@ -421,9 +440,9 @@ class Config(Table):
         return [port for port in self.port if isinstance(port, AccessPort)]
 
     @property
-    def routed_ports(self) -> list[RoutedPort]:
+    def routed_ports(self) -> list[RoutedPort | RoutedVlan]:
         """Ports towards the network, in the order of the file."""
-        return [port for port in self.port if isinstance(port, RoutedPort)]
+        return [port for port in self.port if isinstance(port, RoutedPort | RoutedVlan)]
 
     @property
     def dataplane_socket(self) -> Path:

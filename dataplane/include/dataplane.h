@@ -25,7 +25,7 @@
 enum {
 	ARENA_LAYOUT_VERSION = 1,
 	MAX_WORKERS = 16,
-	MAX_PORTS = 32, /* TAP twins count */
+	MAX_PORTS = 64, /* VLANs and TAP twins count */
 	MAX_NODES = 64,
 	MAX_EDGES = 48,		/* per node, arc edges included */
 	MAX_ACCESS_RANGES = 64, /* per port */
@@ -182,7 +182,10 @@ struct port_shared {
 	uint64_t rx_errors; /* frames the driver could not take: counted by the kernel or by us */
 	uint64_t ip6_prefix, ip6_interface_id; /* source of our ICMPv6 errors, host order; 0: none.
 						  Routed: first global address */
-	uint64_t reserved[2];
+	uint16_t parent; /* routed port in a VLAN: port index of its device; else 0xffff */
+	uint16_t outer_tpid, outer_vid; /* of that VLAN; 0: no such tag */
+	uint16_t inner_tpid, inner_vid;
+	uint16_t reserved[3];
 	struct port_tx tx[MAX_WORKERS];
 };
 

@@ -21,6 +21,7 @@ struct port {
 	struct port_shared *shared;
 	const struct driver *driver;
 	uint8_t index;
+	bool has_vlans;		  /* routed ports stand on this one */
 	char options[512];	  /* driver's own, from the command line: in=...,out=... */
 	void *queue[MAX_WORKERS]; /* the driver's, per worker */
 	void *state;		  /* the driver's, per port */
@@ -37,7 +38,8 @@ struct driver {
 	/* Once per worker: tx side, and rx side when w is the port's rx_worker. */
 	int (*open_queue)(struct port *port, struct worker *w);
 	void (*close)(struct port *port);
-	/* Up to max frames, from the Ethernet header on, tags in place; returns how many. */
+	/* Up to max frames, from the Ethernet header on, tags in place; returns how many. NULL, and
+	 * rx_fd as well: its frames come in by another port. */
 	uint16_t (*rx)(struct port *port, struct worker *w, struct pkt **pkts, uint16_t max);
 	/* Takes all n buffers over, frees them when sent; returns how many it had to drop, the last
 	 * ones. The caller counts packets, bytes and drops, in both directions. */

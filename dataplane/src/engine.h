@@ -15,6 +15,7 @@
 #include "mirror.h"
 #include "options.h"
 #include "spsc.h"
+#include "table/line.h"
 #include "worker.h"
 
 enum { EDGE_CONSUMED = 0xffff };
@@ -90,6 +91,7 @@ struct dataplane {
 	struct worker *worker[MAX_WORKERS];
 	struct port port[MAX_PORTS];
 	struct port *ports[MAX_PORTS];
+	struct lines lines;
 	uint32_t opened; /* ports */
 	struct mirror *mirror;
 	struct spsc *handoff[MAX_WORKERS][MAX_WORKERS]; /* [from][to] */

@@ -84,6 +84,19 @@ static void tap_link(struct mirror *m, uint8_t tap, unsigned flags)
 	m->resync = true; /* routes that the kernel keeps: over this link, or another next hop */
 }
 
+/* Reaches the port itself and all that stand on it. */
+static void device_link(struct mirror *m, uint8_t port, bool up)
+{
+	for (uint32_t i = 0; i < m->n_ports; i++) {
+		const struct port_shared *shared = &m->t->port[i];
+		if (i != port && shared->parent != port)
+			continue;
+		set_port_flags(m, (uint8_t)i, up);
+		if (shared->twin != NO_PORT)
+			netlink_set_carrier(&m->netlink, m->t->port[shared->twin].ifindex, up);
+	}
+}
+
 static void link_message(struct mirror *m, const struct nlmsghdr *nlh)
 {
 	const struct ifinfomsg *ifi = mnl_nlmsg_get_payload(nlh);
@@ -95,15 +108,11 @@ static void link_message(struct mirror *m, const struct nlmsghdr *nlh)
 	uint8_t port = port_of(m, (uint32_t)ifi->ifi_index);
 	if (port == ADJACENCY_NO_PORT)
 		return;
-	const struct port_shared *shared = &m->t->port[port];
-	if (shared->role == PORT_TAP_TWIN) {
+	if (m->t->port[port].role == PORT_TAP_TWIN) {
 		tap_link(m, port, flags);
 		return;
 	}
-	bool up = flags & IFF_UP && flags & IFF_RUNNING;
-	set_port_flags(m, port, up);
-	if (shared->twin != NO_PORT)
-		netlink_set_carrier(&m->netlink, m->t->port[shared->twin].ifindex, up);
+	device_link(m, port, flags & IFF_UP && flags & IFF_RUNNING);
 }
 
 /* ---- addresses ---- */

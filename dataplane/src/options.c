@@ -15,6 +15,8 @@ static const char help[] =
 	"  --port name=NAME,if=IF,driver=DRIVER,role=access|routed[,mtu=N][,pbit=N][,worker=N]\n"
 	"         [,tap=IF][,KEY=VALUE]...   a port; routed: with a TAP twin; other keys are the\n"
 	"                                    driver's (repeat)\n"
+	"  --port name=NAME,role=routed,parent=NAME[,outer=VID[,inner=VID]][,tpid=0x88a8][,mtu=N]\n"
+	"         [,tap=IF]                  a routed port in a VLAN of a port before it\n"
 	"  --access port=NAME,outer=LO-HI|none|any,inner=LO-HI|none|any\n"
 	"                                    where discovery is accepted (repeat)\n"
 	"  --socket PATH                     attach socket [/run/bng/dataplane.sock]\n"

@@ -21,7 +21,10 @@ struct port_options {
 	uint8_t pbit;
 	uint8_t worker;
 	uint16_t mtu;
-	uint16_t twin; /* NO_PORT: none */
+	uint16_t twin;			/* NO_PORT: none */
+	uint16_t parent;		/* NO_PORT: has a device of its own */
+	uint16_t outer_tpid, outer_vid; /* of the parent's frames that are its own */
+	uint16_t inner_tpid, inner_vid;
 	uint16_t n_access;
 	struct access_range access[MAX_ACCESS_RANGES];
 };

@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "hdr/ethernet.h"
 #include "options_parse.h"
 
 static int find_port(const struct options *o, const char *name)
@@ -46,7 +47,35 @@ struct port_parse {
 	struct port_options port;
 	char tap[PORT_NAME_LEN];
 	char tap_driver[PORT_NAME_LEN];
+	char parent[PORT_NAME_LEN];
+	uint16_t tpid; /* of the outer tag */
+	uint16_t outer_vid, inner_vid;
 };
+
+static int parse_tpid(const char *value, uint16_t *tpid)
+{
+	static const uint16_t known[] = {TPID_8021Q, TPID_8021AD, TPID_9100};
+	char text[8];
+
+	for (size_t i = 0; i < sizeof(known) / sizeof(*known); i++) {
+		snprintf(text, sizeof(text), "0x%04x", known[i]);
+		if (!strcmp(value, text)) {
+			*tpid = known[i];
+			return 0;
+		}
+	}
+	return refuse("port tpid", value, "neither 0x8100, 0x88a8 nor 0x9100");
+}
+
+static int parse_vid(const char *option, const char *value, uint16_t *vid)
+{
+	uint32_t n;
+
+	if (parse_number(option, value, 1, 4094, &n))
+		return -1;
+	*vid = (uint16_t)n;
+	return 0;
+}
 
 static int parse_port_key(struct port_parse *pp, const char *key, const char *value)
 {
@@ -65,6 +94,14 @@ static int parse_port_key(struct port_parse *pp, const char *key, const char *va
 		return copy_text("port tap-driver", value, pp->tap_driver, sizeof(pp->tap_driver));
 	if (!strcmp(key, "role"))
 		return parse_role(value, &p->role);
+	if (!strcmp(key, "parent"))
+		return copy_text("port parent", value, pp->parent, sizeof(pp->parent));
+	if (!strcmp(key, "outer"))
+		return parse_vid("port outer", value, &pp->outer_vid);
+	if (!strcmp(key, "inner"))
+		return parse_vid("port inner", value, &pp->inner_vid);
+	if (!strcmp(key, "tpid"))
+		return parse_tpid(value, &pp->tpid);
 	if (!strcmp(key, "mtu")) {
 		if (parse_number("port mtu", value, 68, 1920, &n))
 			return -1;
@@ -100,15 +137,68 @@ static int add_twin(struct options *o, const struct port_parse *pp)
 	t->extra[0] = 0;
 	t->role = PORT_TAP_TWIN;
 	t->twin = routed;
+	t->parent = NO_PORT;
+	t->outer_tpid = t->outer_vid = t->inner_tpid = t->inner_vid = 0;
 	o->port[routed].twin = (uint16_t)(routed + 1);
+	return 0;
+}
+
+static bool vlan_is_taken(const struct options *o, const struct port_options *p)
+{
+	for (uint32_t i = 0; i < o->n_ports; i++)
+		if (o->port[i].parent == p->parent && o->port[i].outer_vid == p->outer_vid &&
+			o->port[i].inner_vid == p->inner_vid)
+			return true;
+	return !p->outer_vid && o->port[p->parent].role == PORT_ROUTED;
+}
+
+/* A routed port in a VLAN has the device and the worker of its parent. */
+static int join_parent(const struct options *o, struct port_parse *pp)
+{
+	struct port_options *p = &pp->port;
+	int parent = find_port(o, pp->parent);
+
+	if (parent < 0 || o->port[parent].role == PORT_TAP_TWIN ||
+		o->port[parent].parent != NO_PORT)
+		return refuse("port parent", pp->parent, "no port with a device before it");
+	if (p->role != PORT_ROUTED || p->interface[0] || p->driver[0] || p->extra[0])
+		return refuse("port", p->name, "parent= is for role=routed, and names the device");
+	if (pp->inner_vid && !pp->outer_vid)
+		return refuse("port", p->name, "inner= needs outer=");
+	if (p->mtu > o->port[parent].mtu)
+		return refuse("port", p->name, "mtu= is more than its parent's");
+	p->parent = (uint16_t)parent;
+	p->outer_tpid = pp->outer_vid ? pp->tpid : 0;
+	p->outer_vid = pp->outer_vid;
+	p->inner_tpid = pp->inner_vid ? TPID_8021Q : 0;
+	p->inner_vid = pp->inner_vid;
+	if (vlan_is_taken(o, p))
+		return refuse("port", p->name, "another port has this VLAN");
+	p->worker = o->port[parent].worker;
+	memcpy(p->interface, o->port[parent].interface, sizeof(p->interface));
+	memcpy(p->driver, "vlan", sizeof("vlan"));
+	return 0;
+}
+
+static int has_own_device(struct port_parse *pp)
+{
+	struct port_options *p = &pp->port;
+
+	if (pp->outer_vid || pp->inner_vid || !strcmp(p->driver, "vlan"))
+		return refuse("port", p->name, "a VLAN needs parent=");
+	if (!p->driver[0])
+		memcpy(p->driver, "af_packet", sizeof("af_packet"));
+	if (!p->interface[0])
+		memcpy(p->interface, p->name, sizeof(p->interface));
 	return 0;
 }
 
 int parse_port(struct options *o, char *arg)
 {
 	struct port_parse pp = {
-		.port = {.driver = "af_packet", .mtu = 1500, .pbit = 6, .twin = NO_PORT},
-		.tap_driver = "tap"};
+		.port = {.mtu = 1500, .pbit = 6, .twin = NO_PORT, .parent = NO_PORT},
+		.tap_driver = "tap",
+		.tpid = TPID_8021Q};
 	char *save = NULL;
 
 	for (char *item = strtok_r(arg, ",", &save); item; item = strtok_r(NULL, ",", &save)) {
@@ -118,8 +208,8 @@ int parse_port(struct options *o, char *arg)
 	}
 	if (!pp.port.name[0] || pp.port.role == PORT_NONE)
 		return refuse("port", pp.port.name, "needs name= and role=");
-	if (!pp.port.interface[0])
-		memcpy(pp.port.interface, pp.port.name, sizeof(pp.port.interface));
+	if (pp.parent[0] ? join_parent(o, &pp) : has_own_device(&pp))
+		return -1;
 	if (o->n_ports == MAX_PORTS)
 		return refuse("port", pp.port.name, "too many ports");
 	if (find_port(o, pp.port.name) >= 0)

@@ -85,6 +85,11 @@ static void describe_port(struct dataplane *dp, uint32_t i)
 	s->role = o->role;
 	s->mtu = o->mtu;
 	s->twin = o->twin;
+	s->parent = o->parent;
+	s->outer_tpid = o->outer_tpid;
+	s->outer_vid = o->outer_vid;
+	s->inner_tpid = o->inner_tpid;
+	s->inner_vid = o->inner_vid;
 	s->control_pbit = o->pbit;
 	s->rx_worker = o->worker;
 	s->n_access_ranges = o->n_access;
@@ -92,6 +97,20 @@ static void describe_port(struct dataplane *dp, uint32_t i)
 	dp->port[i] = (struct port){.shared = s, .index = (uint8_t)i};
 	memcpy(dp->port[i].options, o->extra, sizeof(dp->port[i].options));
 	dp->ports[i] = &dp->port[i];
+}
+
+/* Where frames of a routed port come in: on its own device, untagged, or on its parent's. */
+static void place_port(struct dataplane *dp, const struct port *port)
+{
+	const struct port_shared *s = port->shared;
+	bool is_vlan = s->parent != NO_PORT;
+	uint8_t device = is_vlan ? (uint8_t)s->parent : port->index;
+
+	if (s->role != PORT_ROUTED)
+		return;
+	dp->port[device].has_vlans |= is_vlan;
+	lines_add(&dp->lines, port->index,
+		line_key(device, s->outer_tpid, s->outer_vid, s->inner_tpid, s->inner_vid));
 }
 
 static bool has_option(const struct driver *driver, const char *key, size_t len)
@@ -135,7 +154,7 @@ static int open_port(struct dataplane *dp, struct port *port)
 		error = port->driver->open_queue(port, w);
 		if (error)
 			return failed("port", port->shared->name, error);
-		if (id == port->shared->rx_worker)
+		if (id == port->shared->rx_worker && port->driver->rx)
 			w->engine->rx[w->engine->n_rx++] = port;
 	}
 	dp->last_flags[port->index] = port->shared->flags;
@@ -144,8 +163,12 @@ static int open_port(struct dataplane *dp, struct port *port)
 
 static int open_ports(struct dataplane *dp)
 {
+	lines_init(&dp->lines);
+	dp->tables.lines = &dp->lines;
 	for (uint32_t i = 0; i < dp->options.n_ports; i++)
 		describe_port(dp, i);
+	for (uint32_t i = 0; i < dp->options.n_ports; i++)
+		place_port(dp, &dp->port[i]);
 	for (uint32_t i = 0; i < dp->options.n_ports; i++) {
 		int error = open_port(dp, &dp->port[i]);
 		if (error)

@@ -8,6 +8,7 @@
 #include "hdr/pppoe.h"
 #include "node/l2.h"
 #include "table/fib4.h"
+#include "table/line.h"
 #include "table/session.h"
 #include "trace.h"
 #include "worker.h"
@@ -17,10 +18,10 @@ enum { TYPE_OFFSET = 12, MAX_TAGS = 2, PORTS_LEN = 4, PPP_HEADER_LEN = 4 };
 struct frame {
 	const uint8_t *ip; /* NULL: not IPv4 */
 	uint16_t room;
-	uint16_t outer_vid;
-	uint16_t session_id; /* PPPoE, 0: none */
-	uint16_t ppp;	     /* offset behind the PPP protocol field, 0: none */
-	uint16_t protocol;   /* PPP */
+	uint16_t tpid[MAX_TAGS], vid[MAX_TAGS]; /* outer, inner; 0: no tag */
+	uint16_t session_id;			/* PPPoE, 0: none */
+	uint16_t ppp;				/* offset behind the PPP protocol field, 0: none */
+	uint16_t protocol;			/* PPP */
 };
 
 static be16 read16(const uint8_t *at)
@@ -67,10 +68,11 @@ static struct frame look(const uint8_t *bytes, uint16_t len)
 	uint16_t at = TYPE_OFFSET;
 
 	for (int tags = 0; tags < MAX_TAGS && len >= at + 2 + VLAN_LEN; tags++) {
-		if (!is_tpid(ntoh16(read16(bytes + at))))
+		uint16_t tpid = ntoh16(read16(bytes + at));
+		if (!is_tpid(tpid))
 			break;
-		if (!tags)
-			frame.outer_vid = ntoh16(read16(bytes + at + 2)) & VID_MASK;
+		frame.tpid[tags] = tpid;
+		frame.vid[tags] = ntoh16(read16(bytes + at + 2)) & VID_MASK;
 		at += VLAN_LEN;
 	}
 	if (len < at + 2)
@@ -175,6 +177,14 @@ static bool fits_injected(const struct trace_filter *f, uint32_t session, struct
 	       (record.kind == INJECT_SESSION && record.session == session);
 }
 
+/* By the port that has the device, or by a routed one in a VLAN of it. */
+static bool came_by(const struct tables *t, uint8_t port, uint8_t device, const struct frame *f)
+{
+	uint64_t line = line_of(device, f->tpid[0], f->vid[0], f->tpid[1], f->vid[1]);
+
+	return device == port || (!f->ppp && line_find(t->lines, line) == port);
+}
+
 bool trace_fits(const struct worker *w, const struct trace_filter *f, uint32_t session,
 	struct pkt *p, bool injected)
 {
@@ -182,12 +192,12 @@ bool trace_fits(const struct worker *w, const struct trace_filter *f, uint32_t s
 
 	if (injected)
 		return fits_injected(f, session, p);
-	if (f->port != TRACE_ANY && f->port != p->rx_port)
-		return false;
 	struct frame frame = look(pkt_data(p), p->len);
+	if (f->port != TRACE_ANY && !came_by(w->t, f->port, p->rx_port, &frame))
+		return false;
 	bool has_tuple = frame.ip && read_tuple(frame.ip, frame.room, &tuple);
 	if (session != NO_SESSION &&
-		session_lookup(w->t, p->rx_port, frame.outer_vid, frame.session_id) != session &&
+		session_lookup(w->t, p->rx_port, frame.vid[0], frame.session_id) != session &&
 		!(has_tuple && session_of(w->t, &tuple) == session))
 		return false;
 	if (f->mask || f->l4_port || f->protocol)

@@ -202,8 +202,9 @@ void worker_flush(struct worker *w)
 	struct engine *e = w->engine;
 
 	while (e->transmitting) {
-		flush_port(w, (uint8_t)__builtin_ctzll(e->transmitting));
+		uint8_t port = (uint8_t)__builtin_ctzll(e->transmitting);
 		e->transmitting &= e->transmitting - 1;
+		flush_port(w, port); /* a VLAN: gives them to its parent */
 	}
 }
 

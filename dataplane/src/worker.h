@@ -23,6 +23,8 @@ enum {
 /* What a worker may have in flight in one run of the graph; sources stop when it is reached. */
 enum { GRAPH_BUDGET = 3072 };
 
+struct lines;
+
 /* Pointers into the arena, resolved once at start. */
 struct tables {
 	struct arena_header *arena;
@@ -43,6 +45,7 @@ struct tables {
 	uint32_t *fib4_page; /* [page * 256] */
 	struct fib6_view fib6;
 	struct adjacency *adjacency;
+	const struct lines *lines;
 	struct mirror_shared *mirror;
 	struct nat_config *nat;
 	struct nat_address *nat_address;

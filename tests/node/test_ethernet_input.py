@@ -111,7 +111,6 @@ def test_a_session_frame_to_broadcast_is_dropped(dp: Dataplane) -> None:
         (lab.routed_frame(b"E", destination=bytes.fromhex("01005e000005")), "twin_output"),
         (lab.routed_frame(b"E", destination=lab.OTHER), "drop: destination-not-ours"),
         (lab.ethernet(bytes(40), 0x86DD, destination=lab.WAN_MAC), "twin_output"),
-        (lab.ethernet(b"E", 0x0800, destination=lab.WAN_MAC, tags=((0x8100, 5),)), "twin_output"),
     ],
 )
 def test_a_routed_port_takes_unicast_ip4_and_leaves_the_rest_to_the_kernel(

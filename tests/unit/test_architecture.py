@@ -239,7 +239,8 @@ def test_a_test_that_cannot_fail_is_found(body: str, fails: bool) -> None:
 
 MODELS = [ROOT / "bng/config/model.py", ROOT / "bng/config/radius.py"]
 KNOW_KEYS_ONLY = {
-    f"bng.config.{name}" for name in ("model", "radius", "checks", "radius_checks", "reload")
+    f"bng.config.{name}"
+    for name in ("model", "radius", "checks", "radius_checks", "vlan_checks", "reload")
 }
 
 

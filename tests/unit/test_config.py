@@ -74,7 +74,7 @@ def test_the_walk_over_the_model_sees_every_kind_of_key() -> None:
 def test_the_shipped_configuration_loads() -> None:
     shipped = load(CONF / "bng.toml")
     assert [port.interface for port in shipped.access_ports] == ["eth1"]
-    assert [port.interface for port in shipped.routed_ports] == ["eth2"]
+    assert [port.name for port in shipped.routed_ports] == ["core", "peering"]
     assert shipped.aaa.users == CONF / "users.toml"
 
 

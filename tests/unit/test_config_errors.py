@@ -518,9 +518,9 @@ def test_routed_ports_count_twice_towards_the_limit_of_ports() -> None:
     text = BASE + "".join(
         f'[[port]]\nname = "r{n}"\ninterface = "r{n}"\nrole = "routed"\n'
         f'addresses = ["10.0.{n}.1/24"]\n'
-        for n in range(15)
+        for n in range(31)
     )
-    message = "port: more than 32 ports, where a routed port counts twice"
+    message = "port: more than 64 ports, where a routed port counts twice"
     assert refusal(text) == [f"conf/bng.toml:{line_of(text, '[[port]]')}: {message}"]
 
 

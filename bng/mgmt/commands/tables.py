@@ -3,7 +3,8 @@
 from collections import Counter
 from dataclasses import asdict
 
-from bng.box import ROLES, Box
+from bng.box import Box
+from bng.io.ports import ROLES, line_of
 from bng.mgmt.registry import Args, command
 from bng.mgmt.select import port_name
 from bng.session.model import State
@@ -38,6 +39,7 @@ def show_ports(box: Box, args: Args) -> object:
                 "up": bool(port.flags & lib.PORT_UP),
                 "mac": bytes(port.mac).hex(":"),
                 "mtu": int(port.mtu),
+                **_line(box, index),
                 "sessions": sessions[index],
                 "rx_packets": int(port.rx_packets),
                 "rx_bytes": int(port.rx_bytes),
@@ -48,6 +50,11 @@ def show_ports(box: Box, args: Args) -> object:
             }
         )
     return rows
+
+
+def _line(box: Box, index: int) -> dict[str, str]:
+    line = line_of(box.dataplane, index)
+    return {"parent": line.parent if line else "", "vlan": line.vlan if line else ""}
 
 
 @command("show nat", summary="Public addresses: sessions, blocks, mappings.")

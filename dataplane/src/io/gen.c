@@ -73,9 +73,11 @@ static int gen_open(struct port *port)
 	g->idle_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
 	port->state = g;
 	/* Locally administered; a TAP twin has the address of its port. */
-	uint16_t twin = port->shared->twin;
-	uint8_t index = port->shared->role == PORT_TAP_TWIN ? (uint8_t)twin : port->index;
-	memcpy(port->shared->mac, (uint8_t[]){2, 0, 0x5e, 0, 0, index}, 6);
+	const struct port_shared *routed = port->shared - port->index + port->shared->twin;
+	if (port->shared->role == PORT_TAP_TWIN)
+		memcpy(port->shared->mac, routed->mac, sizeof(port->shared->mac));
+	else
+		memcpy(port->shared->mac, (uint8_t[]){2, 0, 0x5e, 0, 0, port->index}, 6);
 	port->shared->flags = PORT_UP;
 	return 0;
 }

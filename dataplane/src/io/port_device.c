@@ -13,7 +13,7 @@
 #include "../hdr/ethernet.h"
 #include "netdev.h"
 
-enum { ACCESS_TAGS = 2 * VLAN_LEN }; /* above the MTU */
+enum { TAGS_ROOM = 2 * VLAN_LEN }; /* above the MTU */
 
 int port_device_failed(const struct port *port, const char *what, int status)
 {
@@ -52,12 +52,13 @@ int port_device_claim(struct port *port)
 	return fd;
 }
 
-/* Two tags go on top of the MTU of an access port; a device that refuses may still serve one. */
+/* Two tags go on top of the MTU where there may be some; a device that refuses may still serve one.
+ */
 static int raise_mtu(const struct port *port)
 {
 	const struct port_shared *shared = port->shared;
-	if (shared->role == PORT_ACCESS &&
-		!netdev_raise_mtu(shared->interface, shared->mtu + ACCESS_TAGS))
+	if ((shared->role == PORT_ACCESS || port->has_vlans) &&
+		!netdev_raise_mtu(shared->interface, shared->mtu + TAGS_ROOM))
 		return 0;
 	return netdev_raise_mtu(shared->interface, shared->mtu);
 }
@@ -87,7 +88,7 @@ int port_device_hear_multicast(const struct port *port, int packet_fd)
 {
 	struct packet_mreq request = {
 		.mr_ifindex = (int)port->shared->ifindex, .mr_type = PACKET_MR_ALLMULTI};
-	if (port->shared->role != PORT_ROUTED)
+	if (port->shared->role != PORT_ROUTED && !port->has_vlans)
 		return 0;
 	return setsockopt(packet_fd, SOL_PACKET, PACKET_ADD_MEMBERSHIP, &request, sizeof(request))
 		       ? port_device_failed(port, "multicast", -errno)

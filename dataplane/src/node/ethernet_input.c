@@ -1,12 +1,15 @@
 /*
- * ethernet_input: the first node of every frame. Parses up to two VLAN tags on access ports, keeps
- * what is not for us out, and sorts by role and EtherType (RFC 2516 section 4, IEEE 802.1Q).
+ * ethernet_input: the first node of every frame. Parses up to two VLAN tags, keeps what is not for
+ * us out, and sorts by role and EtherType (RFC 2516 section 4, IEEE 802.1Q). PPPoE is an access
+ * port's; anything else may be a routed port's that stands in a VLAN of this one: it goes on as an
+ * untagged frame of that port.
  */
 #include "graph.h"
 #include "hdr/ethernet.h"
 #include "node/access.h"
 #include "node/hints.h"
 #include "node/l2.h"
+#include "table/line.h"
 #include "worker.h"
 
 enum {
@@ -65,6 +68,44 @@ static uint16_t discovery(
 	return EDGE_PUNT;
 }
 
+/* What is not unicast IPv4 to us is the kernel's: ARP, IPv6, multicast. No tag is left. */
+static inline uint16_t untagged_input(const struct port_shared *port, struct pkt *p)
+{
+	const struct eth_hdr *eth = (const struct eth_hdr *)pkt_data(p);
+	if (unlikely(mac_is_multicast(eth->destination)))
+		return EDGE_TWIN_OUTPUT;
+	if (unlikely(mac_word(eth->destination) != mac_word(port->mac)))
+		return EDGE_DESTINATION_NOT_OURS;
+	if (unlikely(eth->type != hton16(ETHERTYPE_IP4)))
+		return EDGE_TWIN_OUTPUT;
+	pkt_pull(p, ETH_LEN);
+	return EDGE_IP4_INPUT;
+}
+
+/* Tags are stepped over, EtherType `type` follows. They go: the addresses move up against it. */
+static uint16_t vlan_input(const struct tables *t, struct pkt *p, uint16_t type)
+{
+	if (type == 0)
+		return EDGE_TRUNCATED;
+	if (is_tpid(type))
+		return EDGE_TOO_MANY_TAGS;
+	uint8_t routed = line_find(t->lines,
+		line_of(p->rx_port, p->outer_tpid, p->outer_vid, p->inner_tpid, p->inner_vid));
+	if (routed == LINE_NONE)
+		return access_allowed(t, p) ? EDGE_ETHERTYPE_UNKNOWN : EDGE_VLAN_NOT_SERVED;
+	const uint8_t *tagged = pkt_data(p) - l2_len(p);
+	memmove(pkt_push(p, ETH_LEN), tagged, 2 * MAC_LEN);
+	p->outer_tpid = p->inner_tpid = 0;
+	p->outer_vid = p->inner_vid = 0;
+	struct port_shared *port = &t->port[routed];
+	if (routed != p->rx_port) {
+		p->rx_port = routed;
+		port->rx_packets++; /* by the worker that receives for the parent: the only one */
+		port->rx_bytes += p->len;
+	}
+	return untagged_input(port, p);
+}
+
 static inline uint16_t access_input(
 	const struct tables *t, const struct port_shared *port, struct pkt *p)
 {
@@ -81,23 +122,16 @@ static inline uint16_t access_input(
 	}
 	if (type == ETHERTYPE_PPPOE_DISCOVERY)
 		return discovery(t, port->mac, p, eth);
-	if (type == 0)
-		return EDGE_TRUNCATED;
-	return is_tpid(type) ? EDGE_TOO_MANY_TAGS : EDGE_ETHERTYPE_UNKNOWN;
+	return vlan_input(t, p, type);
 }
 
-/* What is not unicast IPv4 to us is the kernel's: ARP, IPv6, multicast, tagged frames. */
-static inline uint16_t routed_input(const struct port_shared *port, struct pkt *p)
+static inline uint16_t routed_input(
+	const struct tables *t, const struct port_shared *port, struct pkt *p)
 {
 	const struct eth_hdr *eth = (const struct eth_hdr *)pkt_data(p);
-	if (unlikely(mac_is_multicast(eth->destination)))
-		return EDGE_TWIN_OUTPUT;
-	if (unlikely(mac_word(eth->destination) != mac_word(port->mac)))
-		return EDGE_DESTINATION_NOT_OURS;
-	if (unlikely(eth->type != hton16(ETHERTYPE_IP4)))
-		return EDGE_TWIN_OUTPUT;
-	pkt_pull(p, ETH_LEN);
-	return EDGE_IP4_INPUT;
+	if (unlikely(eth->type != hton16(ETHERTYPE_IP4) && is_tpid(ntoh16(eth->type))))
+		return vlan_input(t, p, parse_tags(p));
+	return untagged_input(port, p);
 }
 
 static inline uint16_t input(const struct tables *t, struct pkt *p)
@@ -112,7 +146,7 @@ static inline uint16_t input(const struct tables *t, struct pkt *p)
 	case PORT_ACCESS:
 		return access_input(t, port, p);
 	case PORT_ROUTED:
-		return routed_input(port, p);
+		return routed_input(t, port, p);
 	case PORT_TAP_TWIN:
 		return EDGE_TWIN_OUTPUT;
 	default:

@@ -1,7 +1,7 @@
 /*
  * The bed that the node fuzzers lie on: two workers in embedded mode, an access port, a routed port
- * with its twin, sessions in every state and routes of every kind. After each input everything that
- * was sent is looked at, and no buffer may be missing.
+ * with its twin, routed ports in VLANs of both, sessions in every state and routes of every kind.
+ * After each input everything that was sent is looked at, and no buffer may be missing.
  *
  * Which edges of which nodes were taken goes to the file that FUZZ_EDGES names, at the end.
  */
@@ -23,7 +23,7 @@
 #include "ring.h"
 #include "table/fib4.h"
 
-enum { ACC0, WAN0, TAP0, PORTS };
+enum { ACC0, WAN0, TAP0, VLAN0, VTAP0, ARM0, ATAP0, PORTS };
 enum { SESSIONS = 16 };
 enum {
 	NAT_SESSION,
@@ -241,6 +241,9 @@ static inline void bed_routes(void)
 	for (uint32_t i = 1; i < KINDS; i++)
 		root[0x0a00 + i] = leaf_make(LEAF_ADJACENCY, first + i);
 	root[0x0aff] = 0;
+	adjacency[first - 2] = adjacency[first];
+	adjacency[first - 2].port = VLAN0;
+	root[0x0a0d] = leaf_make(LEAF_ADJACENCY, first - 2);
 	adjacency[first - 1] = (struct adjacency){.kind = ADJ_GROUP};
 	for (uint32_t i = 0; i < GROUP_SLOTS; i++)
 		adjacency[first - 1].member[i] = (uint16_t)(first + i % KINDS);
@@ -288,6 +291,8 @@ static inline void bed_create(void)
 		"--workers=-,-", "--fib4-pages=64", "--adjacencies=64",
 		"--port=name=acc0,driver=gen,role=access,mtu=1508,pbit=6",
 		"--port=name=wan0,driver=gen,role=routed,mtu=1500,tap=tap0,tap-driver=gen",
+		"--port=name=vlan0,role=routed,parent=wan0,outer=300,tap=tap1,tap-driver=gen",
+		"--port=name=arm0,role=routed,parent=acc0,outer=200,inner=7,tap=t2,tap-driver=gen",
 		"--access=port=acc0,outer=any,inner=any", "--nat-address=203.0.113.1",
 		"--nat-address=203.1.113.2", "--nat-address=203.0.113.3,deterministic",
 		"--nat-max-addresses=5"};
@@ -375,8 +380,11 @@ static inline void bed_check_access(const struct embedded_frame *f)
 static inline void bed_check_routed(const struct embedded_frame *f)
 {
 	static const uint8_t neighbour[6] = {2, 0, 0, 0, 1, 1};
+	size_t at = ETH_LEN;
+	if (f->bytes[12] == 0x81 && f->bytes[13] == 0)
+		at += VLAN_LEN; /* vlan0's */
 	if (!memcmp(f->bytes, neighbour, 6))
-		bed_check_ip4(f->bytes + ETH_LEN, f->len - (size_t)ETH_LEN);
+		bed_check_ip4(f->bytes + at, f->len - at);
 }
 
 static inline void bed_pass_time(uint32_t ms)

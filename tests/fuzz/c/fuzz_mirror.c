@@ -1,7 +1,7 @@
 /*
- * rtnetlink messages of any content, through a mirror with one routed port, its TAP twin and no
- * sockets. Input: messages with their length fields put right. At the end all routes and nexthop
- * objects go: only the box's own state may be left.
+ * rtnetlink messages of any content, through a mirror with one routed port, one in a VLAN of it,
+ * their TAP twins and no sockets. Input: messages with their length fields put right. At the end
+ * all routes and nexthop objects go: only the box's own state may be left.
  */
 #include <assert.h>
 #include <stdlib.h>
@@ -11,15 +11,21 @@
 
 #include "mirror_state.h"
 
-enum { MAX_PAGES = 64, MAX_ADJACENCIES = 64, PORT_IFINDEX = 2, TAP_IFINDEX = 3 };
+enum { MAX_PAGES = 64, MAX_ADJACENCIES = 64, PORT_IFINDEX = 2, TAP_IFINDEX = 3, VTAP_IFINDEX = 4 };
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static struct arena_header arena = {
 	.max_fib4_pages = MAX_PAGES, .max_adjacencies = MAX_ADJACENCIES};
-static struct port_shared ports[2] = {
-	{.role = PORT_ROUTED, .twin = 1, .mtu = 1500, .ifindex = PORT_IFINDEX},
-	{.role = PORT_TAP_TWIN, .twin = 0, .mtu = 1500, .ifindex = TAP_IFINDEX}};
+static struct port_shared ports[] = {
+	{.role = PORT_ROUTED, .twin = 1, .parent = NO_PORT, .mtu = 1500, .ifindex = PORT_IFINDEX},
+	{.role = PORT_TAP_TWIN, .twin = 0, .parent = NO_PORT, .mtu = 1500, .ifindex = TAP_IFINDEX},
+	{.role = PORT_ROUTED, .twin = 3, .parent = 0, .mtu = 1400},
+	{.role = PORT_TAP_TWIN,
+		.twin = 2,
+		.parent = NO_PORT,
+		.mtu = 1400,
+		.ifindex = VTAP_IFINDEX}};
 static uint32_t root[65536], pages[MAX_PAGES * 256];
 static struct adjacency adjacencies[MAX_ADJACENCIES];
 static struct mirror_shared shared;
@@ -29,7 +35,7 @@ static struct tables tables = {.arena = &arena,
 	.fib4_page = pages,
 	.adjacency = adjacencies,
 	.mirror = &shared,
-	.n_ports = 2};
+	.n_ports = sizeof(ports) / sizeof(ports[0])};
 
 /* The first bytes are a struct nlmsghdr whose type is folded into what the mirror handles. */
 static size_t message(struct mirror *m, const uint8_t *data, size_t size)
@@ -64,7 +70,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	static struct mirror *m;
 	if (!m)
 		m = mirror_create(&tables, 0, false);
-	m->usable[0] = true;
+	m->usable[0] = m->usable[2] = true;
 	while (size >= sizeof(struct nlmsghdr)) {
 		size_t used = message(m, data, size);
 		data += used;

@@ -20,6 +20,13 @@ static void check_port(const struct options *o, uint32_t i)
 	assert(p->role != PORT_NONE && p->pbit <= 7 && p->worker < o->n_workers);
 	assert(p->mtu >= 68 && p->mtu <= 1920);
 	assert(p->twin == NO_PORT || (p->twin < o->n_ports && o->port[p->twin].twin == i));
+	assert(p->parent == NO_PORT ||
+		(p->parent < i && p->role == PORT_ROUTED && o->port[p->parent].parent == NO_PORT &&
+			o->port[p->parent].role != PORT_TAP_TWIN &&
+			p->mtu <= o->port[p->parent].mtu));
+	assert(p->outer_vid <= 4094 && p->inner_vid <= 4094 && !p->outer_vid == !p->outer_tpid);
+	assert(!p->inner_vid == !p->inner_tpid && (p->outer_vid || !p->inner_vid));
+	assert(p->parent != NO_PORT || !p->outer_vid);
 	assert(p->n_access <= (p->role == PORT_ACCESS ? MAX_ACCESS_RANGES : 0));
 	for (uint32_t k = 0; k < p->n_access; k++) {
 		const struct access_range *r = &p->access[k];

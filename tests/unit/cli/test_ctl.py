@@ -131,7 +131,7 @@ def test_json_of_a_session_is_what_bngd_answers(ctl: Ctl, served: Managed) -> No
     ("what", "words"),
     [
         ("pools", ["subscribers", "4085", "2", "0", "0", "4083"]),
-        ("ports", ["acc0", "acc0", "gen", "access", "yes"]),
+        ("ports", ["acc0", "acc0", "-", "gen", "access", "yes"]),
         ("nat", ["lost", "0"]),
         ("fib", ["waiting_for_room", "0"]),
         ("nat", ["198.51.100.0", "public", "ready", "0", "1", "1"]),
