@@ -25,6 +25,7 @@ from bng.io import reconcile as accounts
 from bng.io.acl import AclError, AclTable, compiled_acls
 from bng.io.adoption import Adoption, acl_numbers, find, settle
 from bng.io.executor import Executor
+from bng.io.export import Exporter
 from bng.io.journal import Journal
 from bng.io.loop import CoreLoop
 from bng.io.lost import tell_lost
@@ -33,10 +34,12 @@ from bng.io.natlog import NatLog
 from bng.io.ports import running_port, wanted_port
 from bng.io.punt import Dispatcher, read_counters
 from bng.io.radius_service import RadiusService
+from bng.io.rtnetlink import RouteSocket
 from bng.io.tracer import Tracer
 from bng.io.verifier import Verifier
 from bng.pool.ipv4 import Ipv4Pools
 from bng.pppoe.discovery import Discovery
+from bng.session.exports import Exports
 from bng.session.features import Refreshed, refresh
 from bng.session.manager import SessionManager
 from bng.session.model import Cause, Session
@@ -49,6 +52,7 @@ from dataplane.binding import (
     NatFiltering,
     NatSet,
     access_record,
+    lib,
     nat_set_record,
     route4_record,
 )
@@ -88,6 +92,7 @@ class Box:
     reloading: asyncio.Lock = field(default_factory=asyncio.Lock)
     tracer: Tracer = field(init=False)
     verifier: Verifier = field(init=False)
+    exporter: Exporter = field(init=False)
 
     def __post_init__(self) -> None:
         self.tracer = Tracer(self.dataplane)
@@ -96,6 +101,19 @@ class Box:
         self.radius.attach_orders(self.manager.orders, self.loop.settle)
         if self.radius.backend is None:
             self.manager.backend = self.verifier
+        self.exporter = _exporter(self)
+
+    def start_export(self) -> None:
+        """Have the kernel's routes follow what is exported. Raises: KernelError."""
+        try:
+            routes = RouteSocket()
+        except OSError as error:
+            raise kernel.KernelError(f"rtnetlink: {error}") from None
+        for port in self.config.access_ports:
+            index = self.ports[port.name]
+            self.exporter.port(index, bool(self.dataplane.ports[index].flags & lib.PORT_UP))
+        self._tell_export()
+        self.exporter.start(routes)
 
     def serve(self) -> None:
         """Begin to talk to RADIUS servers and clients: all sessions that there are, are known."""
@@ -156,6 +174,7 @@ class Box:
         self.executor.echo_failures = config.ppp.lcp_echo_failures
         old, self.config = self.config, config
         self._tell_settings(old)
+        self._tell_export()
         self.loop.settle()
         structlog.get_logger("box").info(
             "reloaded", changes=[str(c) for c in changes], users=len(loaded)
@@ -206,8 +225,10 @@ class Box:
         self.access.discovery.drain(index, on)
         if not on:
             self.draining.discard(port)
+            self._tell_drain()
             return 0
         self.draining.add(port)
+        self._tell_drain()
         sessions = [s for s in self.manager.table if index is None or s.line.port == index]
         now = time.monotonic()
         self.manager.drain.begin(sessions, Cause.ADMIN_REBOOT, "drained", now)
@@ -222,6 +243,21 @@ class Box:
         self.loop.settle()
         if rest := sessions[TERMINATE_BATCH:]:
             asyncio.get_running_loop().call_soon(self.terminate, rest)
+
+    def _tell_drain(self) -> None:
+        ports = {port.name for port in self.config.access_ports}
+        self.exporter.drain(None in self.draining or ports <= self.draining)
+
+    def _tell_export(self) -> None:
+        ports = (self.ports[port.name] for port in self.config.access_ports)
+        self.exporter.reconfigure(settings.export(self.config), ports)
+
+    def port_changed(self, port: int, up: bool) -> None:
+        """Take notice of a port that went up or down."""
+        self.exporter.port(port, up)
+        names = {index: name for name, index in self.ports.items()}
+        log = structlog.get_logger("box")
+        log.warning("port-up" if up else "port-down", port=names[port])
 
     def _access_index(self, port: str) -> int:
         if port not in {p.name for p in self.config.access_ports}:
@@ -245,6 +281,7 @@ class Box:
         """End the sessions with PADT, unless they are kept, and let go of everything."""
         if not keep_sessions:
             await self._end_all()
+        await self.exporter.stop(withdraw=not keep_sessions)
         all_ended = not keep_sessions and not self.manager.table.count
         await self.radius.stop(self.manager.box_session_id if all_ended else None)
         await self._let_go()
@@ -259,6 +296,7 @@ class Box:
         )
         self.loop.settle()
         structlog.get_logger("box").warning("sessions-harvested", count=harvested)
+        await self.exporter.stop(withdraw=True)
         await self._let_go()
 
     async def _let_go(self) -> None:
@@ -335,6 +373,15 @@ class Box:
         for port in self.config.access_ports:
             record = access_record(self.ports[port.name], settings.access_ranges(port), 0)
             self.dataplane.command(self.dataplane.control_group, record)
+
+
+def _exporter(box: Box) -> Exporter:
+    """Return what exports prefixes of *box*; it writes nothing until it is started."""
+    manager = box.manager
+    exports = Exports(settings.export(box.config), lambda place: manager.nat.address_of(place))
+    exporter = Exporter(exports, manager.table.get, lambda: manager.table)
+    box.executor.rerouted = exporter.rerouted
+    return exporter
 
 
 def _one_to_one(config: Config) -> set[IPv4Network]:
@@ -463,7 +510,6 @@ async def start(config_path: Path, config: Config, on_lost: Callable[[], None]) 
     Raises: ConfigError, AttachError, JournalError, KernelError, AdoptionError, NatLogError,
         SpoolError.
     """
-    log = structlog.get_logger("box")
     loaded = users.load(config.aaa.users, config.known_to_users())
     journal = Journal(config.journal_path if config.journal.enabled else None)
     dataplane = Dataplane.attach(str(config.dataplane_socket))
@@ -500,7 +546,7 @@ async def start(config_path: Path, config: Config, on_lost: Callable[[], None]) 
         manager=manager,
         access=access,
         executor=executor,
-        on_port=lambda port, up: log.warning("port-up" if up else "port-down", port=names[port]),
+        on_port=lambda port, up: box.port_changed(port, up),
     )
     loop = CoreLoop(dispatcher, on_lost)
     box = Box(
@@ -529,6 +575,7 @@ async def start(config_path: Path, config: Config, on_lost: Callable[[], None]) 
     dispatcher.counters["punt_stale"] += stale
     loop.start(fresh)
     box.serve()
+    box.start_export()
     if found:
         await box._follow_settings()
     return box

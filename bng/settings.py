@@ -1,13 +1,20 @@
 """What the configuration says, in the words of each part of the control plane."""
 
 from collections.abc import Mapping
-from ipaddress import IPv4Address, IPv4Interface, IPv4Network
+from ipaddress import (
+    IPv4Address,
+    IPv4Interface,
+    IPv4Network,
+    collapse_addresses,
+    summarize_address_range,
+)
 
 from bng.config import AccessPort, Config
 from bng.pool.ipv4 import Ipv4PoolConfig
 from bng.pool.ranges import Ipv4Range
 from bng.ppp.config import AuthMethod, LinkConfig
 from bng.pppoe.config import DiscoveryConfig
+from bng.session.exports import ExportSettings
 from bng.session.nat import NatMode, NatPool
 from bng.session.settings import PoolSettings, Settings
 
@@ -103,6 +110,33 @@ def _nat_inside(config: Config) -> tuple[IPv4Network, ...]:
     """Return whose addresses are translated when no profile says."""
     computed = [prefix for pool in config.nat.pool for prefix in pool.inside]
     return (*config.nat.inside, *computed) if config.nat.shared_pools else ()
+
+
+def export(config: Config) -> ExportSettings:
+    """Return what is exported of the configuration, and how."""
+    wanted = config.export
+    inside = _nat_inside(config)
+    pools = [
+        prefix
+        for pool in config.pool
+        for part in pool.ranges
+        for prefix in summarize_address_range(part.first, part.last)
+        if (
+            not any(prefix.subnet_of(other) for other in inside)
+            if wanted.pools is None
+            else pool.name in wanted.pools
+        )
+    ]
+    public = [prefix for pool in config.nat.pool for prefix in pool.addresses] if wanted.nat else []
+    return ExportSettings(
+        enabled=wanted.enabled,
+        pools=tuple(collapse_addresses(pools)),
+        nat=tuple(collapse_addresses(public)),
+        static=wanted.static_routes,
+        hosts=wanted.host_routes,
+        table=wanted.table,
+        metric=wanted.metric,
+    )
 
 
 def discovery(config: Config, ports: Mapping[str, int]) -> dict[int, DiscoveryConfig]:

@@ -25,6 +25,8 @@ from bng.config.vlan_checks import vlans
 from bng.pool.ranges import Ipv4Range
 from bng.tomlfile import Key, Problem
 
+LOCAL_TABLE = 255
+"""RT_TABLE_LOCAL of the kernel."""
 MAX_SERVICE_NAME_TAGS_BYTES = 512
 """What all Service-Name tags together may take of a PADO."""
 
@@ -198,6 +200,15 @@ def _pool_chain(config: Config) -> Iterator[Problem]:
         yield ("session", "default_pool"), f"there is no pool {default}"
 
 
+def _export(config: Config) -> Iterator[Problem]:
+    known = {pool.name for pool in config.pool}
+    for index, name in enumerate(config.export.pools or ()):
+        if name not in known:
+            yield ("export", "pools", index), f"there is no pool {name}"
+    if config.export.table == LOCAL_TABLE:
+        yield ("export", "table"), "is the kernel's own, of local addresses"
+
+
 def _own_addresses(config: Config) -> Iterator[Problem]:
     """Find addresses of the box that are given to a subscriber."""
     own: list[tuple[Key, IPv4Address]] = [
@@ -340,6 +351,7 @@ _CHECKS = (
     _shared_addresses,
     _pool_chain,
     _own_addresses,
+    _export,
     _nat,
     radius,
 )

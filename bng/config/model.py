@@ -402,6 +402,21 @@ class Acl(Table):
     )
 
 
+class Export(Table):
+    """``[export]``: which prefixes of the box are put into the kernel for a routing daemon.
+
+    *pools* None: those whose addresses are not translated.
+    """
+
+    enabled: bool = True
+    pools: List[Name] | None = Field(default=None, max_length=256)
+    nat: bool = True
+    static_routes: bool = True
+    host_routes: bool = False
+    table: int = Field(default=254, ge=1, le=0xFFFFFFFF)
+    metric: int = Field(default=50, ge=1, le=0xFFFFFF)
+
+
 class Aaa(Table):
     """``[aaa]``: who decides on access."""
 
@@ -430,6 +445,7 @@ class Config(Table):
     pool: List[Pool] = Field(min_length=1, max_length=256)
     nat: Nat = Nat()
     acl: List[Acl] = Field(default=(), max_length=MAX_ACLS)
+    export: Export = Export()
     aaa: Aaa = Aaa()
     radius: Radius = Radius()
     journal: Journal = Journal()

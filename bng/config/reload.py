@@ -57,6 +57,7 @@ NEEDS = {
     "nat.pool": Needs.LIVE,
     "nat.profile": Needs.LIVE,
     "acl": Needs.LIVE,
+    "export": Needs.LIVE,
     "aaa.method": Needs.RESTART_BNGD,
     "aaa.users": Needs.LIVE,
     "radius": Needs.RESTART_BNGD,

@@ -83,6 +83,8 @@ class Executor:
         self.echo_interval_ms = int(echo_interval_s * 1000)
         self.echo_failures = echo_failures
         self.account: Callable[[actions.Account], None] = _nobody
+        self.rerouted: Callable[[actions.Handle], None] = lambda handle: None
+        """Told of every session that other prefixes lead to than before."""
         self._log = structlog.get_logger("session")
         self._do: dict[type, Callable[[Any], None]] = {
             actions.SendDiscovery: self._send_discovery,
@@ -255,6 +257,7 @@ class Executor:
             quiet=not a.answered,
         )
         self.dataplane.command(self.dataplane.control_group, record)
+        self.rerouted(a.handle)
 
     def _delete_route(self, a: actions.DeleteRoute) -> None:
         record = route4_record(
@@ -267,6 +270,7 @@ class Executor:
             quiet=not a.answered,
         )
         self.dataplane.command(self.dataplane.control_group, record)
+        self.rerouted(a.handle)
 
     def _record(self, a: actions.Record) -> None:
         self.dataplane.write_control(a.handle.index, a.handle.generation, a.data)

@@ -149,6 +149,11 @@ class NatAddresses:
         """Return the address as logs and bngctl show it, "" for none."""
         return "" if place is None else str(self.entries[place.address].address)
 
+    def address_of(self, place: NatPlace) -> IPv4Address | None:
+        """Return the public address of a session, None when it is gone."""
+        entry = self.entries.get(place.address)
+        return None if entry is None else entry.address
+
     def pin(self, address: IPv4Address) -> NatPlace | None:
         """Return the place on *address*, however full it is; None: there is no such address."""
         entry = self._by_address.get(address)

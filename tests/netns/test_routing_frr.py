@@ -1,4 +1,4 @@
-"""FRR on the TAP twins of the routed ports, FRR and BIRD as neighbours (`tests.support.routing_lab`).
+"""FRR on the TAP twins of the routed ports, FRR and BIRD as neighbours: `routing_lab`.
 
 Every packet between the routers passes the dataplane, and so does every route's traffic.
 """
@@ -6,9 +6,12 @@ Every packet between the routers passes the dataplane, and so does every route's
 import os
 from collections.abc import Iterator
 from functools import partial
+from pathlib import Path
+from typing import Any
 
 import pytest
 
+from tests.support.lab import NAT_POOL, default_config
 from tests.support.netns import run
 from tests.support.routing_lab import (
     BOTH,
@@ -20,12 +23,23 @@ from tests.support.routing_lab import (
     until,
 )
 
+AGGREGATE = "203.0.113.128/25"
+OWN, FRAMED = "203.0.113.7", "203.0.113.64/29"
+CONFIG: dict[str, Any] = {
+    "pool": [
+        *default_config(Path("/"))["pool"],
+        {"name": "public", "ranges": [AGGREGATE], "gateway": "100.64.0.1"},
+    ]
+}
+USERS: dict[str, Any] = {"office": {"password": "secret", "routes": [{"prefix": FRAMED}]}}
+
 
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RoutingLab]:
     directory = tmp_path_factory.mktemp("lab")
     daemons = ("bgpd", "bfdd", "ospfd", "isisd")
-    with RoutingLab(f"rf{os.getpid()}", directory, frr=daemons) as lab:
+    options: dict[str, Any] = {"config": CONFIG, "users": USERS, "frr": daemons}
+    with RoutingLab(f"rf{os.getpid()}", directory, **options) as lab:
         lab.start_bird()
         lab.start_routers("bgp", "ospf", "isis")
         yield lab
@@ -119,3 +133,68 @@ def test_a_restart_of_the_dataplane_finds_all_routes_again(lab: RoutingLab) -> N
     lab.converged()
     assert lab.leads_to(WEST, WEST_HOP)
     assert lab.leads_to(EAST, EAST_HOP)
+
+
+# ---- what the box exports
+
+
+def knows(lab: RoutingLab, prefix: str, *, known: bool = True) -> bool:
+    """Say whether both neighbours have *prefix* from the box in their kernels, or neither has."""
+    found = [
+        [route["gateway"] for route in lab.routes(netns, prefix) if "gateway" in route]
+        for netns in (lab.inet, lab.east)
+    ]
+    return found == ([["192.0.2.1"], ["10.8.0.1"]] if known else [[], []])
+
+
+def forgets(lab: RoutingLab, prefix: str) -> bool:
+    return knows(lab, prefix, known=False)
+
+
+def pings(netns: str, *words: str) -> bool:
+    done = run(netns, "ping", "-c", "3", "-i", "0.1", "-W", "2", *words, check=False)
+    return "3 received" in done.stdout
+
+
+def test_aggregates_are_announced_by_bgp_ospf_and_isis(lab: RoutingLab) -> None:
+    until(partial(knows, lab, AGGREGATE), "BGP announces the pool")
+    for line in ("show ip ospf route", "show isis database detail"):
+        until(lambda line=line: AGGREGATE in lab.neighbour.text(line), line)
+    assert lab.leads_to("203.0.113.200"), "the dataplane does not follow it"
+
+
+def test_a_subscriber_reaches_both_neighbours_by_what_they_were_told(lab: RoutingLab) -> None:
+    assert forgets(lab, NAT_POOL), "nobody uses it yet"
+    with lab.subscriber():
+        until(partial(knows, lab, NAT_POOL), "announced while it is in use")
+        for address in (WEST, EAST, BOTH):
+            assert pings(lab.sub, "-I", "ppp0", address), address
+    until(partial(forgets, lab, NAT_POOL), "withdrawn with its last user")
+
+
+def test_a_users_own_prefixes_come_and_go_with_him(lab: RoutingLab) -> None:
+    with lab.subscriber("office", "secret"), lab.subscriber("pat", "public", tun="ppp1"):
+        for prefix in (f"{OWN}/32", FRAMED):
+            until(partial(knows, lab, prefix), f"{prefix} is announced")
+        assert pings(lab.inet, OWN)
+        assert pings(lab.east, "-I", EAST_HOP, OWN)
+        states = {row["prefix"]: row for row in lab.ctl_json("show", "export")}
+        assert states[FRAMED] == {"prefix": FRAMED, "kind": "framed", "state": "installed"}
+        lab.stop("bngd")
+        assert knows(lab, FRAMED), "while bngd is away they stand, for the dataplane forwards"
+        lab.start_bngd()
+        assert knows(lab, FRAMED)
+        assert pings(lab.inet, OWN)
+    for prefix in (f"{OWN}/32", FRAMED):
+        until(partial(forgets, lab, prefix), f"{prefix} is withdrawn")
+
+
+def test_a_dead_access_side_and_a_drained_box_attract_nothing(lab: RoutingLab) -> None:
+    run(lab.sub, "ip", "link", "set", "sub0", "down")
+    until(partial(forgets, lab, AGGREGATE), "the access port is down")
+    run(lab.sub, "ip", "link", "set", "sub0", "up")
+    until(partial(knows, lab, AGGREGATE), "and up")
+    lab.ctl("drain")
+    until(partial(forgets, lab, AGGREGATE), "drained, and nobody is there")
+    lab.ctl("undrain")
+    until(partial(knows, lab, AGGREGATE), "and back")

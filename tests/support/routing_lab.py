@@ -128,7 +128,8 @@ class RoutingLab(Lab):
         """Make the namespaces; the routers' own addresses."""
         super().build()
         run(None, "ip", "netns", "add", self.east)
-        run(self.bng, *"ip link add wan1 type veth peer name east0 netns".split(), self.east)
+        pair = ("link", "add", "wan1", "netns", self.bng, "type", "veth")
+        run(None, "ip", *pair, "peer", "name", "east0", "netns", self.east)
         for netns, device in ((self.bng, "wan1"), (self.east, "east0"), (self.east, "lo")):
             run(netns, "ip", "link", "set", device, "up")
         for netns, device, address in (
