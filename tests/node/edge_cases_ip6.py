@@ -21,12 +21,13 @@ for _bit, _node in {1: "nat44_static_out", 2: "nat44_guard", 3: "acl_out"}.items
     CASES[f"{_node}/ip4_off_out"] = along(_node, _bit, 4)
 
 
-@case("acl_in/drop: ip6-unfiltered", "acl_out/drop: ip6-unfiltered")
-def _unfiltered(dp: Dataplane) -> None:
+@case("acl_in/drop: ip6-upper-layer-hidden", "acl_out/drop: ip6-upper-layer-hidden")
+def _hidden(dp: Dataplane) -> None:
     generation = lab6.furnish(dp)
     lab.filter_by(dp, generation, [])
-    dp.node("acl_in", [lab6.at_ip(lab6.FRAME, session=0, arc=0x8008)])
-    dp.node("acl_out", [lab6.at_ip(lab6.FRAME, session=0, arc=0x8008)])
+    cut = lab6.FRAME[:43]
+    dp.node("acl_in", [lab6.at_ip(cut, session=0, arc=0x8008)])
+    dp.node("acl_out", [lab6.at_ip(cut, session=0, arc=0x8008)])
 
 
 @case("punt/drop: ip6-control-policed")

@@ -67,16 +67,21 @@ _Static_assert(sizeof(struct ip6_hdr) == IP6_LEN, "wire");
 _Static_assert(sizeof(struct icmp6_hdr) == ICMP6_LEN, "wire");
 
 /* Upper and lower half of an address, host order. */
-static inline uint64_t ip6_prefix(const uint8_t address[IP6_ADDRESS_LEN])
+static inline uint64_t ip6_half(const uint8_t *at)
 {
 	uint64_t half;
-	memcpy(&half, address, sizeof(half));
+	memcpy(&half, at, sizeof(half));
 	return __builtin_bswap64(half);
+}
+
+static inline uint64_t ip6_prefix(const uint8_t address[IP6_ADDRESS_LEN])
+{
+	return ip6_half(address);
 }
 
 static inline uint64_t ip6_interface_id(const uint8_t address[IP6_ADDRESS_LEN])
 {
-	return ip6_prefix(address + 8);
+	return ip6_half(address + 8);
 }
 
 static inline void ip6_put(uint8_t address[IP6_ADDRESS_LEN], uint64_t prefix, uint64_t interface_id)

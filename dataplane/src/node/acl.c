@@ -1,7 +1,8 @@
 /*
- * acl: ordered rules over addresses, protocol and ports, both ways: acl_in and acl_out. What is
- * refused is dropped; upstream a rule may also have the subscriber told (ICMP 3/13, RFC 1812
- * section 5.2.7.1). Downstream nobody is told: the error would quote an address from inside.
+ * acl: ordered rules over addresses, protocol and ports, both ways and for both families: acl_in
+ * and acl_out. What is refused is dropped; upstream a rule may also have the subscriber told (ICMP
+ * 3/13, RFC 1812 section 5.2.7.1; ICMPv6 1/1, RFC 4443 section 3.1). Downstream nobody is told: the
+ * error would quote an address from inside. IPv6 that hides its upper layer is refused.
  */
 #include "table/acl.h"
 
@@ -9,18 +10,10 @@
 #include "node/account.h"
 #include "node/hints.h"
 
-enum { EDGE_DENIED = ARC_EDGES, EDGE_ICMP4_ERROR, EDGE_IP6_UNFILTERED };
+enum { EDGE_DENIED = ARC_EDGES, EDGE_IP6_HIDDEN, EDGE_ICMP4_ERROR };
 
-static inline uint16_t check_in(const struct worker *w, struct pkt *p)
+static uint16_t refuse_in(const struct worker *w, struct pkt *p, enum acl_action action)
 {
-	struct session_in *in = &w->t->in[p->session];
-	if (unlikely(p->flags & PKT_IP6)) { /* no rule is about IPv6: nothing passes unfiltered */
-		drop_in(w->t, p->session, IN_DROP_ACL);
-		return EDGE_IP6_UNFILTERED;
-	}
-	enum acl_action action = acl_lookup(w, in->acl, DIRECTION_IN, p);
-	if (likely(action == ACL_PERMIT))
-		return arc_next_in_both(w->t, in, p);
 	drop_in(w->t, p->session, IN_DROP_ACL);
 	if (action != ACL_REJECT)
 		return EDGE_DENIED;
@@ -29,29 +22,60 @@ static inline uint16_t check_in(const struct worker *w, struct pkt *p)
 	return EDGE_ICMP4_ERROR;
 }
 
+static inline uint16_t check_in(const struct worker *w, struct pkt *p)
+{
+	struct session_in *in = &w->t->in[p->session];
+	enum acl_action action = acl_lookup(w, in->acl, DIRECTION_IN, p);
+	if (unlikely(action != ACL_PERMIT))
+		return refuse_in(w, p, action);
+	return arc_next_in_both(w->t, in, p);
+}
+
+static inline uint16_t check6_in(const struct worker *w, struct pkt *p)
+{
+	struct session_in *in = &w->t->in[p->session];
+	struct acl_key6 key;
+	if (unlikely(!acl_key6((const struct ip6_hdr *)pkt_data(p), p->len, &key))) {
+		drop_in(w->t, p->session, IN_DROP_ACL);
+		return EDGE_IP6_HIDDEN;
+	}
+	enum acl_action action = acl_judge6(w, in->acl, DIRECTION_IN, &key, p->len);
+	if (unlikely(action != ACL_PERMIT))
+		return refuse_in(w, p, ACL_DENY);
+	return arc_next_in_both(w->t, in, p);
+}
+
 static inline uint16_t check_out(const struct worker *w, struct pkt *p)
 {
 	uint16_t acl = w->t->out[p->session].acl;
-	if (unlikely(p->flags & PKT_IP6)) {
-		drop_out(w->t, p->session, OUT_DROP_ACL);
-		return EDGE_IP6_UNFILTERED;
-	}
 	if (likely(acl_lookup(w, acl, DIRECTION_OUT, p) == ACL_PERMIT))
 		return arc_next(p);
 	drop_out(w->t, p->session, OUT_DROP_ACL);
 	return EDGE_DENIED;
 }
 
+static inline uint16_t check6_out(const struct worker *w, struct pkt *p)
+{
+	uint16_t acl = w->t->out[p->session].acl, edge = EDGE_DENIED;
+	struct acl_key6 key;
+	if (unlikely(!acl_key6((const struct ip6_hdr *)pkt_data(p), p->len, &key)))
+		edge = EDGE_IP6_HIDDEN;
+	else if (likely(acl_judge6(w, acl, DIRECTION_OUT, &key, p->len) == ACL_PERMIT))
+		return arc_next(p);
+	drop_out(w->t, p->session, OUT_DROP_ACL);
+	return edge;
+}
+
 static void process_in(struct worker *w, struct pkt **pkts, uint16_t n, uint16_t *next)
 {
 	for (uint16_t i = 0; i < n; i++)
-		next[i] = check_in(w, pkts[i]);
+		next[i] = pkts[i]->flags & PKT_IP6 ? check6_in(w, pkts[i]) : check_in(w, pkts[i]);
 }
 
 static void process_out(struct worker *w, struct pkt **pkts, uint16_t n, uint16_t *next)
 {
 	for (uint16_t i = 0; i < n; i++)
-		next[i] = check_out(w, pkts[i]);
+		next[i] = pkts[i]->flags & PKT_IP6 ? check6_out(w, pkts[i]) : check_out(w, pkts[i]);
 }
 
 NODE(acl_in) = {
@@ -62,8 +86,8 @@ NODE(acl_in) = {
 	.edges =
 		{
 			[EDGE_DENIED] = DROP("acl-denied"),
+			[EDGE_IP6_HIDDEN] = DROP("ip6-upper-layer-hidden"),
 			[EDGE_ICMP4_ERROR] = {.next = "icmp4_error"},
-			[EDGE_IP6_UNFILTERED] = DROP("ip6-unfiltered"),
 		},
 };
 
@@ -75,6 +99,6 @@ NODE(acl_out) = {
 	.edges =
 		{
 			[EDGE_DENIED] = DROP("acl-denied"),
-			[EDGE_IP6_UNFILTERED] = DROP("ip6-unfiltered"),
+			[EDGE_IP6_HIDDEN] = DROP("ip6-upper-layer-hidden"),
 		},
 };

@@ -7,6 +7,7 @@
 
 #include "dataplane.h"
 #include "hdr/ip4.h"
+#include "hdr/ip6.h"
 #include "worker.h"
 
 /* Whether what stands there may be looked up: nothing leads out of it. */
@@ -158,6 +159,35 @@ static inline struct acl_key acl_key(const struct ip4_hdr *ip, uint16_t len)
 		key.value[ACL_DESTINATION_PORT] = ntoh16(udp->destination);
 	}
 	return key;
+}
+
+enum { ACL_PORTS_LEN = 4 };
+
+/* What an ACL looks at of an IPv6 packet; false: it cannot be seen, behind too many headers or in
+ * no fragment that is the first (RFC 7112 section 5). A later fragment has the protocol that it
+ * says, whatever the first one had: nobody puts it together without that. */
+static inline bool acl_key6(const struct ip6_hdr *ip, uint16_t len, struct acl_key6 *key)
+{
+	const struct ip6_upper upper = ip6_find_upper(ip, len);
+	bool has_ports = upper.protocol == IPPROTO_TCP6 || upper.protocol == IPPROTO_UDP6;
+	uint32_t source = ACL_NO_PORT, destination = ACL_NO_PORT;
+
+	if (upper.place == IP6_UPPER_BEYOND)
+		return false;
+	if (has_ports && upper.place == IP6_UPPER_HERE) {
+		const struct udp_hdr *udp =
+			(const struct udp_hdr *)((const uint8_t *)ip + upper.offset);
+		if (len < upper.offset + ACL_PORTS_LEN)
+			return false;
+		source = ntoh16(udp->source);
+		destination = ntoh16(udp->destination);
+	}
+	*key = (struct acl_key6){
+		.source = {ip6_prefix(ip->source), ip6_interface_id(ip->source)},
+		.destination = {ip6_prefix(ip->destination), ip6_interface_id(ip->destination)},
+		.value = {0, 0, source, destination, upper.protocol},
+	};
+	return true;
 }
 
 /* ACL `index_1` (index + 1), NULL: it is not there. */

@@ -1,7 +1,7 @@
 /*
  * Compiled ACLs, as a broken bngd would write them: the keys of an IPv6 and, the same ports and
  * protocol, of an IPv4 packet, then the ACL. What passes the check is looked up and counted, in
- * memory that ends where it does.
+ * memory that ends where it does. The input is an IPv6 packet, too, of which a key is made.
  */
 #include <assert.h>
 #include <stdlib.h>
@@ -37,8 +37,24 @@ static void look_up(struct acl_head *head, const struct acl_key6 *key)
 	count(head, acl_rule6(head, key));
 }
 
+static void make_key(const uint8_t *data, size_t size)
+{
+	struct acl_key6 key;
+	uint16_t len = (uint16_t)(size < 1500 ? size : 1500);
+	if (len < IP6_LEN)
+		return;
+	void *packet = malloc(len); /* ends where it does */
+	memcpy(packet, data, len);
+	if (acl_key6(packet, len, &key)) {
+		assert(key.value[ACL_SOURCE_PORT] <= ACL_NO_PORT);
+		assert(key.value[ACL_PROTOCOL] <= UINT8_MAX);
+	}
+	free(packet);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
+	make_key(data, size);
 	struct acl_key6 key;
 	void *copy;
 	if (size <= sizeof(key) || posix_memalign(&copy, ACL_ALIGN, size - sizeof(key)))
