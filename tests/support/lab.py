@@ -237,13 +237,13 @@ class Lab:
         www = str(self.directory / "www")
         http = ("-m", "http.server", "80", "--bind", SERVER, "--directory", www)
         self.spawn("inet", "http", sys.executable, "-u", *http)
-        self.wait("http", self._http_answers)
+        self.wait("http", lambda: self.fetches(f"http://{SERVER}/"))
 
     def start_bng(self) -> None:
         """Start the dataplane, then bngd, and wait until bngd and the routed port answer."""
         self.start_dataplane()
         self.start_bngd()
-        self.wait("bngd", self._neighbours_know_each_other)
+        self.wait("bngd", lambda: self.reaches("192.0.2.1"))
 
     def start_dataplane(self) -> None:
         """Start bng-dataplane and wait for its socket."""
@@ -282,9 +282,9 @@ class Lab:
                 raise LabError(f"{name} is not ready after {timeout_s} s\n{self.log(name)}")
             time.sleep(0.05)
 
-    def _neighbours_know_each_other(self) -> bool:
-        """Say whether ARP is done: the first packet to an unknown neighbour may be lost."""
-        ping = ("ping", "-c", "1", "-W", "1", "192.0.2.1")
+    def reaches(self, address: str) -> bool:
+        """Say whether the internet side gets an echo, and so knows the neighbour's MAC."""
+        ping = ("ping", "-c", "1", "-W", "1", address)
         return run(self.inet, *ping, check=False).returncode == 0
 
     def _is_listening(self, path: Path) -> bool:
@@ -301,8 +301,9 @@ class Lab:
         path = self.log_file(name)
         return path.read_text(errors="replace") if path.exists() else ""
 
-    def _http_answers(self) -> bool:
-        fetch = ("curl", "-fsS", "-o", "/dev/null", f"http://{SERVER}/")
+    def fetches(self, url: str) -> bool:
+        """Say whether the internet side itself gets a page."""
+        fetch = ("curl", "-fsS", "-o", "/dev/null", url)
         return run(self.inet, *fetch, check=False).returncode == 0
 
     # --- Management ---

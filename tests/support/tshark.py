@@ -10,7 +10,7 @@ from tests.support.netns import command
 _CHECKS = ("ip", "tcp", "udp")
 _BAD = (
     "_ws.malformed || ip.checksum.status == 0 || tcp.checksum.status == 0"
-    " || udp.checksum.status == 0 || icmp.checksum.status == 0"
+    " || udp.checksum.status == 0 || icmp.checksum.status == 0 || icmpv6.checksum.status == 0"
 )
 
 
@@ -64,8 +64,8 @@ def count(path: Path, display_filter: str) -> int:
 def complaints(path: Path, source: str) -> list[str]:
     """List the packets with the Ethernet source *source* that tshark calls malformed or wrong.
 
-    Checksums of IPv4, TCP, UDP and ICMP are verified. Capture on the receiving side of a veth: a
-    host's own frames may leave with unfinished checksums, ours must not.
+    Checksums of IPv4, TCP, UDP, ICMP and ICMPv6 are verified. Capture on the receiving side of a
+    veth: a host's own frames may leave with unfinished checksums, ours must not.
     """
     argv = ["tshark", "-n", "-r", str(path), "-Y", f"eth.src == {source} && ({_BAD})"]
     for protocol in _CHECKS:
