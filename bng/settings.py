@@ -5,6 +5,7 @@ from ipaddress import (
     IPv4Address,
     IPv4Interface,
     IPv4Network,
+    IPv6Interface,
     collapse_addresses,
     summarize_address_range,
 )
@@ -195,6 +196,6 @@ def gateways(config: Config) -> set[IPv4Address]:
     return {pool.gateway for pool in config.pool}
 
 
-def taps(config: Config) -> dict[str, tuple[IPv4Interface, ...]]:
+def taps(config: Config) -> dict[str, tuple[IPv4Interface | IPv6Interface, ...]]:
     """Return the addresses of each TAP by its name."""
     return {port.tap_name: port.addresses for port in config.routed_ports}

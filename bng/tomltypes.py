@@ -8,7 +8,15 @@ import os
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Address, IPv6Network
+from ipaddress import (
+    IPv4Address,
+    IPv4Interface,
+    IPv4Network,
+    IPv6Address,
+    IPv6Interface,
+    IPv6Network,
+    ip_interface,
+)
 from pathlib import Path
 from typing import Annotated, TypeVar
 
@@ -76,10 +84,18 @@ def _address6(text: str) -> IPv6Address:
     return IPv6Address(text)
 
 
-def _interface(text: str) -> IPv4Interface:
-    if "/" not in text:
+def _interface(text: str) -> IPv4Interface | IPv6Interface:
+    if "/" not in text or "%" in text:
         raise ValueError(text)
-    return IPv4Interface(text)
+    return ip_interface(text)
+
+
+def _network_of_either(text: str) -> IPv4Network | IPv6Network:
+    return _network6(text) if ":" in text else _network(text)
+
+
+def _address_of_either(text: str) -> IPv4Address | IPv6Address:
+    return _address6(text) if ":" in text else IPv4Address(text)
 
 
 def _vlan_range(value: object) -> VlanRange:
@@ -157,7 +173,15 @@ Prefix = Annotated[IPv4Network, reader(_network, "an IPv4 prefix, host bits zero
 Address6 = Annotated[IPv6Address, reader(_address6, "an IPv6 address")]
 Prefix6 = Annotated[IPv6Network, reader(_network6, "an IPv6 prefix, host bits zero: 2001:db8::/32")]
 InterfaceAddress = Annotated[
-    IPv4Interface, reader(_interface, "an address with prefix length: 192.0.2.1/24")
+    IPv4Interface | IPv6Interface,
+    reader(_interface, "an address with prefix length: 192.0.2.1/24, 2001:db8::1/64"),
+]
+AnyAddress = Annotated[
+    IPv4Address | IPv6Address, reader(_address_of_either, "an IPv4 or an IPv6 address")
+]
+AnyPrefix = Annotated[
+    IPv4Network | IPv6Network,
+    reader(_network_of_either, "a prefix, host bits zero: 192.0.2.0/24, 2001:db8::/32"),
 ]
 AddressRange = Annotated[
     Ipv4Range,

@@ -4,11 +4,12 @@ Each check yields (key, message) pairs; `bng.config.load` reports them with file
 """
 
 from collections.abc import Iterator
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Address, IPv6Network
 from itertools import pairwise
 
 from bng.aaa.model import NO_NAT
 from bng.config.model import (
+    IPV6_MTU,
     MAX_NAT_ADDRESSES,
     MAX_ONE_TO_ONE_ADDRESSES,
     MAX_POOL_ADDRESSES,
@@ -98,14 +99,16 @@ def _access_rules(config: Config) -> Iterator[Problem]:
 
 
 def _routed_ports(config: Config) -> Iterator[Problem]:
-    seen: list[tuple[IPv4Network, str]] = []
+    seen: list[tuple[IPv4Network | IPv6Network, str]] = []
     for index, port in enumerate(config.port):
         if not isinstance(port, Routed):
             continue
         for number, address in enumerate(port.addresses):
             at: Key = ("port", index, "addresses", number)
-            if not _is_unicast(address.ip):
+            if not _is_host(address.ip):
                 yield at, f"{address.ip} is not a unicast address"
+            elif address.version == 6 and port.mtu < IPV6_MTU:
+                yield at, f"IPv6 needs an mtu of {IPV6_MTU}"
             for network, name in seen:
                 if name != port.name and address.network.overlaps(network):
                     yield at, f"overlaps {network} of port {name}"
@@ -117,6 +120,8 @@ def _routes(config: Config) -> Iterator[Problem]:
     for index, route in enumerate(config.route):
         if any(route.via == address.ip for address in addresses):
             yield ("route", index, "via"), f"{route.via} is an address of this box"
+        elif route.prefix.version != route.via.version:
+            yield ("route", index, "via"), f"{route.via} is not of the family of {route.prefix}"
         elif not any(route.via in address.network for address in addresses):
             yield ("route", index, "via"), f"{route.via} is in no network of a routed port"
 
@@ -219,6 +224,7 @@ def _own_addresses(config: Config) -> Iterator[Problem]:
         for index, port in enumerate(config.port)
         if isinstance(port, Routed)
         for number, address in enumerate(port.addresses)
+        if isinstance(address, IPv4Interface)
     ]
     for key, address in own:
         for pool in config.pool:
@@ -241,7 +247,7 @@ def _nat(config: Config) -> Iterator[Problem]:
     if NO_NAT in nat.profile:
         yield ("nat", "profile", NO_NAT), f"{NO_NAT} is built in: never translate"
     yield from _nat_pools(config)
-    own = {address.ip for port in config.routed_ports for address in port.addresses}
+    own = {address.ip for port in config.routed_ports for address in port.addresses4}
     own |= {pool.gateway for pool in config.pool}
     parts = [
         (Ipv4Range.of(prefix), ("nat", "pool", index, "addresses", number))
@@ -326,6 +332,19 @@ def _overlapping_inside(config: Config) -> Iterator[Problem]:
     for (before, _, owner), (part, key, _) in pairwise(parts):
         if part.overlaps(before):
             yield key, f"overlaps {before} of pool {owner}"
+
+
+def _is_host(address: IPv4Address | IPv6Address) -> bool:
+    """Return whether *address* is fit for a routed port; the kernel makes the link-local ones."""
+    if isinstance(address, IPv4Address):
+        return _is_unicast(address)
+    return not (
+        address.is_multicast
+        or address.is_loopback
+        or address.is_unspecified
+        or address.is_link_local
+        or address.ipv4_mapped
+    )
 
 
 def _is_unicast(address: IPv4Address) -> bool:

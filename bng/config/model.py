@@ -5,7 +5,7 @@ changing one needs is in `bng.config.reload`.
 """
 
 from collections.abc import Iterator
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -21,6 +21,8 @@ from bng.tomltypes import (
     AccountName,
     Address,
     AddressRange,
+    AnyAddress,
+    AnyPrefix,
     Cpu,
     Device,
     FileMode,
@@ -42,6 +44,8 @@ PPPOE_OVERHEAD = 8
 """PPPoE header and PPP protocol field (RFC 2516 §7)."""
 PPPOE_MRU = 1492
 """The largest MRU without PPP-Max-Payload (RFC 2516 §7)."""
+IPV6_MTU = 1_280
+"""The least that a link for IPv6 must carry (RFC 8200 §5)."""
 MAX_MTU = 1_920
 """What a packet buffer of the dataplane holds."""
 MAX_WORKERS = 16
@@ -126,6 +130,11 @@ class Routed(Table):
         """The name of the TAP, ``bng-NAME`` unless the file says another."""
         return self.tap or f"bng-{self.name}"
 
+    @property
+    def addresses4(self) -> list[IPv4Interface]:
+        """Those of its addresses that are IPv4 ones."""
+        return [address for address in self.addresses if isinstance(address, IPv4Interface)]
+
 
 class RoutedPort(Routed, _Port):
     """One with a device of its own, on which it is untagged."""
@@ -163,8 +172,8 @@ Port = Annotated[
 class Route(Table):
     """``[[route]]``: a static kernel route out of a routed port."""
 
-    prefix: Prefix
-    via: Address
+    prefix: AnyPrefix
+    via: AnyAddress
 
 
 class Pppoe(Table):
@@ -494,7 +503,7 @@ class Config(Table):
     @property
     def own_addresses(self) -> set[IPv4Address]:
         """Every address of the box: routed ports, gateways, NAT."""
-        routed = {address.ip for port in self.routed_ports for address in port.addresses}
+        routed = {address.ip for port in self.routed_ports for address in port.addresses4}
         return routed | {pool.gateway for pool in self.pool} | set(self.nat.addresses)
 
     def known_to_users(self) -> Known:

@@ -1,17 +1,26 @@
 """The kernel's side of the routed ports: addresses and static routes of their TAPs.
 
 The dataplane makes the TAPs and follows what the kernel says of them; this module only tells the
-kernel what the configuration says. Run again, it changes nothing that is right already.
+kernel what the configuration says. Run again, it changes nothing that is right already. IPv6
+addresses of a TAP that has none in the configuration are left alone: a routing daemon may set them.
 """
 
 from collections.abc import Mapping, Sequence
-from ipaddress import IPv4Address, IPv4Interface, IPv4Network
-from socket import AF_INET
+from ipaddress import (
+    IPv4Address,
+    IPv4Interface,
+    IPv4Network,
+    IPv6Address,
+    IPv6Interface,
+    IPv6Network,
+)
+from socket import AF_INET, AF_INET6
 
 from pyroute2 import IPRoute
 from pyroute2.netlink.exceptions import NetlinkError
 
 RTPROT_STATIC = 4
+RT_SCOPE_LINK = 253
 
 
 class KernelError(Exception):
@@ -19,8 +28,8 @@ class KernelError(Exception):
 
 
 def set_up_taps(
-    taps: Mapping[str, Sequence[IPv4Interface]],
-    routes: Sequence[tuple[IPv4Network, IPv4Address]],
+    taps: Mapping[str, Sequence[IPv4Interface | IPv6Interface]],
+    routes: Sequence[tuple[IPv4Network | IPv6Network, IPv4Address | IPv6Address]],
 ) -> None:
     """Give each TAP exactly its addresses, bring it up, install static *routes* (prefix, via).
 
@@ -36,16 +45,19 @@ def set_up_taps(
                 raise KernelError(f"route {prefix} via {via}: {error}") from None
 
 
-def _set_up_tap(ip: IPRoute, name: str, addresses: Sequence[IPv4Interface]) -> None:
+def _set_up_tap(ip: IPRoute, name: str, addresses: Sequence[IPv4Interface | IPv6Interface]) -> None:
     found = ip.link_lookup(ifname=name)
     if not found:
         raise KernelError(f"no interface {name}: the dataplane runs without it")
     index = found[0]
     try:
         wanted = {(str(a.ip), a.network.prefixlen) for a in addresses}
+        families = [AF_INET, *({AF_INET6} if any(a.version == 6 for a in addresses) else ())]
         present = {
             (message.get_attr("IFA_ADDRESS"), message["prefixlen"])
-            for message in ip.get_addr(family=AF_INET, index=index)
+            for family in families
+            for message in ip.get_addr(family=family, index=index)
+            if message["scope"] != RT_SCOPE_LINK  # the kernel's own fe80::
         }
         for address, length in present - wanted:
             ip.addr("del", index=index, address=address, prefixlen=length)

@@ -21,7 +21,6 @@ BOX6, SERVER6 = "2001:db8:2::1", "2001:db8:2::2"
 LINKS = IPv6Network("2001:db8:a000::/36")
 DELEGATED = IPv6Network("2001:db8:d000::/36")
 DNS6 = "2001:db8:2::53"
-TAP = "bng-wan0"
 IPV6: dict[str, Any] = {
     "dns": [DNS6],
     "pool": [
@@ -38,6 +37,7 @@ class DualLab(Lab):
     def __init__(self, prefix: str, directory: Path, **options: Any) -> None:
         config = {"ipv6": IPV6, **(options.pop("config", None) or {})}
         super().__init__(prefix, directory, config=config, **options)
+        self.config["port"][1]["addresses"].append(f"{BOX6}/64")
 
     def build(self) -> None:
         """Make namespaces, links, addresses and configuration files."""
@@ -53,11 +53,6 @@ class DualLab(Lab):
         http = ("-m", "http.server", "80", "--bind", SERVER6, "--directory", www)
         self.spawn("inet", "http6", sys.executable, "-u", *http)
         self.wait("http6", lambda: self.fetches(f"http://[{SERVER6}]/"))
-
-    def start_dataplane(self) -> None:
-        """Start the dataplane; its routed port has an IPv6 address as well."""
-        super().start_dataplane()
-        run(self.bng, "ip", "addr", "replace", f"{BOX6}/64", "dev", TAP, "nodad")
 
     def start_bng(self) -> None:
         """Start both processes, and wait until both families reach the box."""

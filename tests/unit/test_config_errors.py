@@ -160,9 +160,39 @@ CASES = [
         (
             '"192.0.2.2/24"',
             f"{wrong} #!\n",
-            "port[1].addresses[0]: must be an address with prefix length: 192.0.2.1/24",
+            "port[1].addresses[0]: must be an address with prefix length: "
+            "192.0.2.1/24, 2001:db8::1/64",
         )
-        for wrong in ('"192.0.2.2"', '"192.0.2.2/33"', '"2001:db8::1/64"', "5")
+        for wrong in ('"192.0.2.2"', '"192.0.2.2/33"', '"2001:db8::1"', '"fe80::1%eth2/64"', "5")
+    ),
+    *(
+        (
+            '"192.0.2.2/24"]',
+            f'"192.0.2.2/24", "{wrong}/64"] #!',
+            f"port[1].addresses[1]: {wrong} is not a unicast address",
+        )
+        for wrong in ("fe80::1", "ff02::1", "::1", "::", "::ffff:102:304")
+    ),
+    (
+        '"192.0.2.2/24"]',
+        '"192.0.2.2/24", "2001:db8::1/64"] #!\nmtu = 1000',
+        "port[1].addresses[1]: IPv6 needs an mtu of 1280",
+    ),
+    (
+        '"192.0.2.2/24"]\n[[route]]',
+        '"192.0.2.2/24", "2001:db8:1::1/48"]\n[[port]]\nname = "b"\ninterface = "eth3"\n'
+        'role = "routed"\naddresses = ["2001:db8:1:5::1/64"] #!\n[[route]]',
+        "port[2].addresses[0]: overlaps 2001:db8:1::/48 of port core",
+    ),
+    (
+        'via = "192.0.2.1"',
+        'via = "2001:db8::1" #!',
+        "route[0].via: 2001:db8::1 is not of the family of 0.0.0.0/0",
+    ),
+    (
+        'prefix = "0.0.0.0/0"\nvia = "192.0.2.1"',
+        'prefix = "::/0"\nvia = "2001:db8::1" #!',
+        "route[0].via: 2001:db8::1 is in no network of a routed port",
     ),
     (
         '["192.0.2.2/24"]',
@@ -195,7 +225,7 @@ CASES = [
     (
         '"0.0.0.0/0"',
         '"10.0.0.1/8" #!',
-        "route[0].prefix: must be an IPv4 prefix, host bits zero: 192.0.2.0/24",
+        "route[0].prefix: must be a prefix, host bits zero: 192.0.2.0/24, 2001:db8::/32",
     ),
     # PPPoE and PPP
     (
@@ -559,7 +589,7 @@ def test_a_number_without_end_is_refused() -> None:
 
 
 def test_a_prefix_needs_its_length() -> None:
-    message = "route[0].prefix: must be an IPv4 prefix, host bits zero: 192.0.2.0/24"
+    message = "route[0].prefix: must be a prefix, host bits zero: 192.0.2.0/24, 2001:db8::/32"
     text = BASE.replace('"0.0.0.0/0"', '"0.0.0.0"')
     assert refusal(text) == [f"conf/bng.toml:{line_of(text, 'prefix =')}: {message}"]
 
