@@ -403,14 +403,17 @@ struct adjacency {
 	uint16_t mtu;
 	uint16_t reserved1;
 	uint32_t index; /* NAT address, ... */
-	be32 address;	/* neighbour's or our own */
+	be32 address;	/* neighbour's or our own, when it is IPv4 */
 	union {
-		uint8_t rewrite[22];
+		struct {
+			uint8_t rewrite[22]; /* MACs; the EtherType is the packet's */
+			uint8_t reserved2[2];
+			uint8_t ip6[16]; /* address, when it is IPv6 */
+		};
 		uint16_t member[GROUP_SLOTS]; /* adjacencies; ADJ_GROUP: a flow's hash is a slot */
-		uint8_t reserved[32];
+		uint8_t reserved3[40];
 	};
 	uint64_t used; /* coarse ms of last use, so that next hops in use are kept resolved */
-	uint64_t reserved2;
 };
 
 /* ---- rings: byte rings, one producer, one consumer ---- */

@@ -183,13 +183,13 @@ uint32_t control_commands(struct dataplane *dp)
 
 void control_resolve(struct dataplane *dp)
 {
-	uint64_t words[RESOLVE_SIZE];
+	uint64_t words[RESOLVE_SIZE / RESOLVE_WORDS * RESOLVE_WORDS];
 
 	for (uint32_t id = 0; id < dp->n_workers; id++) {
-		uint32_t n = spsc_pop(dp->resolve[id], words, RESOLVE_SIZE);
-		for (uint32_t i = 0; i < n; i++)
-			mirror_resolve(
-				dp->mirror, (uint8_t)(words[i] >> 32 & 0xff), (be32)words[i]);
+		uint32_t n = spsc_pop(dp->resolve[id], words, sizeof(words) / sizeof(words[0]));
+		for (uint32_t i = 0; i < n; i += RESOLVE_WORDS)
+			mirror_resolve(dp->mirror, (uint8_t)words[i],
+				(struct ip6_words){words[i + 1], words[i + 2]});
 	}
 }
 

@@ -43,9 +43,11 @@ struct transmit {
 	struct pkt *pkts[VECTOR_SIZE];
 };
 
+/* A next hop that was asked for; no address: none yet. */
 struct resolved {
-	uint64_t key;
+	struct ip6_words address;
 	uint32_t asked_ms;
+	uint8_t port;
 };
 
 enum { RESOLVED_SLOTS = 256 };

@@ -233,6 +233,7 @@ static const uint32_t layout[] = {
 	FIELD(adjacency, index),
 	FIELD(adjacency, address),
 	FIELD(adjacency, rewrite),
+	FIELD(adjacency, ip6),
 	FIELD(adjacency, member),
 	FIELD(adjacency, used),
 	SIZE(mirror_shared),

@@ -44,12 +44,12 @@ static int open_kernel(struct mirror *m)
 /* The route to a public address, which leads to its entry in the NAT table. Idempotent. */
 static int nat_route(struct mirror *m, be32 address, uint32_t index, bool on)
 {
-	struct rib_key key = {.prefix = ntoh32(address),
+	struct rib_key key = {.prefix = {.low = ntoh32(address)},
 		.length = 32,
 		.source = FIB_LOCAL,
 		.priority = PRIORITY_NAT_POOL};
-	uint32_t id =
-		adjacency_get(m->adjacencies, ADJ_NAT_POOL, ADJACENCY_NO_PORT, address, index, 0);
+	uint32_t id = adjacency_get(
+		m->adjacencies, ADJ_NAT_POOL, ADJACENCY_NO_PORT, ip4_words(address), index, 0);
 	if (on)
 		return rib_add_own(m->rib, &key, id);
 	if (id == ADJACENCY_NONE)
@@ -85,11 +85,15 @@ struct mirror *mirror_create(
 	m->fib6 = fib6_create(&t->fib6, t->arena->max_fib6_nodes);
 	if (m->fib && m->fib6 && m->adjacencies)
 		m->rib = rib_create(m->fib, m->adjacencies);
-	if (m->rib) {
+	if (m->rib)
+		m->rib6 = rib6_create(m->fib6, m->adjacencies);
+	if (m->rib6) {
 		fib4_reserve(m->fib, reserve.fib4_pages);
 		fib6_reserve(m->fib6, reserve.fib6_nodes);
 	}
-	int status = m->rib ? install_nat_pool(m) : -ENOMEM;
+	int status = m->rib6 ? install_nat_pool(m) : -ENOMEM;
+	if (!status)
+		status = mirror_install6(m);
 	if (!status && with_kernel)
 		status = open_kernel(m);
 	if (!status)
@@ -106,6 +110,7 @@ void mirror_destroy(struct mirror *m)
 	netlink_close(&m->netlink);
 	mirror_nexthops_free(&m->nexthops);
 	rib_destroy(m->rib);
+	rib_destroy(m->rib6);
 	adjacency_destroy(m->adjacencies);
 	fib4_destroy(m->fib);
 	fib6_destroy(m->fib6);
@@ -121,13 +126,13 @@ int mirror_fd(const struct mirror *m, unsigned i)
 	return mnl_socket_get_fd(i ? m->netlink.routes : m->netlink.events);
 }
 
-static void resolve(struct mirror *m, uint8_t port, be32 address)
+static void resolve(struct mirror *m, uint8_t port, struct ip6_words address)
 {
 	if (m->with_kernel && port < m->n_ports && m->t->port[port].twin < m->n_ports)
 		netlink_resolve(&m->netlink, m->t->port[m->t->port[port].twin].ifindex, address);
 }
 
-void mirror_resolve(struct mirror *m, uint8_t port, be32 address)
+void mirror_resolve(struct mirror *m, uint8_t port, struct ip6_words address)
 {
 	bool is_gateway = adjacency_find(m->adjacencies, port, address) != ADJACENCY_NONE;
 	if (!m->resolves_left && !is_gateway) {
@@ -170,11 +175,12 @@ static int gateway(struct mirror *m, const struct command *c)
 	be32 address = c->u.route4.prefix;
 	if (!address)
 		return -EINVAL;
-	struct rib_key key = {.prefix = ntoh32(address),
+	struct rib_key key = {.prefix = {.low = ntoh32(address)},
 		.length = 32,
 		.source = FIB_LOCAL,
 		.priority = PRIORITY_GATEWAY};
-	uint32_t id = adjacency_get(m->adjacencies, ADJ_GATEWAY, ADJACENCY_NO_PORT, address, 0, 0);
+	uint32_t id = adjacency_get(
+		m->adjacencies, ADJ_GATEWAY, ADJACENCY_NO_PORT, ip4_words(address), 0, 0);
 	int status = 0;
 	if (c->type == CMD_GATEWAY4_ADD) {
 		if (id != ADJACENCY_NONE && !m->t->adjacency[id].index)
@@ -184,7 +190,8 @@ static int gateway(struct mirror *m, const struct command *c)
 		(void)rib_del(m->rib, &key, id);
 		adjacency_put(m->adjacencies, id);
 	}
-	be32 first = adjacency_first(m->adjacencies, ADJ_GATEWAY, ADJACENCY_NO_PORT);
+	uint32_t oldest = adjacency_first(m->adjacencies, ADJ_GATEWAY, ADJACENCY_NO_PORT, true);
+	be32 first = oldest == ADJACENCY_NONE ? 0 : m->t->adjacency[oldest].address;
 	for (uint32_t i = 0; i < m->n_ports; i++)
 		if (m->t->port[i].role == PORT_ACCESS)
 			__atomic_store_n(&m->t->port[i].ip4, first, __ATOMIC_RELAXED);
@@ -198,11 +205,12 @@ static int unreachable(struct mirror *m, const struct command *c)
 	uint32_t length = c->u.route4.length;
 	if (length < 1 || length > 32 || (uint32_t)((uint64_t)prefix << length))
 		return -EINVAL;
-	struct rib_key key = {.prefix = prefix,
+	struct rib_key key = {.prefix = {.low = prefix},
 		.length = (uint8_t)length,
 		.source = FIB_LOCAL,
 		.priority = PRIORITY_NAT_POOL};
-	uint32_t id = adjacency_get(m->adjacencies, ADJ_UNREACHABLE, ADJACENCY_NO_PORT, 0, 0, 0);
+	uint32_t id =
+		adjacency_get(m->adjacencies, ADJ_UNREACHABLE, ADJACENCY_NO_PORT, NO_ADDRESS, 0, 0);
 	if (c->type == CMD_UNREACHABLE4_ADD)
 		return rib_add_own(m->rib, &key, id);
 	if (id != ADJACENCY_NONE) {
@@ -269,12 +277,13 @@ static void keep_resolved(struct mirror *m, uint64_t now_ms, bool gateways)
 		if (!adjacency_is_used(m->adjacencies, i))
 			continue;
 		uint64_t used = __atomic_load_n(&a->used, __ATOMIC_RELAXED);
-		if (a->kind == ADJ_GLEAN && a->address && gateways) {
-			resolve(m, a->port, a->address);
+		struct ip6_words address = adjacency_address(a);
+		if (a->kind == ADJ_GLEAN && is_address(address) && gateways) {
+			resolve(m, a->port, address);
 		} else if (a->kind == ADJ_NEIGHBOUR && a->flags & ADJACENCY_STALE && used &&
 			   now_ms - used < USED_LATELY_MS) {
 			a->flags = 0; /* the kernel will say what came of it */
-			resolve(m, a->port, a->address);
+			resolve(m, a->port, address);
 		}
 	}
 }
@@ -285,7 +294,7 @@ static void share(struct mirror *m)
 	s->routes = fib4_routes(m->fib);
 	s->pages = m->t->arena->max_fib4_pages;
 	s->pages_free = fib4_pages_free(m->fib);
-	s->waiting = rib_waiting(m->rib);
+	s->waiting = rib_waiting(m->rib) + rib_waiting(m->rib6);
 	s->nexthops = m->nexthops.n;
 	s->adjacencies = adjacency_in_use(m->adjacencies);
 	s->fib_writes = fib4_writes(m->fib);

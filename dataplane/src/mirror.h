@@ -39,7 +39,7 @@ void mirror_work(struct mirror *m);
 int mirror_command(struct mirror *m, const struct command *c);
 /* A worker met a glean adjacency: have the kernel resolve it (RTM_NEWNEIGH, NTF_USE), as far as the
  * rate for that goes; the next hop of a route always. */
-void mirror_resolve(struct mirror *m, uint8_t port, be32 address);
+void mirror_resolve(struct mirror *m, uint8_t port, struct ip6_words address);
 /* Every 100 ms: keeps next hops in use resolved, reclaims FIB pages once every worker has passed a
  * vector boundary. */
 void mirror_tick(struct mirror *m, uint64_t now_ms);

@@ -22,27 +22,46 @@ static int route_del(struct mirror *m, const struct command *c, struct ip6_words
 	return fib6_del(m->fib6, prefix, length, FIB_SESSION);
 }
 
-static int unreachable_add(struct mirror *m, struct ip6_words prefix, uint8_t length)
+/* Idempotent. */
+static int own_route(struct mirror *m, const struct rib_key *key, enum adjacency_kind kind, bool on)
 {
-	if (fib6_find(m->fib6, prefix, length, FIB_LOCAL))
-		return 0;
-	uint32_t id = adjacency_get(m->adjacencies, ADJ_UNREACHABLE, ADJACENCY_NO_PORT, 0, 0, 0);
+	uint32_t id = adjacency_get(m->adjacencies, kind, ADJACENCY_NO_PORT, NO_ADDRESS, 0, 0);
+	if (on)
+		return rib_add_own(m->rib6, key, id);
 	if (id == ADJACENCY_NONE)
-		return -ENOMEM;
-	int status = fib6_add(m->fib6, prefix, length, FIB_LOCAL, LEAF_ADJACENCY, id);
-	if (status)
-		adjacency_put(m->adjacencies, id);
-	return status;
+		return 0;
+	(void)rib_del(m->rib6, key, id);
+	adjacency_put(m->adjacencies, id);
+	return 0;
 }
 
-static int unreachable_del(struct mirror *m, struct ip6_words prefix, uint8_t length)
+static int unreachable(struct mirror *m, struct ip6_words prefix, uint8_t length, bool on)
 {
-	uint32_t leaf = fib6_find(m->fib6, prefix, length, FIB_LOCAL);
-	if (!leaf)
-		return 0;
-	(void)fib6_del(m->fib6, prefix, length, FIB_LOCAL);
-	adjacency_put(m->adjacencies, leaf_index(leaf));
-	return 0;
+	struct rib_key key = {.prefix = prefix,
+		.length = length,
+		.source = FIB_LOCAL,
+		.priority = PRIORITY_NAT_POOL};
+	return own_route(m, &key, ADJ_UNREACHABLE, on);
+}
+
+/* What no router forwards (RFC 4291 sections 2.5.2, 2.5.3, 2.5.6, 2.7), whatever the default route
+ * says: 0::/64, fe80::/10, ff00::/8. */
+int mirror_install6(struct mirror *m)
+{
+	static const struct {
+		uint64_t prefix;
+		uint8_t length;
+	} all[] = {{0, 64}, {UINT64_C(0xfe80) << 48, 10}, {UINT64_C(0xff00) << 48, 8}};
+	int status = 0;
+	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]) && !status; i++) {
+		uint32_t id = adjacency_get(
+			m->adjacencies, ADJ_BLACKHOLE, ADJACENCY_NO_PORT, NO_ADDRESS, 0, 0);
+		struct ip6_words prefix = {.high = all[i].prefix};
+		status = id == ADJACENCY_NONE ? -ENOMEM
+					      : fib6_add(m->fib6, prefix, all[i].length, FIB_LOCAL,
+							LEAF_ADJACENCY, id);
+	}
+	return status;
 }
 
 int mirror_command6(struct mirror *m, const struct command *c)
@@ -59,8 +78,8 @@ int mirror_command6(struct mirror *m, const struct command *c)
 	case CMD_ROUTE6_DEL:
 		return route_del(m, c, prefix);
 	case CMD_UNREACHABLE6_ADD:
-		return unreachable_add(m, prefix, length);
+		return unreachable(m, prefix, length, true);
 	default:
-		return unreachable_del(m, prefix, length);
+		return unreachable(m, prefix, length, false);
 	}
 }

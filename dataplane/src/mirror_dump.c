@@ -28,10 +28,11 @@ static const struct {
 	uint8_t family;
 } dumps[N_DUMPS] = {
 	[DUMP_LINKS] = {RTM_GETLINK, AF_UNSPEC},
-	[DUMP_ADDRESSES] = {RTM_GETADDR, AF_INET},
+	[DUMP_ADDRESSES] = {RTM_GETADDR, AF_UNSPEC},
 	[DUMP_NEXTHOPS] = {RTM_GETNEXTHOP, AF_UNSPEC},
-	[DUMP_NEIGHBOURS] = {RTM_GETNEIGH, AF_INET},
+	[DUMP_NEIGHBOURS] = {RTM_GETNEIGH, AF_UNSPEC},
 	[DUMP_ROUTES] = {RTM_GETROUTE, AF_INET},
+	[DUMP_ROUTES6] = {RTM_GETROUTE, AF_INET6},
 };
 
 /* ---- scans ---- */
@@ -39,6 +40,7 @@ static const struct {
 void mirror_scan(struct mirror *m)
 {
 	m->scan = true;
+	m->scan6 = false;
 	m->scan_at = 0;
 }
 
@@ -65,6 +67,16 @@ static bool goes(void *mirror, uint32_t adjacency, bool seen)
 	return (m->dump.sweeping && !seen) || is_lost(m, &m->t->adjacency[adjacency]);
 }
 
+static void scan_step(struct mirror *m)
+{
+	struct rib *rib = m->scan6 ? m->rib6 : m->rib;
+	if (!rib_visit(rib, &m->scan_at, SCAN_STEP, goes, m))
+		return;
+	m->scan = !m->scan6;
+	m->scan6 = true;
+	m->scan_at = 0;
+}
+
 /* ---- dumps ---- */
 
 static int counted_message(const struct nlmsghdr *nlh, void *mirror)
@@ -82,6 +94,7 @@ static void dump_begin(struct mirror *m)
 	m->unread = true;
 	m->shared->unsupported = 0;
 	rib_begin(m->rib);
+	rib_begin(m->rib6);
 	mirror_nexthops_begin(m);
 }
 
@@ -186,7 +199,7 @@ bool mirror_busy(const struct mirror *m)
 static bool work_step(struct mirror *m)
 {
 	if (m->scan) {
-		m->scan = !rib_visit(m->rib, &m->scan_at, SCAN_STEP, goes, m);
+		scan_step(m);
 	} else if (m->dump.running) {
 		int status = dump_step(m);
 		if (status)

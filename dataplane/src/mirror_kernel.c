@@ -38,10 +38,38 @@ uint32_t mirror_u32(const struct nlattr *attr)
 	return attr && mnl_attr_get_payload_len(attr) >= 4 ? mnl_attr_get_u32(attr) : 0;
 }
 
-static struct rib_key host_key(be32 address, enum fib_source source, uint32_t priority)
+struct ip6_words mirror_address(const struct nlattr *attr, unsigned family)
 {
-	return (struct rib_key){
-		.prefix = ntoh32(address), .length = 32, .source = source, .priority = priority};
+	if (family == AF_INET)
+		return ip4_words(mirror_u32(attr));
+	if (!attr || mnl_attr_get_payload_len(attr) < 16)
+		return NO_ADDRESS;
+	return ip6_words(mnl_attr_get_payload(attr));
+}
+
+struct ip6_words mirror_prefix(struct ip6_words address, unsigned family)
+{
+	return family == AF_INET ? (struct ip6_words){.low = (uint32_t)address.low} : address;
+}
+
+/* What the kernel says of a family that is ours to route. */
+static struct rib *rib_of(const struct mirror *m, unsigned family)
+{
+	return family == AF_INET ? m->rib : family == AF_INET6 ? m->rib6 : NULL;
+}
+
+static struct rib_key host_key(
+	struct ip6_words address, unsigned family, enum fib_source source, uint32_t priority)
+{
+	return (struct rib_key){.prefix = mirror_prefix(address, family),
+		.length = family == AF_INET ? 32 : 128,
+		.source = source,
+		.priority = priority};
+}
+
+static bool is_link_local(struct ip6_words address)
+{
+	return address.high >> 54 == 0x3fa; /* fe80::/10 */
 }
 
 /* Index of the port with this device, or ADJACENCY_NO_PORT. */
@@ -125,65 +153,127 @@ static void set_order(struct mirror *m, uint32_t id, bool secondary)
 	a->index = serial % SECONDARY | (secondary ? SECONDARY : 0);
 }
 
-static void address_message(struct mirror *m, const struct nlmsghdr *nlh)
+/* Those of the host and of links are nobody's to route. */
+static bool is_own_address(const struct ifaddrmsg *ifa, struct ip6_words address)
 {
-	const struct ifaddrmsg *ifa = mnl_nlmsg_get_payload(nlh);
-	const struct nlattr *attr[IFA_LOCAL + 1];
-	mirror_attributes(nlh, sizeof(*ifa), attr, IFA_LOCAL);
-	be32 address = mirror_u32(attr[IFA_LOCAL]);
-	if (mnl_nlmsg_get_payload_len(nlh) < sizeof(*ifa) || ifa->ifa_family != AF_INET || !address)
-		return;
-	uint8_t routed = mirror_routed(m, ifa->ifa_index);
-	if (routed == ADJACENCY_NO_PORT &&
-		(ifa->ifa_index != m->loopback || ntoh32(address) >> 24 == 127))
-		return;
+	if (ifa->ifa_family == AF_INET)
+		return is_address(address) && (uint32_t)address.low >> 24 != 127;
+	return address.high && !is_link_local(address);
+}
+
+/* RFC 4862 section 5.4: it may be another's. */
+static bool is_tentative(const struct ifaddrmsg *ifa)
+{
+	return ifa->ifa_family == AF_INET6 && ifa->ifa_flags & (IFA_F_TENTATIVE | IFA_F_DADFAILED);
+}
+
+static struct ip6_words first_address(const struct mirror *m, uint8_t port, unsigned family)
+{
+	uint32_t id = adjacency_first(m->adjacencies, ADJ_LOCAL, port, family == AF_INET);
+	return id == ADJACENCY_NONE ? NO_ADDRESS : adjacency_address(&m->t->adjacency[id]);
+}
+
+static void set_source6(struct port_shared *port, struct ip6_words address)
+{
+	__atomic_store_n(&port->ip6_prefix, address.high, __ATOMIC_RELAXED);
+	__atomic_store_n(&port->ip6_interface_id, address.low, __ATOMIC_RELAXED);
+}
+
+/* The oldest address of a routed port is the source of its errors. Those to subscribers have one of
+ * the loopback, or of any port (RFC 4443 section 2.2: one that belongs to the node). */
+static void set_sources(const struct mirror *m, unsigned family)
+{
+	struct port_shared *port = m->t->port;
+	struct ip6_words any = first_address(m, ADJACENCY_NO_PORT, family);
+	for (uint32_t i = 0; i < m->n_ports; i++) {
+		if (port[i].role != PORT_ROUTED)
+			continue;
+		struct ip6_words own = first_address(m, (uint8_t)i, family);
+		any = is_address(any) ? any : own;
+		if (family == AF_INET)
+			__atomic_store_n(&port[i].ip4, ip4_of(own), __ATOMIC_RELAXED);
+		else
+			set_source6(&port[i], own);
+	}
+	for (uint32_t i = 0; i < m->n_ports && family == AF_INET6; i++)
+		if (port[i].role == PORT_ACCESS)
+			set_source6(&port[i], any);
+}
+
+static void set_address(struct mirror *m, const struct ifaddrmsg *ifa, struct ip6_words address,
+	uint8_t routed, bool added)
+{
+	struct rib *rib = rib_of(m, ifa->ifa_family);
 	bool secondary = ifa->ifa_flags & IFA_F_SECONDARY;
-	bool added = nlh->nlmsg_type == RTM_NEWADDR;
-	struct rib_key key = host_key(address, FIB_LOCAL, secondary);
+	struct rib_key key = host_key(address, ifa->ifa_family, FIB_LOCAL, secondary);
 	struct target to = {.kind = ADJ_LOCAL, .port = routed, .address = address};
 	uint32_t id = mirror_adjacency(m, &to);
 	if (id == ADJACENCY_NONE) {
 		mirror_no_memory(m);
 		return;
 	}
-	if (added)
+	if (added) {
 		set_order(m, id, secondary);
-	else
-		(void)rib_del(m->rib, &key, id);
-	if (added && rib_add(m->rib, &key, id, RIB_LAST))
-		mirror_no_memory(m);
-	if (!added) {
+		if (rib_add(rib, &key, id, RIB_LAST))
+			mirror_no_memory(m);
+	} else {
+		(void)rib_del(rib, &key, id);
 		adjacency_put(m->adjacencies, id);
 		m->resync = true; /* routes with this source or next hop go without a word */
 	}
-	if (routed != ADJACENCY_NO_PORT)
-		__atomic_store_n(&m->t->port[routed].ip4,
-			adjacency_first(m->adjacencies, ADJ_LOCAL, routed), __ATOMIC_RELAXED);
+	set_sources(m, ifa->ifa_family);
+}
+
+static void address_message(struct mirror *m, const struct nlmsghdr *nlh)
+{
+	const struct ifaddrmsg *ifa = mnl_nlmsg_get_payload(nlh);
+	const struct nlattr *attr[IFA_LOCAL + 1];
+	mirror_attributes(nlh, sizeof(*ifa), attr, IFA_LOCAL);
+	if (mnl_nlmsg_get_payload_len(nlh) < sizeof(*ifa) || !rib_of(m, ifa->ifa_family))
+		return;
+	bool has_peer = ifa->ifa_family == AF_INET || attr[IFA_LOCAL];
+	struct ip6_words address =
+		mirror_address(attr[has_peer ? IFA_LOCAL : IFA_ADDRESS], ifa->ifa_family);
+	uint8_t routed = mirror_routed(m, ifa->ifa_index);
+	bool added = nlh->nlmsg_type == RTM_NEWADDR;
+	if (is_own_address(ifa, address) && !(added && is_tentative(ifa)) &&
+		(routed != ADJACENCY_NO_PORT || ifa->ifa_index == m->loopback))
+		set_address(m, ifa, address, routed, added);
 }
 
 /* ---- neighbours ---- */
 
-static void neighbour_lost(struct mirror *m, uint8_t port, be32 address)
+/* One of a link (fe80::/10) is kept with its port in bits that are 0. */
+static struct rib_key neighbour_key(uint8_t port, struct ip6_words address, unsigned family)
 {
-	uint32_t id = adjacency_find(m->adjacencies, port, address);
-	struct rib_key key = host_key(address, FIB_NEIGHBOUR, 0);
-	if (id != ADJACENCY_NONE)
-		rib_del(m->rib, &key, id);
+	struct rib_key key = host_key(address, family, FIB_NEIGHBOUR, 0);
+	if (family == AF_INET6 && is_link_local(address))
+		key.prefix.high |= port;
+	return key;
 }
 
-static void neighbour_known(
-	struct mirror *m, uint8_t port, be32 address, const uint8_t *mac, uint16_t state)
+static void neighbour_lost(
+	struct mirror *m, uint8_t port, struct ip6_words address, unsigned family)
+{
+	uint32_t id = adjacency_find(m->adjacencies, port, address);
+	struct rib_key key = neighbour_key(port, address, family);
+	if (id != ADJACENCY_NONE)
+		rib_del(rib_of(m, family), &key, id);
+}
+
+static void neighbour_known(struct mirror *m, uint8_t port, struct ip6_words address,
+	const uint8_t *mac, const struct ndmsg *nd)
 {
 	struct target to = {.kind = ADJ_GLEAN, .port = port, .address = address};
-	struct rib_key key = host_key(address, FIB_NEIGHBOUR, 0);
+	struct rib_key key = neighbour_key(port, address, nd->ndm_family);
 	uint32_t id = mirror_adjacency(m, &to);
 	if (id == ADJACENCY_NONE) {
 		mirror_no_memory(m);
 		return;
 	}
 	adjacency_resolve(m->adjacencies, id, mac, m->t->port[port].mac);
-	m->t->adjacency[id].flags = state & NUD_STALE ? ADJACENCY_STALE : 0;
-	if (rib_add(m->rib, &key, id, RIB_LAST))
+	m->t->adjacency[id].flags = nd->ndm_state & NUD_STALE ? ADJACENCY_STALE : 0;
+	if (rib_add(rib_of(m, nd->ndm_family), &key, id, RIB_LAST))
 		mirror_no_memory(m);
 }
 
@@ -192,18 +282,18 @@ static void neighbour_message(struct mirror *m, const struct nlmsghdr *nlh)
 	const struct ndmsg *nd = mnl_nlmsg_get_payload(nlh);
 	const struct nlattr *attr[NDA_LLADDR + 1];
 	mirror_attributes(nlh, sizeof(*nd), attr, NDA_LLADDR);
-	be32 address = mirror_u32(attr[NDA_DST]);
-	if (mnl_nlmsg_get_payload_len(nlh) < sizeof(*nd) || nd->ndm_family != AF_INET || !address)
+	if (mnl_nlmsg_get_payload_len(nlh) < sizeof(*nd) || !rib_of(m, nd->ndm_family))
 		return;
+	struct ip6_words address = mirror_address(attr[NDA_DST], nd->ndm_family);
 	uint8_t port = mirror_routed(m, (uint32_t)nd->ndm_ifindex);
-	if (port == ADJACENCY_NO_PORT)
+	if (port == ADJACENCY_NO_PORT || !is_address(address))
 		return;
 	const struct nlattr *mac = attr[NDA_LLADDR];
 	if (nlh->nlmsg_type == RTM_NEWNEIGH && m->usable[port] && nd->ndm_state & NUD_USABLE &&
 		mac && mnl_attr_get_payload_len(mac) == 6)
-		neighbour_known(m, port, address, mnl_attr_get_payload(mac), nd->ndm_state);
+		neighbour_known(m, port, address, mnl_attr_get_payload(mac), nd);
 	else
-		neighbour_lost(m, port, address);
+		neighbour_lost(m, port, address, nd->ndm_family);
 }
 
 /* ---- any of them ---- */

@@ -26,7 +26,7 @@ struct nexthop {
 	bool seen; /* in this generation */
 	bool is_group;
 	bool has_target;  /* a single one, over a port of ours */
-	bool unsupported; /* over a port of ours, but no way for an IPv4 packet of ours */
+	bool unsupported; /* over a port of ours, but encapsulated */
 	struct target to;
 	uint32_t n_members;
 	uint32_t member[GROUP_SLOTS];
@@ -273,11 +273,12 @@ static void read_target(
 		nh->to = (struct target){.kind = ADJ_BLACKHOLE, .port = ADJACENCY_NO_PORT};
 		nh->has_target = true;
 	} else if (port != ADJACENCY_NO_PORT && !attr[NHA_FDB]) {
-		nh->unsupported = nhm->nh_family != AF_INET || attr[NHA_ENCAP_TYPE];
+		nh->unsupported = attr[NHA_ENCAP_TYPE] != NULL;
 		nh->has_target = !nh->unsupported;
-		nh->to = (struct target){
-			.kind = ADJ_GLEAN, .port = port, .address = mirror_u32(attr[NHA_GATEWAY])};
-		m->ask_now |= nh->has_target && nh->to.address;
+		nh->to = (struct target){.kind = ADJ_GLEAN,
+			.port = port,
+			.address = mirror_address(attr[NHA_GATEWAY], nhm->nh_family)};
+		m->ask_now |= nh->has_target && is_address(nh->to.address);
 	}
 }
 

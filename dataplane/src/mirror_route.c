@@ -85,20 +85,38 @@ static uint32_t get_targets(struct mirror *m, const struct targets *to)
 
 /* ---- next hops of a message ---- */
 
-/* A next hop on one of our TAPs; `deleted`: the link's state does not matter. */
+/* What a message says of a route: its family, and whether it is one that has gone. */
+struct said {
+	unsigned family;
+	bool deleted;
+};
+
+/* A gateway of the route's family, or of another (RFC 8950). */
+static struct ip6_words gateway_of(const struct nlattr **attr, unsigned family)
+{
+	if (!attr[RTA_VIA])
+		return mirror_address(attr[RTA_GATEWAY], family);
+	const struct rtvia *via = mnl_attr_get_payload(attr[RTA_VIA]);
+	uint32_t len = mnl_attr_get_payload_len(attr[RTA_VIA]);
+	if (len >= sizeof(*via) + 16 && via->rtvia_family == AF_INET6)
+		return ip6_words(via->rtvia_addr);
+	return NO_ADDRESS;
+}
+
+/* A next hop on one of our TAPs; of a deleted route the link's state does not matter. */
 static bool next_hop(const struct mirror *m, uint32_t ifindex, const struct nlattr **attr,
-	unsigned flags, bool deleted, struct target *to)
+	unsigned flags, struct said said, struct target *to)
 {
 	uint8_t port = mirror_routed(m, ifindex);
 	if (port == ADJACENCY_NO_PORT)
 		return false;
-	if (attr[RTA_VIA] || attr[RTA_ENCAP_TYPE]) { /* RFC 8950; MPLS, SRv6 and the like */
-		m->shared->unsupported += !deleted;
+	*to = (struct target){
+		.kind = ADJ_GLEAN, .port = port, .address = gateway_of(attr, said.family)};
+	if (attr[RTA_ENCAP_TYPE] || (attr[RTA_VIA] && !is_address(to->address))) {
+		m->shared->unsupported += !said.deleted; /* MPLS, SRv6 and the like */
 		return false;
 	}
-	*to = (struct target){
-		.kind = ADJ_GLEAN, .port = port, .address = mirror_u32(attr[RTA_GATEWAY])};
-	return deleted || (m->usable[port] && !(flags & (RTNH_F_DEAD | RTNH_F_LINKDOWN)));
+	return said.deleted || (m->usable[port] && !(flags & (RTNH_F_DEAD | RTNH_F_LINKDOWN)));
 }
 
 /* Attributes behind the head of a next hop, RTA_ENCAP_TYPE the last. */
@@ -115,7 +133,7 @@ static void hop_attributes(const struct rtnexthop *hop, const struct nlattr **ta
 
 /* Of several next hops those that can be used, no more than GROUP_SLOTS. */
 static bool multipath(
-	const struct mirror *m, const struct nlattr *attr, bool deleted, struct targets *to)
+	const struct mirror *m, const struct nlattr *attr, struct said said, struct targets *to)
 {
 	const struct rtnexthop *hop = mnl_attr_get_payload(attr);
 	int len = mnl_attr_get_payload_len(attr);
@@ -123,7 +141,7 @@ static bool multipath(
 	while (len >= (int)sizeof(*hop) && hop->rtnh_len >= sizeof(*hop) && hop->rtnh_len <= len) {
 		hop_attributes(hop, inner);
 		if (to->n < GROUP_SLOTS && next_hop(m, (uint32_t)hop->rtnh_ifindex, inner,
-						   hop->rtnh_flags, deleted, &to->hop[to->n]))
+						   hop->rtnh_flags, said, &to->hop[to->n]))
 			to->weight[to->n++] = hop->rtnh_hops + 1u;
 		len -= (hop->rtnh_len + 3) & ~3;
 		hop = (const void *)((const char *)hop + ((hop->rtnh_len + 3u) & ~3u));
@@ -133,7 +151,7 @@ static bool multipath(
 
 /* Where the route leads; false: not over our ports. */
 static bool route_target(const struct mirror *m, const struct rtmsg *rtm,
-	const struct nlattr **attr, bool deleted, struct targets *all)
+	const struct nlattr **attr, struct said said, struct targets *all)
 {
 	struct target *to = &all->hop[0];
 	*all = (struct targets){.n = 1};
@@ -154,9 +172,9 @@ static bool route_target(const struct mirror *m, const struct rtmsg *rtm,
 	case RTN_UNICAST:
 		if (attr[RTA_MULTIPATH]) {
 			all->n = 0;
-			return multipath(m, attr[RTA_MULTIPATH], deleted, all);
+			return multipath(m, attr[RTA_MULTIPATH], said, all);
 		}
-		return next_hop(m, mirror_u32(attr[RTA_OIF]), attr, rtm->rtm_flags, deleted, to);
+		return next_hop(m, mirror_u32(attr[RTA_OIF]), attr, rtm->rtm_flags, said, to);
 	default:
 		return false;
 	}
@@ -164,7 +182,7 @@ static bool route_target(const struct mirror *m, const struct rtmsg *rtm,
 
 /* The adjacency of the message's next hops, with a reference. False: not over our ports. */
 static bool route_adjacency(struct mirror *m, const struct rtmsg *rtm, const struct nlattr **attr,
-	bool deleted, uint32_t *adjacency)
+	struct said said, uint32_t *adjacency)
 {
 	struct targets to;
 	if (attr[RTA_NH_ID]) {
@@ -173,53 +191,115 @@ static bool route_adjacency(struct mirror *m, const struct rtmsg *rtm, const str
 			mirror_catch_up(m); /* its own message may be on its way */
 		*adjacency = mirror_nexthop_adjacency(m, number);
 		if (*adjacency == ADJACENCY_NONE) {
-			m->shared->unsupported += !deleted && mirror_nexthop_unsupported(m, number);
+			m->shared->unsupported +=
+				!said.deleted && mirror_nexthop_unsupported(m, number);
 			return false;
 		}
 		adjacency_hold(m->adjacencies, *adjacency);
 		return true;
 	}
-	if (!route_target(m, rtm, attr, deleted, &to))
+	if (!route_target(m, rtm, attr, said, &to))
 		return false;
 	*adjacency = get_targets(m, &to);
-	for (uint32_t i = 0; i < to.n && !deleted; i++)
-		m->ask_now |= to.hop[i].kind == ADJ_GLEAN && to.hop[i].address;
+	for (uint32_t i = 0; i < to.n && !said.deleted; i++)
+		m->ask_now |= to.hop[i].kind == ADJ_GLEAN && is_address(to.hop[i].address);
 	return true;
 }
 
 /* ---- routes ---- */
 
+/* What is of a link, and groups, is not routed (RFC 4291 sections 2.5.6 and 2.7). */
+static bool is_routed_prefix(struct ip6_words prefix, unsigned family)
+{
+	return family == AF_INET || prefix.high >> 57 != 0x7f; /* fe00::/7 */
+}
+
 /* Of the main table, and broadcast addresses of the local one; not what we exported ourselves. */
 static bool is_ours_to_see(const struct rtmsg *rtm, const struct nlattr **attr)
 {
 	uint32_t table = attr[RTA_TABLE] ? mirror_u32(attr[RTA_TABLE]) : rtm->rtm_table;
-	if (rtm->rtm_family != AF_INET || rtm->rtm_flags & RTM_F_CLONED || rtm->rtm_dst_len > 32 ||
+	if ((rtm->rtm_family != AF_INET && rtm->rtm_family != AF_INET6) ||
+		rtm->rtm_flags & RTM_F_CLONED ||
+		rtm->rtm_dst_len > (rtm->rtm_family == AF_INET ? 32 : 128) ||
 		rtm->rtm_protocol == RTPROT_BNG)
 		return false;
 	return table == (rtm->rtm_type == RTN_BROADCAST ? RT_TABLE_LOCAL : RT_TABLE_MAIN);
 }
 
-/* Of a multipath route some next hops may have gone before: it is found by its key alone. */
-static void route_gone(
-	struct mirror *m, const struct rib_key *key, uint32_t adjacency, bool several)
+static struct rib_key route_key(const struct rtmsg *rtm, const struct nlattr **attr)
 {
-	bool found = adjacency != ADJACENCY_NONE && rib_del(m->rib, key, adjacency);
+	bool ip4 = rtm->rtm_family == AF_INET;
+	struct ip6_words prefix = mirror_address(attr[RTA_DST], rtm->rtm_family);
+	prefix = ip6_masked(prefix, rtm->rtm_dst_len + (ip4 ? 96u : 0u));
+	return (struct rib_key){.prefix = mirror_prefix(prefix, rtm->rtm_family),
+		.length = rtm->rtm_dst_len,
+		.source = rtm->rtm_protocol == RTPROT_KERNEL ? FIB_CONNECTED : FIB_NETLINK,
+		.priority = mirror_u32(attr[RTA_PRIORITY])};
+}
+
+/* The places that a group leads to but this one, with as many slots as they have. */
+static struct targets others_of(
+	const struct mirror *m, const struct adjacency *group, uint32_t adjacency)
+{
+	struct targets to = {0};
+	uint16_t id[GROUP_SLOTS];
+	for (int slot = 0; slot < GROUP_SLOTS; slot++) {
+		const struct adjacency *a = &m->t->adjacency[group->member[slot]];
+		uint32_t i = 0;
+		if (group->member[slot] == adjacency)
+			continue;
+		while (i < to.n && id[i] != group->member[slot])
+			i++;
+		if (i == to.n) {
+			id[to.n++] = group->member[slot];
+			to.hop[i] = (struct target){ADJ_GLEAN, a->port, adjacency_address(a)};
+		}
+		to.weight[i]++;
+	}
+	return to;
+}
+
+/* IPv6: the kernel says of a route with several next hops which of them has gone. It leads to the
+ * others from now on. */
+static void hop_gone(struct mirror *m, const struct rib_key *key, uint32_t adjacency)
+{
+	uint32_t id = rib_first(m->rib6, key);
+	if (id == ADJACENCY_NONE)
+		return;
+	const struct adjacency *group = &m->t->adjacency[id];
+	if (group->kind != ADJ_GROUP || group->flags & ADJACENCY_OBJECT)
+		return;
+	struct targets to = others_of(m, group, adjacency);
+	if (to.n && rib_replace(m->rib6, key, get_targets(m, &to)))
+		mirror_no_memory(m);
+}
+
+/* Of a multipath route some next hops may have gone before: it is found by its key alone. */
+static void route_gone(struct mirror *m, struct rib *rib, const struct rib_key *key,
+	uint32_t adjacency, bool several)
+{
+	bool found = adjacency != ADJACENCY_NONE && rib_del(rib, key, adjacency);
+	if (!found && !several && rib == m->rib6)
+		hop_gone(m, key, adjacency);
 	if (adjacency != ADJACENCY_NONE)
 		adjacency_put(m->adjacencies, adjacency);
-	if (!found && several && !rib_del_only(m->rib, key))
+	if (!found && several && !rib_del_only(rib, key))
 		m->resync = true;
 }
 
-/* Dumps and NLM_F_APPEND put a route behind those with the same key, NLM_F_REPLACE in the place of
- * the first, and all others before it. */
-static int route_new(
-	struct mirror *m, const struct rib_key *key, uint32_t adjacency, uint16_t flags)
+/*
+ * Dumps and NLM_F_APPEND put a route behind those with the same key, NLM_F_REPLACE in the place of
+ * the first, and all others before it. IPv6 has one route of a key with gateways, and says all of
+ * them when one is added.
+ */
+static int route_new(struct mirror *m, struct rib *rib, const struct rib_key *key,
+	uint32_t adjacency, uint16_t flags, bool several)
 {
-	if (flags & (NLM_F_MULTI | NLM_F_APPEND))
-		return rib_add(m->rib, key, adjacency, RIB_LAST);
-	if (flags & NLM_F_REPLACE)
-		return rib_replace(m->rib, key, adjacency);
-	return rib_add(m->rib, key, adjacency, RIB_FIRST);
+	if (flags & NLM_F_MULTI)
+		return rib_add(rib, key, adjacency, RIB_LAST);
+	if (flags & NLM_F_REPLACE || (several && rib == m->rib6))
+		return rib_replace(rib, key, adjacency);
+	return rib_add(rib, key, adjacency, flags & NLM_F_APPEND ? RIB_LAST : RIB_FIRST);
 }
 
 void mirror_route_message(struct mirror *m, const struct nlmsghdr *nlh)
@@ -229,23 +309,22 @@ void mirror_route_message(struct mirror *m, const struct nlmsghdr *nlh)
 	mirror_attributes(nlh, sizeof(*rtm), attr, RTA_NH_ID);
 	if (mnl_nlmsg_get_payload_len(nlh) < sizeof(*rtm) || !is_ours_to_see(rtm, attr))
 		return;
-	bool deleted = nlh->nlmsg_type == RTM_DELROUTE;
-	if (rtm->rtm_tos) { /* of one class of traffic only */
-		m->shared->unsupported += !deleted;
+	struct said said = {rtm->rtm_family, nlh->nlmsg_type == RTM_DELROUTE};
+	struct rib_key key = route_key(rtm, attr);
+	if (!is_routed_prefix(key.prefix, said.family))
+		return;
+	if (rtm->rtm_tos || rtm->rtm_src_len) { /* of one class of traffic, or of senders, only */
+		m->shared->unsupported += !said.deleted;
 		return;
 	}
-	bool connected = rtm->rtm_protocol == RTPROT_KERNEL;
-	uint32_t mask = rtm->rtm_dst_len ? ~0u << (32 - rtm->rtm_dst_len) : 0;
-	struct rib_key key = {.prefix = ntoh32(mirror_u32(attr[RTA_DST])) & mask,
-		.length = rtm->rtm_dst_len,
-		.source = connected ? FIB_CONNECTED : FIB_NETLINK,
-		.priority = mirror_u32(attr[RTA_PRIORITY])};
+	struct rib *rib = said.family == AF_INET ? m->rib : m->rib6;
+	bool several = attr[RTA_MULTIPATH] && !attr[RTA_NH_ID];
 	uint32_t adjacency;
-	bool ours = route_adjacency(m, rtm, attr, deleted, &adjacency);
-	if (deleted && ours)
-		route_gone(m, &key, adjacency, attr[RTA_MULTIPATH] && !attr[RTA_NH_ID]);
-	else if (ours && route_new(m, &key, adjacency, nlh->nlmsg_flags))
+	bool ours = route_adjacency(m, rtm, attr, said, &adjacency);
+	if (said.deleted && ours)
+		route_gone(m, rib, &key, adjacency, several);
+	else if (ours && route_new(m, rib, &key, adjacency, nlh->nlmsg_flags, several))
 		mirror_no_memory(m);
-	else if (!ours && !deleted && nlh->nlmsg_flags & NLM_F_REPLACE)
-		rib_del_first(m->rib, &key);
+	else if (!ours && !said.deleted && nlh->nlmsg_flags & NLM_F_REPLACE)
+		rib_del_first(rib, &key);
 }

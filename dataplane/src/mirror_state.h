@@ -18,7 +18,7 @@ enum { PRIORITY_GATEWAY = 1u << 30, PRIORITY_NAT_POOL }; /* after the kernel's o
 struct target {
 	enum adjacency_kind kind;
 	uint8_t port;
-	be32 address;
+	struct ip6_words address;
 };
 
 /* Where a route leads: one place, or several that share its flows. */
@@ -49,6 +49,7 @@ enum dump_stage {
 	DUMP_NEXTHOPS,
 	DUMP_NEIGHBOURS,
 	DUMP_ROUTES,
+	DUMP_ROUTES6,
 	N_DUMPS
 };
 
@@ -73,6 +74,7 @@ struct mirror {
 	struct fib6 *fib6;
 	struct adjacencies *adjacencies;
 	struct rib *rib;
+	struct rib *rib6;
 	struct nexthops nexthops;
 	bool with_kernel;
 	struct netlink netlink;
@@ -81,7 +83,8 @@ struct mirror {
 	bool resync;		/* dump all, sweep */
 	bool unread;		/* events may be waiting */
 	bool scan;		/* ask mirror_goes() of all routes, from scan_at on */
-	uint32_t scan_at;	/* ... in the RIB */
+	bool scan6;		/* ... in the IPv6 RIB, after the other one */
+	uint32_t scan_at;	/* ... there */
 	uint32_t loopback;	/* ifindex */
 	bool usable[MAX_PORTS]; /* routed ports: the TAP twin is up and has a carrier */
 	bool ask_now;		/* at the next tick: resolve gateways that are not */
@@ -102,6 +105,8 @@ void mirror_no_memory(struct mirror *m);
 /* ---- mirror_command6.c ---- */
 
 int mirror_command6(struct mirror *m, const struct command *c);
+/* Prefixes that are never forwarded. */
+int mirror_install6(struct mirror *m);
 
 /* ---- mirror_dump.c ---- */
 
@@ -119,6 +124,10 @@ void mirror_attributes(
 	const struct nlmsghdr *nlh, uint32_t header, const struct nlattr **table, uint16_t max);
 /* The attribute's number, 0 when it is missing or too short. */
 uint32_t mirror_u32(const struct nlattr *attr);
+/* The attribute's address, of this family; NO_ADDRESS when it is missing or too short. */
+struct ip6_words mirror_address(const struct nlattr *attr, unsigned family);
+/* As the RIB has it: IPv4 in the lower 32 bits. */
+struct ip6_words mirror_prefix(struct ip6_words address, unsigned family);
 /* The routed port whose TAP twin this device is, or ADJACENCY_NO_PORT. */
 uint8_t mirror_routed(const struct mirror *m, uint32_t ifindex);
 
@@ -141,7 +150,7 @@ bool mirror_nexthop_known(struct mirror *m, uint32_t number);
 /* The adjacency of an object, no reference added. ADJACENCY_NONE: there is none, or it leads
  * elsewhere. */
 uint32_t mirror_nexthop_adjacency(struct mirror *m, uint32_t number);
-/* It leads over our ports, or would, were it not IPv6 or encapsulated. */
+/* It leads over our ports, or would, were it not encapsulated. */
 bool mirror_nexthop_unsupported(struct mirror *m, uint32_t number);
 /* The kernel forgets the objects of a link that goes down, without a word. */
 void mirror_nexthops_port_lost(struct mirror *m, uint8_t port);

@@ -52,9 +52,9 @@ static int subscribe(struct mnl_socket *nl, const int *groups, size_t n)
 
 int netlink_open(struct netlink *n)
 {
-	static const int groups[] = {
-		RTNLGRP_LINK, RTNLGRP_NEIGH, RTNLGRP_IPV4_IFADDR, RTNLGRP_NEXTHOP};
-	static const int route_groups[] = {RTNLGRP_IPV4_ROUTE};
+	static const int groups[] = {RTNLGRP_LINK, RTNLGRP_NEIGH, RTNLGRP_IPV4_IFADDR,
+		RTNLGRP_IPV6_IFADDR, RTNLGRP_NEXTHOP};
+	static const int route_groups[] = {RTNLGRP_IPV4_ROUTE, RTNLGRP_IPV6_ROUTE};
 	*n = (struct netlink){.events = open_socket(SOCK_NONBLOCK),
 		.routes = open_socket(SOCK_NONBLOCK),
 		.dumps = open_socket(0),
@@ -63,7 +63,8 @@ int netlink_open(struct netlink *n)
 	if (!status)
 		status = subscribe(n->events, groups, sizeof(groups) / sizeof(*groups));
 	if (!status)
-		status = subscribe(n->routes, route_groups, 1);
+		status = subscribe(
+			n->routes, route_groups, sizeof(route_groups) / sizeof(*route_groups));
 	if (status)
 		netlink_close(n);
 	return status;
@@ -157,17 +158,23 @@ static void order(struct netlink *n, const struct nlmsghdr *nlh)
 		(void)mnl_socket_sendto(n->orders, nlh, nlh->nlmsg_len);
 }
 
-void netlink_resolve(struct netlink *n, uint32_t ifindex, uint32_t address)
+void netlink_resolve(struct netlink *n, uint32_t ifindex, struct ip6_words address)
 {
+	be32 ip4 = ip4_of(address);
+	uint8_t ip6[16];
 	char request[REQUEST_SIZE];
 	struct nlmsghdr *nlh = mnl_nlmsg_put_header(request);
 	nlh->nlmsg_type = RTM_NEWNEIGH;
 	nlh->nlmsg_flags = NLM_F_REQUEST | NLM_F_CREATE;
 	struct ndmsg *nd = mnl_nlmsg_put_extra_header(nlh, sizeof(*nd));
-	nd->ndm_family = AF_INET;
+	nd->ndm_family = ip4 ? AF_INET : AF_INET6;
 	nd->ndm_ifindex = (int)ifindex;
 	nd->ndm_flags = NTF_USE;
-	mnl_attr_put_u32(nlh, NDA_DST, address);
+	ip6_bytes(address, ip6);
+	if (ip4)
+		mnl_attr_put_u32(nlh, NDA_DST, ip4);
+	else
+		mnl_attr_put(nlh, NDA_DST, sizeof(ip6), ip6);
 	order(n, nlh);
 }
 

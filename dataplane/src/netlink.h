@@ -8,6 +8,8 @@
 
 #include <libmnl/libmnl.h>
 
+#include "table/address.h"
+
 struct netlink {
 	struct mnl_socket *events;
 	struct mnl_socket *routes;
@@ -19,7 +21,7 @@ struct netlink {
 };
 
 uint64_t netlink_cpu_ns(void); /* CPU time of this thread */
-/* Subscribes to links, neighbours, IPv4 addresses, routes and nexthop objects. Returns 0 or -errno.
+/* Subscribes to links, neighbours, addresses, routes and nexthop objects. Returns 0 or -errno.
  */
 int netlink_open(struct netlink *n);
 void netlink_close(struct netlink *n);
@@ -31,8 +33,8 @@ int netlink_dump_read(struct netlink *n, mnl_cb_t callback, void *context);
 /* Events that are waiting, a bounded number. Returns 0: that were all; -EAGAIN: there may be more;
  * -ENOBUFS: the same, and some are lost. */
 int netlink_receive(struct mnl_socket *from, mnl_cb_t callback, void *context);
-/* Has the kernel use, and so resolve, a neighbour (address in network order). */
-void netlink_resolve(struct netlink *n, uint32_t ifindex, uint32_t address);
+/* Has the kernel use, and so resolve, a neighbour of either family. */
+void netlink_resolve(struct netlink *n, uint32_t ifindex, struct ip6_words address);
 void netlink_set_carrier(struct netlink *n, uint32_t ifindex, uint8_t carrier);
 
 #endif

@@ -28,16 +28,23 @@ static inline struct spsc *spsc_create(uint64_t size)
 	return r;
 }
 
-static inline bool spsc_push(struct spsc *r, uint64_t word)
+/* All n words, or none. */
+static inline bool spsc_push_all(struct spsc *r, const uint64_t *words, uint32_t n)
 {
-	if (r->head - r->tail_seen > r->mask) {
+	if (r->head + n - r->tail_seen > r->mask + 1) {
 		r->tail_seen = __atomic_load_n(&r->tail, __ATOMIC_ACQUIRE);
-		if (r->head - r->tail_seen > r->mask)
+		if (r->head + n - r->tail_seen > r->mask + 1)
 			return false;
 	}
-	r->slot[r->head & r->mask] = word;
-	__atomic_store_n(&r->head, r->head + 1, __ATOMIC_RELEASE);
+	for (uint32_t i = 0; i < n; i++)
+		r->slot[(r->head + i) & r->mask] = words[i];
+	__atomic_store_n(&r->head, r->head + n, __ATOMIC_RELEASE);
 	return true;
+}
+
+static inline bool spsc_push(struct spsc *r, uint64_t word)
+{
+	return spsc_push_all(r, &word, 1);
 }
 
 /* Takes up to max words; returns how many. */

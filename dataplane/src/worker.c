@@ -291,17 +291,20 @@ void worker_nat_log_end(struct worker *w, const struct nat_log_record *record)
 	w->engine->nat_log_promised--;
 }
 
-void worker_resolve(struct worker *w, uint8_t port, be32 address)
+void worker_resolve(struct worker *w, uint8_t port, struct ip6_words address)
 {
 	struct engine *e = w->engine;
-	uint64_t key = (uint64_t)port << 32 | address | UINT64_C(1) << 63;
-	struct resolved *r = &e->resolved[(key * 0x9e3779b97f4a7c15u) >> 56];
+	const uint64_t words[RESOLVE_WORDS] = {port, address.high, address.low};
+	uint64_t hash = (address.high ^ port) * 0xd6e8feb86659fd93u;
+	hash = (hash ^ hash >> 32 ^ address.low) * 0x9e3779b97f4a7c15u;
+	struct resolved *r = &e->resolved[hash >> 56];
 
-	if (r->key == key && w->now_ms - r->asked_ms < 500)
+	if (r->port == port && same_address(r->address, address) && w->now_ms - r->asked_ms < 500)
 		return;
-	if (!spsc_push(w->dp->resolve[w->id], key))
+	if (!spsc_push_all(w->dp->resolve[w->id], words, RESOLVE_WORDS))
 		return; /* asked again by the next packet */
-	r->key = key;
+	r->port = port;
+	r->address = address;
 	r->asked_ms = w->now_ms;
 	e->wake_control = true;
 }

@@ -17,7 +17,8 @@
 enum {
 	QUEUE_SIZE = 4096, /* packets one node can have pending: more than are ever in the graph */
 	HANDOFF_SIZE = 4096,
-	RESOLVE_SIZE = 256,
+	RESOLVE_WORDS = 3, /* of a next hop: port, address */
+	RESOLVE_SIZE = 1024,
 };
 
 /* What a worker may have in flight in one run of the graph; sources stop when it is reached. */
@@ -136,7 +137,7 @@ bool worker_nat_log_begin(struct worker *w, const struct nat_log_record *record)
 /* Logs the end of something that began so. */
 void worker_nat_log_end(struct worker *w, const struct nat_log_record *record);
 /* Asks the control thread to have the kernel resolve an on-link next hop; drops duplicates. */
-void worker_resolve(struct worker *w, uint8_t port, be32 address);
+void worker_resolve(struct worker *w, uint8_t port, struct ip6_words address);
 
 /* Not for keys: spreads, ids, first lines. xorshift64*. */
 static inline uint32_t worker_random(struct worker *w)

@@ -154,19 +154,35 @@ def test_a_dump_leaves_the_routes_of_objects_where_they_are(lab: RouterLab) -> N
     assert set(lab.slots("10.80.0.1")) == {HOST_A}
 
 
-def test_what_ipv4_packets_cannot_take_is_counted_and_left_out(lab: RouterLab) -> None:
+def test_ipv4_goes_by_next_hops_of_ipv6(lab: RouterLab) -> None:
+    """RFC 8950, by a route's own next hop and by a nexthop object."""
+    lab.run("bng", "sh", "-c", "echo 0 >/proc/sys/net/ipv6/conf/bng-wan0/disable_ipv6")
+    lab.ip("bng", "addr add 2001:db8::1/64 dev bng-wan0 nodad")
+    lab.ip("bng", "neigh replace 2001:db8::2 lladdr 02:00:00:00:00:07 dev bng-wan0 nud permanent")
+    lab.ip("bng", "route add 10.81.0.0/16 via inet6 2001:db8::2 dev bng-wan0")
+    lab.waits_for("10.81.0.1", Leaf("neighbour", WAN0, "2001:db8::2", 16))
+    assert lab.rewrite("10.81.0.1") == "02:00:00:00:00:07"
+    lab.ip("bng", "nexthop add id 6 via 2001:db8::2 dev bng-wan0")
+    lab.ip("bng", "route add 10.82.0.0/16 nhid 6")
+    lab.waits_for("10.82.0.1", OBJECT)
+    assert set(lab.slots("10.82.0.1")) == {"2001:db8::2"}
+    lab.ip("bng", "route del 10.81.0.0/16 via inet6 2001:db8::2 dev bng-wan0")
+    lab.waits_for("10.81.0.1", None)
+    assert int(lab.arena.mirror.unsupported) == 0
+
+
+def test_what_the_dataplane_cannot_do_is_counted_and_left_out(lab: RouterLab) -> None:
     def unsupported() -> int:
         return int(lab.arena.mirror.unsupported)
 
+    lab.ip("bng", f"route add 10.81.0.0/16 tos 8 via {HOST_A}")
+    until(lambda: unsupported() == 1, "counted")
     lab.run("bng", "sh", "-c", "echo 0 >/proc/sys/net/ipv6/conf/bng-wan0/disable_ipv6")
     lab.ip("bng", "addr add 2001:db8::1/64 dev bng-wan0 nodad")
-    lab.ip("bng", "route add 10.81.0.0/16 via inet6 2001:db8::2 dev bng-wan0")
-    until(lambda: unsupported() == 1, "counted")
-    lab.ip("bng", "nexthop add id 6 via 2001:db8::2 dev bng-wan0")
-    lab.ip("bng", "route add 10.82.0.0/16 nhid 6")
+    lab.ip("bng", "route add 2001:db8:81::/48 from 2001:db8:1::/48 via 2001:db8::2 dev bng-wan0")
     until(lambda: unsupported() == 2, "counted")
     assert lab.leaf("10.81.0.1") is None
-    assert lab.leaf("10.82.0.1") is None
+    assert lab.leaf("2001:db8:81::1") is None
     until(lambda: "event=routes-unsupported count=2" in lab.log.read_text(), "told")
 
 

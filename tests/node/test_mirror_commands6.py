@@ -94,7 +94,14 @@ def test_what_is_no_prefix_or_no_session_is_refused(
     dp: Dataplane, kind: CommandType, prefix: str, length: int, session: int
 ) -> None:
     assert send(dp, kind, prefix, length, session) == -errno.EINVAL
-    assert leaf(dp, prefix) == NOTHING
+    assert leaf(dp, prefix).kind != lib.LEAF_SESSION
+
+
+def test_what_is_of_a_link_or_a_group_goes_nowhere(dp: Dataplane) -> None:
+    assert send(dp, CommandType.ROUTE6_ADD, "::", 0, session=7) == 0
+    for address in ("::1", "fe80::1", "febf:ffff::", "ff02::1"):
+        assert kind_of(dp, address) == lib.ADJ_BLACKHOLE
+    assert leaf(dp, "2001:db8::1").kind == lib.LEAF_SESSION
 
 
 def test_nodes_of_deleted_routes_are_used_again_once_the_workers_have_moved_on(

@@ -18,13 +18,15 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv6Address, ip_address
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple
 
 from bng.dataplane_launch import binary
+from dataplane import sight
 from dataplane.binding import Dataplane, lib
+from dataplane.fib6 import Leaf6, fib6_lookup
 from tests.support.netns import command, processes, run
 
 SIDES = ("a", "bng", "b")
@@ -62,6 +64,14 @@ class Leaf(NamedTuple):
     port: int
     next_hop: str
     length: int
+
+
+def next_hop_of(adjacency: Any) -> str:
+    """Return an adjacency's address, 0.0.0.0 for none."""
+    ip6 = IPv6Address(bytes(adjacency.ip6))
+    if not adjacency.address and int(ip6) and adjacency.kind not in (9, 10):
+        return str(ip6)
+    return str(IPv4Address(int(adjacency.address).to_bytes(4, "little")))
 
 
 def until(condition: Callable[[], Any], what: str, timeout_s: float = 5.0) -> None:
@@ -202,35 +212,31 @@ class RouterLab:
             self._arena.close()
             self._arena = None
 
-    def _raw_leaf(self, address: str) -> int:
-        root = self.arena._section("uint32_t *", lib.SECTION_FIB4_ROOT)
-        pages = self.arena._section("uint32_t *", lib.SECTION_FIB4_PAGE)
-        number = int(IPv4Address(address))
-        leaf = int(root[number >> 16])
-        for shift in (8, 0):
-            if leaf & 1 << 31:
-                leaf = int(pages[(leaf & 0x7FFFFFFF) << 8 | number >> shift & 0xFF])
-        return leaf
+    def _found(self, address: str) -> sight.Leaf | Leaf6:
+        """Look *address* up as a worker does."""
+        wanted = ip_address(address)
+        if isinstance(wanted, IPv6Address):
+            return fib6_lookup(self.arena, wanted)
+        return sight.fib4_lookup(self.arena, wanted)
 
     def leaf(self, address: str) -> Leaf | None:
-        """Look *address* up as a worker does; None: no route."""
-        leaf = self._raw_leaf(address)
-        if not leaf:
+        """Return where *address* leads; None: no route."""
+        found = self._found(address)
+        if not found.kind:
             return None
-        adjacency = self._adjacency(leaf)
-        next_hop = IPv4Address(int(adjacency.address).to_bytes(4, "little"))
-        return Leaf(KINDS[adjacency.kind], adjacency.port, str(next_hop), leaf >> 22 & 63)
+        adjacency = self._adjacency(address)
+        return Leaf(KINDS[adjacency.kind], adjacency.port, next_hop_of(adjacency), found.length)
 
     def adjacency_index(self, address: str) -> int:
         """Return the index of the adjacency that *address* leads to."""
-        return self._raw_leaf(address) & 0x3FFFFF
+        return self._found(address).index
 
     def slots(self, address: str) -> list[str]:
         """Return the next hop of each slot of the group that *address* leads to."""
         table = self.arena.adjacencies
-        members = [table[i] for i in self._adjacency(self._raw_leaf(address)).member]
+        members = [table[i] for i in self._adjacency(address).member]
         assert all(member.kind in (1, 2) for member in members), "a member is no next hop"
-        return [str(IPv4Address(int(m.address).to_bytes(4, "little"))) for m in members]
+        return [next_hop_of(member) for member in members]
 
     def slots_or_none(self, address: str) -> list[str] | None:
         """Return the slots, None when *address* leads to no group or object."""
@@ -239,16 +245,17 @@ class RouterLab:
 
     def kinds_of_slots(self, address: str) -> set[str]:
         """Return the kinds of what is in the slots of the group that *address* leads to."""
-        members = self._adjacency(self._raw_leaf(address)).member
+        members = self._adjacency(address).member
         return {KINDS[self.arena.adjacencies[i].kind] for i in members}
 
     def rewrite(self, address: str) -> str:
         """Return the destination MAC of what leaves for *address*."""
-        return bytes(self._adjacency(self._raw_leaf(address)).rewrite)[:6].hex(":")
+        return bytes(self._adjacency(address).rewrite)[:6].hex(":")
 
-    def _adjacency(self, leaf: int) -> Any:
-        assert leaf >> 28 == 1, f"{leaf:#x} is no adjacency"
-        return self.arena._section("struct adjacency *", lib.SECTION_ADJACENCY)[leaf & 0x3FFFFF]
+    def _adjacency(self, address: str) -> Any:
+        found = self._found(address)
+        assert found.kind == lib.LEAF_ADJACENCY, f"{address} leads to {found}"
+        return self.arena.adjacencies[found.index]
 
     def waits_for(self, address: str, leaf: Leaf | None) -> None:
         """Wait until the FIB says *leaf* of *address*."""

@@ -6,6 +6,7 @@
 #include "hdr/ip4.h"
 #include "node/hints.h"
 #include "node/ip4_forward.h"
+#include "node/next_hop.h"
 #include "table/fib4.h"
 #include "worker.h"
 
@@ -33,9 +34,8 @@ static uint16_t no_neighbour(
 {
 	const struct ip4_hdr *ip = (const struct ip4_hdr *)pkt_data(p);
 	switch (kind) {
-	case ADJ_GLEAN: /* a next hop of its own, or the destination on a connected prefix */
-		worker_resolve(w, adjacency->port,
-			adjacency->address ? adjacency->address : ip->destination);
+	case ADJ_GLEAN:
+		resolve_next_hop(w, adjacency, ip4_words(ip->destination));
 		return EDGE_UNRESOLVED;
 	case ADJ_LOCAL:
 	case ADJ_GATEWAY:

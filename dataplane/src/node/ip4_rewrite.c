@@ -6,24 +6,16 @@
 #include "hdr/ethernet.h"
 #include "node/hints.h"
 #include "node/ip4_forward.h"
+#include "node/rewrite.h"
 #include "table/fib4.h"
 #include "worker.h"
 
 enum { EDGE_PORT_OUTPUT, EDGE_ICMP4_ERROR, EDGE_IP4_FRAGMENT, EDGE_UNRESOLVED };
 
-enum { USED_GRAIN_MS = 1000 }; /* all workers write it: not for every packet */
-
 _Static_assert(EDGE_ICMP4_ERROR == (int)IP4_ERROR, "verdicts are edges");
 _Static_assert(EDGE_IP4_FRAGMENT == (int)IP4_FRAGMENT, "verdicts are edges");
 
 static struct node node_ip4_rewrite;
-
-/* So that the control thread keeps next hops in use resolved. */
-static inline void mark_used(struct adjacency *adjacency, uint64_t now_ms)
-{
-	if (unlikely(now_ms - __atomic_load_n(&adjacency->used, __ATOMIC_RELAXED) > USED_GRAIN_MS))
-		__atomic_store_n(&adjacency->used, now_ms, __ATOMIC_RELAXED);
-}
 
 static inline uint16_t rewrite(const struct tables *t, uint64_t now_ms, struct pkt *p)
 {
@@ -35,8 +27,7 @@ static inline uint16_t rewrite(const struct tables *t, uint64_t now_ms, struct p
 	if (unlikely(verdict != IP4_SEND))
 		return (uint16_t)verdict;
 	mark_used(adjacency, now_ms);
-	memcpy(pkt_push(p, ETH_LEN), adjacency->rewrite, ETH_LEN);
-	p->tx_port = adjacency->port;
+	rewrite_ethernet(p, adjacency, ETHERTYPE_IP4);
 	return EDGE_PORT_OUTPUT;
 }
 

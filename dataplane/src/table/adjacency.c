@@ -5,8 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "../hdr/ethernet.h"
-
 /* The writer's half of an entry; linked in its hash chain, or in a list of free ones. */
 struct owned {
 	uint32_t references;
@@ -62,22 +60,17 @@ static unsigned class_of(unsigned kind)
 	return kind == ADJ_NEIGHBOUR ? ADJ_GLEAN : kind;
 }
 
-static uint32_t *bucket_of(const struct adjacencies *a, unsigned kind, uint8_t port, be32 address)
+static uint32_t *bucket_of(
+	const struct adjacencies *a, unsigned kind, uint8_t port, struct ip6_words key)
 {
-	uint64_t key = (uint64_t)address << 16 | (uint64_t)port << 8 | class_of(kind);
-	return &a->bucket[(key * 0x9e3779b97f4a7c15ull >> 32) & a->mask];
+	uint64_t hash = (key.high ^ (uint64_t)port << 8 ^ class_of(kind)) * 0xd6e8feb86659fd93ull;
+	hash = (hash ^ hash >> 32 ^ key.low) * 0x9e3779b97f4a7c15ull;
+	return &a->bucket[hash >> 32 & a->mask];
 }
 
-static uint32_t find(const struct adjacencies *a, unsigned kind, uint8_t port, be32 address)
+struct ip6_words adjacency_address(const struct adjacency *adj)
 {
-	uint32_t id = *bucket_of(a, kind, port, address);
-	for (; id != ADJACENCY_NONE; id = a->owned[id].next) {
-		const struct adjacency *adj = &a->table[id];
-		if (class_of(adj->kind) == class_of(kind) && adj->port == port &&
-			adj->address == address)
-			return id;
-	}
-	return ADJACENCY_NONE;
+	return adj->address ? ip4_words(adj->address) : ip6_words(adj->ip6);
 }
 
 static bool has_members(const struct adjacency *adj)
@@ -85,13 +78,32 @@ static bool has_members(const struct adjacency *adj)
 	return adj->kind == ADJ_GROUP || adj->kind == ADJ_NEXTHOP;
 }
 
+static uint32_t find(
+	const struct adjacencies *a, unsigned kind, uint8_t port, struct ip6_words address)
+{
+	uint32_t id = *bucket_of(a, kind, port, address);
+	for (; id != ADJACENCY_NONE; id = a->owned[id].next) {
+		const struct adjacency *adj = &a->table[id];
+		if (class_of(adj->kind) == class_of(kind) && adj->port == port &&
+			same_address(adjacency_address(adj), address))
+			return id;
+	}
+	return ADJACENCY_NONE;
+}
+
+/* An object is found by its number, a group by its members. */
+static struct ip6_words index_key(uint32_t index)
+{
+	return (struct ip6_words){.low = index};
+}
+
 static uint32_t *own_bucket(const struct adjacencies *a, const struct adjacency *adj)
 {
-	uint32_t key = has_members(adj) ? adj->index : adj->address;
+	struct ip6_words key = has_members(adj) ? index_key(adj->index) : adjacency_address(adj);
 	return bucket_of(a, adj->kind, adj->port, key);
 }
 
-uint32_t adjacency_find(const struct adjacencies *a, uint8_t port, be32 address)
+uint32_t adjacency_find(const struct adjacencies *a, uint8_t port, struct ip6_words address)
 {
 	return find(a, ADJ_GLEAN, port, address);
 }
@@ -126,8 +138,8 @@ static void publish(struct adjacency *adj, enum adjacency_kind kind)
 	__atomic_store_n(&adj->kind, (uint8_t)kind, __ATOMIC_RELEASE);
 }
 
-uint32_t adjacency_get(struct adjacencies *a, enum adjacency_kind kind, uint8_t port, be32 address,
-	uint32_t index, uint16_t mtu)
+uint32_t adjacency_get(struct adjacencies *a, enum adjacency_kind kind, uint8_t port,
+	struct ip6_words address, uint32_t index, uint16_t mtu)
 {
 	assert(kind != ADJ_FREE && kind != ADJ_NEIGHBOUR && kind != ADJ_GROUP);
 	uint32_t id = find(a, kind, port, address);
@@ -140,7 +152,9 @@ uint32_t adjacency_get(struct adjacencies *a, enum adjacency_kind kind, uint8_t 
 		adj->port = port;
 		adj->mtu = mtu;
 		adj->index = index;
-		adj->address = address;
+		adj->address = ip4_of(address);
+		if (!adj->address)
+			ip6_bytes(address, adj->ip6);
 		publish(adj, kind);
 		link_in(a, id);
 		a->in_use++;
@@ -193,7 +207,7 @@ static uint32_t hash_members(const uint16_t member[GROUP_SLOTS])
 static uint32_t find_group(
 	const struct adjacencies *a, const uint16_t member[GROUP_SLOTS], uint32_t hash)
 {
-	uint32_t id = *bucket_of(a, ADJ_GROUP, ADJACENCY_NO_PORT, hash);
+	uint32_t id = *bucket_of(a, ADJ_GROUP, ADJACENCY_NO_PORT, index_key(hash));
 	for (; id != ADJACENCY_NONE; id = a->owned[id].next) {
 		const struct adjacency *adj = &a->table[id];
 		if (adj->kind == ADJ_GROUP && !(adj->flags & ADJACENCY_OBJECT) &&
@@ -287,16 +301,18 @@ void adjacency_port_lost(struct adjacencies *a, uint8_t port)
 			group_leave(a, id, port);
 }
 
-be32 adjacency_first(const struct adjacencies *a, enum adjacency_kind kind, uint8_t port)
+uint32_t adjacency_first(
+	const struct adjacencies *a, enum adjacency_kind kind, uint8_t port, bool ip4)
 {
-	const struct adjacency *first = NULL;
+	uint32_t first = ADJACENCY_NONE;
 	for (uint32_t id = 0; id < a->high; id++) {
 		const struct adjacency *adj = &a->table[id];
 		if (a->owned[id].references && adj->kind == kind && adj->port == port &&
-			(!first || adj->index < first->index))
-			first = adj;
+			!adj->address == !ip4 &&
+			(first == ADJACENCY_NONE || adj->index < a->table[first].index))
+			first = id;
 	}
-	return first ? first->address : 0;
+	return first;
 }
 
 void adjacency_resolve(
@@ -308,8 +324,6 @@ void adjacency_resolve(
 	memcpy((uint8_t *)&first + 6, source, 2);
 	__atomic_store_n((uint64_t *)(void *)adj->rewrite, first, __ATOMIC_RELAXED);
 	memcpy(adj->rewrite + 8, source + 2, 4);
-	be16 type = hton16(ETHERTYPE_IP4);
-	memcpy(adj->rewrite + 12, &type, sizeof(type));
 	publish(adj, ADJ_NEIGHBOUR);
 }
 

@@ -8,6 +8,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "address.h"
 #include "dataplane.h"
 
 enum { ADJACENCY_NONE = 0xffffffff, ADJACENCY_NO_PORT = 0xff };
@@ -27,8 +28,8 @@ void adjacency_destroy(struct adjacencies *a);
  * neighbour as ADJ_GLEAN gives the neighbour. `index` and `mtu` count when it is made. Returns
  * ADJACENCY_NONE when the table is full.
  */
-uint32_t adjacency_get(struct adjacencies *a, enum adjacency_kind kind, uint8_t port, be32 address,
-	uint32_t index, uint16_t mtu);
+uint32_t adjacency_get(struct adjacencies *a, enum adjacency_kind kind, uint8_t port,
+	struct ip6_words address, uint32_t index, uint16_t mtu);
 /* The ADJ_GROUP of these next hops, in this order; takes a reference on each slot's over, also when
  * the table is full: ADJACENCY_NONE. */
 uint32_t adjacency_get_group(struct adjacencies *a, const uint16_t member[GROUP_SLOTS]);
@@ -54,9 +55,11 @@ void adjacency_resolve(
 /* ... and ADJ_GLEAN again. */
 void adjacency_unresolve(struct adjacencies *a, uint32_t id);
 /* The one for a next hop, or ADJACENCY_NONE. */
-uint32_t adjacency_find(const struct adjacencies *a, uint8_t port, be32 address);
-/* Address of the one with the least index; 0: none. */
-be32 adjacency_first(const struct adjacencies *a, enum adjacency_kind kind, uint8_t port);
+uint32_t adjacency_find(const struct adjacencies *a, uint8_t port, struct ip6_words address);
+struct ip6_words adjacency_address(const struct adjacency *adj);
+/* The one of this family with the least index, or ADJACENCY_NONE. */
+uint32_t adjacency_first(
+	const struct adjacencies *a, enum adjacency_kind kind, uint8_t port, bool ip4);
 /* As fib4_reclaim(): freed entries may be used again. */
 void adjacency_reclaim(struct adjacencies *a);
 bool adjacency_is_used(const struct adjacencies *a, uint32_t id);

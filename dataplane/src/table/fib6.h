@@ -13,16 +13,12 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "address.h"
 #include "fib4.h"
 
 /* A slot that leads to a node: LEAF_PAGE; bit 30: 64 bits or more are above it; bits 24-29: how far
  * its 4 bits are from the end of their half of the address; bits 0-23: its number. */
 enum { FIB6_LOWER = 1 << 30, FIB6_SHIFT = 24, FIB6_NODE = (1 << 24) - 1, FIB6_SLOTS = 16 };
-
-/* An address, host order. */
-struct ip6_words {
-	uint64_t high, low;
-};
 
 /* In the arena. */
 struct fib6_view {
@@ -30,28 +26,6 @@ struct fib6_view {
 	struct fib6_head *head; /* [node] */
 	uint32_t *slot;		/* [node * FIB6_SLOTS] */
 };
-
-static inline struct ip6_words ip6_words(const uint8_t address[16])
-{
-	struct ip6_words words;
-	__builtin_memcpy(&words, address, sizeof(words));
-	words.high = __builtin_bswap64(words.high);
-	words.low = __builtin_bswap64(words.low);
-	return words;
-}
-
-static inline uint64_t mask64(uint32_t length)
-{
-	return length ? ~UINT64_C(0) << (64 - length) : 0;
-}
-
-/* Without the bits behind the first `length`. */
-static inline struct ip6_words ip6_masked(struct ip6_words address, uint32_t length)
-{
-	address.high &= mask64(length < 64 ? length : 64);
-	address.low &= mask64(length < 64 ? 0 : length - 64);
-	return address;
-}
 
 /* Leaf for an address, of which kind and index count; 0 is no route. */
 static inline uint32_t fib6_lookup_words(const struct fib6_view *v, uint64_t high, uint64_t low)

@@ -6,30 +6,33 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "fib.h"
+
 enum { FIRST_SIZE = 1024 };
 #define NO_ENTRY ((uint32_t)RIB_MAX)
 #define ADJACENCY_MASK 0x3fffffu /* all that a leaf has */
 
 /* Entries of one key stand in their chain in the order in which they are preferred. */
 struct entry {
-	uint32_t prefix;
+	uint32_t prefix; /* IPv4 */
 	uint32_t priority;
 	uint32_t adjacency : 22;
-	uint32_t length : 6;
-	uint32_t source : 3; /* FIB_SOURCES: a free entry */
+	uint32_t length : 8;
 	uint32_t kernel : 1;
-	uint32_t next : 24;
 	uint32_t seen : 1;
+	uint32_t next : 24;
+	uint32_t source : 3;  /* FIB_SOURCES: a free entry */
 	uint32_t waiting : 1; /* the FIB had no room for it */
-	uint32_t reserved : 6;
+	uint32_t reserved : 4;
 };
 _Static_assert(sizeof(struct entry) == 16, "a million of them");
 
 struct rib {
-	struct fib4 *fib;
+	struct fib fib;
 	struct adjacencies *adjacencies;
-	struct entry *entry; /* [size] */
-	uint32_t *bucket;    /* [size], a power of two */
+	struct entry *entry;	   /* [size] */
+	struct ip6_words *prefix6; /* [size], IPv6 */
+	uint32_t *bucket;	   /* [size], a power of two */
 	uint32_t size;
 	uint32_t high; /* all ever used are below */
 	uint32_t free;
@@ -37,44 +40,56 @@ struct rib {
 	uint32_t waiting;
 };
 
-static uint32_t *bucket_of(const struct rib *r, uint32_t prefix, uint32_t length, uint32_t source)
+static struct rib_key key_of(const struct rib *r, uint32_t i)
 {
-	uint64_t key = (uint64_t)prefix << 16 | length << 8 | source;
-	return &r->bucket[(key * 0x9e3779b97f4a7c15ull >> 32) & (r->size - 1)];
+	const struct entry *e = &r->entry[i];
+	return (struct rib_key){
+		.prefix = r->fib.fib4 ? (struct ip6_words){.low = e->prefix} : r->prefix6[i],
+		.length = (uint8_t)e->length,
+		.source = e->source,
+		.priority = e->priority};
 }
 
-static uint32_t *key_bucket(const struct rib *r, const struct rib_key *key)
+static uint32_t *bucket_of(const struct rib *r, const struct rib_key *key)
 {
-	return bucket_of(r, key->prefix, key->length, key->source);
+	uint64_t hash = key->prefix.high * 0xd6e8feb86659fd93ull;
+	hash = (hash ^ hash >> 32 ^ key->prefix.low) * 0xbf58476d1ce4e5b9ull;
+	hash = (hash ^ hash >> 32 ^ (uint64_t)key->length << 8 ^ key->source) *
+	       0x9e3779b97f4a7c15ull;
+	return &r->bucket[hash >> 32 & (r->size - 1)];
 }
 
-static uint32_t *entry_bucket(const struct rib *r, const struct entry *e)
+static uint32_t *entry_bucket(const struct rib *r, uint32_t i)
 {
-	return bucket_of(r, e->prefix, e->length, e->source);
+	struct rib_key key = key_of(r, i);
+	return bucket_of(r, &key);
 }
 
-static bool same_prefix(const struct entry *e, const struct rib_key *key)
+static bool same_prefix(const struct rib *r, uint32_t i, const struct rib_key *key)
 {
-	return e->prefix == key->prefix && e->length == key->length && e->source == key->source;
+	const struct entry *e = &r->entry[i];
+	if (e->length != key->length || e->source != key->source)
+		return false;
+	return r->fib.fib4 ? e->prefix == (uint32_t)key->prefix.low
+			   : same_address(r->prefix6[i], key->prefix);
 }
 
 static void set_next(struct entry *e, uint32_t next)
 {
 	e->next = next & 0xffffff;
 }
-
 /* ---- the slab ---- */
 
 static void link_first(struct rib *r, uint32_t i)
 {
-	uint32_t *bucket = entry_bucket(r, &r->entry[i]);
+	uint32_t *bucket = entry_bucket(r, i);
 	set_next(&r->entry[i], *bucket);
 	*bucket = i;
 }
 
 static void link_last(struct rib *r, uint32_t i)
 {
-	uint32_t *bucket = entry_bucket(r, &r->entry[i]);
+	uint32_t *bucket = entry_bucket(r, i);
 	uint32_t at = *bucket;
 	set_next(&r->entry[i], NO_ENTRY);
 	if (at == NO_ENTRY) {
@@ -88,7 +103,7 @@ static void link_last(struct rib *r, uint32_t i)
 
 static void unlink_entry(struct rib *r, uint32_t i)
 {
-	uint32_t *bucket = entry_bucket(r, &r->entry[i]);
+	uint32_t *bucket = entry_bucket(r, i);
 	uint32_t at = *bucket;
 	if (at == i) {
 		*bucket = r->entry[i].next;
@@ -105,10 +120,13 @@ static int resize(struct rib *r, uint32_t size)
 	uint32_t *old = r->bucket;
 	uint32_t *bucket = malloc(size * sizeof(*bucket));
 	struct entry *entry = realloc(r->entry, size * sizeof(*entry));
+	struct ip6_words *prefix6 = realloc(r->prefix6, r->fib.fib4 ? 1 : size * sizeof(*prefix6));
 	uint32_t old_size = r->size;
 	if (entry)
 		r->entry = entry;
-	if (!entry || !bucket) {
+	if (prefix6)
+		r->prefix6 = prefix6;
+	if (!entry || !prefix6 || !bucket) {
 		free(bucket);
 		return -ENOMEM;
 	}
@@ -125,7 +143,7 @@ static int resize(struct rib *r, uint32_t size)
 	return 0;
 }
 
-struct rib *rib_create(struct fib4 *fib, struct adjacencies *adjacencies)
+static struct rib *create(struct fib fib, struct adjacencies *adjacencies)
 {
 	struct rib *r = calloc(1, sizeof(*r));
 	if (!r)
@@ -140,11 +158,22 @@ struct rib *rib_create(struct fib4 *fib, struct adjacencies *adjacencies)
 	return r;
 }
 
+struct rib *rib_create(struct fib4 *fib, struct adjacencies *adjacencies)
+{
+	return create((struct fib){.fib4 = fib}, adjacencies);
+}
+
+struct rib *rib6_create(struct fib6 *fib, struct adjacencies *adjacencies)
+{
+	return create((struct fib){.fib6 = fib}, adjacencies);
+}
+
 void rib_destroy(struct rib *r)
 {
 	if (!r)
 		return;
 	free(r->entry);
+	free(r->prefix6);
 	free(r->bucket);
 	free(r);
 }
@@ -173,17 +202,16 @@ static void set_waiting(struct rib *r, struct entry *e, bool waiting)
 static int publish(struct rib *r, const struct rib_key *key)
 {
 	struct entry *best = NULL;
-	for (uint32_t i = *key_bucket(r, key); i != NO_ENTRY; i = r->entry[i].next) {
+	for (uint32_t i = *bucket_of(r, key); i != NO_ENTRY; i = r->entry[i].next) {
 		struct entry *e = &r->entry[i];
-		if (same_prefix(e, key) && (!best || e->priority < best->priority))
+		if (same_prefix(r, i, key) && (!best || e->priority < best->priority))
 			best = e;
 	}
 	if (!best) {
-		(void)fib4_del(r->fib, key->prefix, key->length, key->source); /* or it waited */
+		fib_clear(&r->fib, key->prefix, key->length, key->source); /* or it waited */
 		return 0;
 	}
-	int status = fib4_add(
-		r->fib, key->prefix, key->length, key->source, LEAF_ADJACENCY, best->adjacency);
+	int status = fib_set(&r->fib, key->prefix, key->length, key->source, best->adjacency);
 	set_waiting(r, best, status && best->kernel);
 	return status;
 }
@@ -195,7 +223,7 @@ static uint32_t find_from(
 {
 	for (; i != NO_ENTRY; i = r->entry[i].next) {
 		const struct entry *e = &r->entry[i];
-		if (same_prefix(e, key) && e->priority == key->priority &&
+		if (same_prefix(r, i, key) && e->priority == key->priority &&
 			(adjacency == ADJACENCY_NONE || e->adjacency == adjacency))
 			break;
 	}
@@ -204,14 +232,14 @@ static uint32_t find_from(
 
 static uint32_t find(const struct rib *r, const struct rib_key *key, uint32_t adjacency)
 {
-	return find_from(r, *key_bucket(r, key), key, adjacency);
+	return find_from(r, *bucket_of(r, key), key, adjacency);
 }
 
 /* The FIB lets go of the adjacency before its reference is given back. */
 static void remove_entry(struct rib *r, uint32_t i)
 {
 	struct entry *e = &r->entry[i];
-	struct rib_key key = {.prefix = e->prefix, .length = e->length, .source = e->source};
+	struct rib_key key = key_of(r, i);
 	uint32_t adjacency = e->adjacency;
 	unlink_entry(r, i);
 	set_waiting(r, e, false);
@@ -232,10 +260,12 @@ static uint32_t make_entry(
 	if (i == NO_ENTRY)
 		return i;
 	assert(leaf_index(adjacency) == adjacency);
-	r->entry[i] = (struct entry){.prefix = key->prefix,
+	if (!r->fib.fib4)
+		r->prefix6[i] = key->prefix;
+	r->entry[i] = (struct entry){.prefix = (uint32_t)key->prefix.low,
 		.priority = key->priority,
 		.adjacency = adjacency & ADJACENCY_MASK,
-		.length = key->length & 63u,
+		.length = key->length,
 		.source = (uint32_t)key->source & 7,
 		.seen = 1};
 	r->routes++;
@@ -312,6 +342,12 @@ bool rib_del(struct rib *r, const struct rib_key *key, uint32_t adjacency)
 	return true;
 }
 
+uint32_t rib_first(const struct rib *r, const struct rib_key *key)
+{
+	uint32_t i = find(r, key, ADJACENCY_NONE);
+	return i == NO_ENTRY ? ADJACENCY_NONE : r->entry[i].adjacency;
+}
+
 void rib_del_first(struct rib *r, const struct rib_key *key)
 {
 	(void)rib_del(r, key, ADJACENCY_NONE);
@@ -345,8 +381,7 @@ bool rib_visit(struct rib *r, uint32_t *at, uint32_t n, rib_verdict *goes, void 
 		if (goes(context, e->adjacency, e->seen)) {
 			remove_entry(r, *at);
 		} else if (e->waiting) {
-			struct rib_key key = {
-				.prefix = e->prefix, .length = e->length, .source = e->source};
+			struct rib_key key = key_of(r, *at);
 			set_waiting(r, e, false);
 			(void)publish(r, &key);
 		}

@@ -1,7 +1,8 @@
 /*
- * All routes that anyone offers, above the FIB: for each (prefix, length, source) any number of
- * them, of which the one with the lowest priority, then the first in order, is in the FIB. Holds a
- * reference on the adjacency of each. 16 bytes a route and 4 of hash. Control thread only.
+ * All routes of a family that anyone offers, above the FIB: for each (prefix, length, source) any
+ * number of them, of which the one with the lowest priority, then the first in order, is in the
+ * FIB. Holds a reference on the adjacency of each. 16 bytes a route and 4 of hash; IPv6: 16 more.
+ * Control thread only. Neighbours on a link of IPv6 are no routes: they have no place in the FIB.
  *
  * A route of the kernel for which the FIB has no room waits, and is counted; rib_visit() tries it
  * again.
@@ -14,11 +15,12 @@
 
 #include "adjacency.h"
 #include "fib4.h"
+#include "fib6.h"
 
 enum { RIB_MAX = 0xffffff }; /* routes */
 
 struct rib_key {
-	uint32_t prefix; /* host order, no host bits */
+	struct ip6_words prefix; /* no host bits; IPv4: in the lower 32 bits */
 	uint8_t length;
 	enum fib_source source;
 	uint32_t priority; /* the kernel's metric: less is better */
@@ -30,6 +32,7 @@ enum rib_order { RIB_LAST, RIB_FIRST };
 struct rib;
 
 struct rib *rib_create(struct fib4 *fib, struct adjacencies *adjacencies);
+struct rib *rib6_create(struct fib6 *fib, struct adjacencies *adjacencies);
 void rib_destroy(struct rib *r);
 /* A route of our own. Takes one reference on the adjacency over, also when it fails or knows the
  * route already. Returns 0, or -ENOMEM: there is no room for it. */
@@ -41,6 +44,8 @@ int rib_add(struct rib *r, const struct rib_key *key, uint32_t adjacency, enum r
 int rib_replace(struct rib *r, const struct rib_key *key, uint32_t adjacency);
 /* False: no such route. A neighbour's adjacency becomes unresolved. */
 bool rib_del(struct rib *r, const struct rib_key *key, uint32_t adjacency);
+/* Where the first of this key leads, no reference added; or ADJACENCY_NONE. */
+uint32_t rib_first(const struct rib *r, const struct rib_key *key);
 /* The first of this key, whatever its adjacency. */
 void rib_del_first(struct rib *r, const struct rib_key *key);
 /* The only one of this key, or none. False: there are several, and they stay. */

@@ -11,12 +11,20 @@
 
 #include "mirror_state.h"
 
-enum { MAX_PAGES = 64, MAX_ADJACENCIES = 64, PORT_IFINDEX = 2, TAP_IFINDEX = 3, VTAP_IFINDEX = 4 };
+enum {
+	MAX_PAGES = 64,
+	FIB6_NODES = 256,
+	MAX_ADJACENCIES = 64,
+	PORT_IFINDEX = 2,
+	TAP_IFINDEX = 3,
+	VTAP_IFINDEX = 4
+};
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-static struct arena_header arena = {
-	.max_fib4_pages = MAX_PAGES, .max_adjacencies = MAX_ADJACENCIES};
+static struct arena_header arena = {.max_fib4_pages = MAX_PAGES,
+	.max_fib6_nodes = FIB6_NODES,
+	.max_adjacencies = MAX_ADJACENCIES};
 static struct port_shared ports[] = {
 	{.role = PORT_ROUTED, .twin = 1, .parent = NO_PORT, .mtu = 1500, .ifindex = PORT_IFINDEX},
 	{.role = PORT_TAP_TWIN, .twin = 0, .parent = NO_PORT, .mtu = 1500, .ifindex = TAP_IFINDEX},
@@ -27,12 +35,15 @@ static struct port_shared ports[] = {
 		.mtu = 1400,
 		.ifindex = VTAP_IFINDEX}};
 static uint32_t root[65536], pages[MAX_PAGES * 256];
+static uint32_t root6[65536], slots6[FIB6_NODES * FIB6_SLOTS];
+static struct fib6_head heads6[FIB6_NODES];
 static struct adjacency adjacencies[MAX_ADJACENCIES];
 static struct mirror_shared shared;
 static struct tables tables = {.arena = &arena,
 	.port = ports,
 	.fib4_root = root,
 	.fib4_page = pages,
+	.fib6 = {.root = root6, .head = heads6, .slot = slots6},
 	.adjacency = adjacencies,
 	.mirror = &shared,
 	.n_ports = sizeof(ports) / sizeof(ports[0])};
@@ -68,8 +79,13 @@ static bool all(void *context, uint32_t adjacency, bool seen)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static struct mirror *m;
-	if (!m)
-		m = mirror_create(&tables, 0, false);
+	static uint32_t own_routes6, own_adjacencies, nodes_free;
+	if (!m) {
+		m = mirror_create(&tables, (struct session_reserve){0}, false);
+		own_routes6 = fib6_routes(m->fib6);
+		own_adjacencies = adjacency_in_use(m->adjacencies);
+		nodes_free = fib6_nodes_free(m->fib6);
+	}
 	m->usable[0] = m->usable[2] = true;
 	while (size >= sizeof(struct nlmsghdr)) {
 		size_t used = message(m, data, size);
@@ -78,13 +94,16 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	}
 	uint32_t at = 0;
 	assert(rib_visit(m->rib, &at, RIB_MAX, all, NULL));
+	at = 0;
+	assert(rib_visit(m->rib6, &at, RIB_MAX, all, NULL));
 	mirror_nexthops_begin(m);
 	mirror_nexthops_sweep(m);
 	assert(rib_routes(m->rib) == 0 && rib_waiting(m->rib) == 0);
-	assert(fib4_routes(m->fib) == 0);
-	assert(adjacency_in_use(m->adjacencies) == 0);
+	assert(rib_routes(m->rib6) == 0 && rib_waiting(m->rib6) == 0);
+	assert(fib4_routes(m->fib) == 0 && fib6_routes(m->fib6) == own_routes6);
+	assert(adjacency_in_use(m->adjacencies) == own_adjacencies);
 	mirror_tick(m, 0);
 	mirror_tick(m, 0);
-	assert(fib4_pages_free(m->fib) == MAX_PAGES);
+	assert(fib4_pages_free(m->fib) == MAX_PAGES && fib6_nodes_free(m->fib6) == nodes_free);
 	return 0;
 }

@@ -47,13 +47,16 @@ void shim_destroy(struct shim *s)
 
 static struct rib_key make_key(uint32_t prefix, uint8_t length, uint32_t priority)
 {
-	return (struct rib_key){
-		.prefix = prefix, .length = length, .source = FIB_NETLINK, .priority = priority};
+	return (struct rib_key){.prefix = {.low = prefix},
+		.length = length,
+		.source = FIB_NETLINK,
+		.priority = priority};
 }
 
 static uint32_t get(struct shim *s, uint32_t place)
 {
-	return adjacency_get(s->adjacencies, ADJ_BLACKHOLE, ADJACENCY_NO_PORT, place, 0, 0);
+	return adjacency_get(
+		s->adjacencies, ADJ_BLACKHOLE, ADJACENCY_NO_PORT, ip4_words(place), 0, 0);
 }
 
 int shim_offer(
