@@ -243,12 +243,27 @@ def access(nas: Nas, who: Subscriber, credentials: Credentials) -> tuple[Attribu
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Usage:
-    """What a session carried (RFC 2866 §5.3 to §5.6): IP bytes and packets, in from the client."""
+    """What a session carried (RFC 2866 §5.3 to §5.6): IP bytes and packets, in from the client.
+
+    Those of both versions are together, *in6_* and *out6_* is the part that was IPv6.
+    """
 
     in_bytes: int = 0
     in_packets: int = 0
     out_bytes: int = 0
     out_packets: int = 0
+    in6_bytes: int = 0
+    in6_packets: int = 0
+    out6_bytes: int = 0
+    out6_packets: int = 0
+
+    @property
+    def numbers(self) -> tuple[int, ...]:
+        """All of it, in order."""
+        return (
+            *(self.in_bytes, self.in_packets, self.out_bytes, self.out_packets),
+            *(self.in6_bytes, self.in6_packets, self.out6_bytes, self.out6_packets),
+        )
 
 
 class AccountStatus(IntEnum):
@@ -267,8 +282,12 @@ LOW32 = 0xFFFF_FFFF
 
 
 def usage(carried: Usage, seconds: int) -> Attributes:
-    """Return the counters, 64 bits in two attributes each (RFC 2869 §5.1, §5.2)."""
-    return [
+    """Return the counters, 64 bits in two attributes each (RFC 2869 §5.1, §5.2).
+
+    No RFC has attributes for the part that was IPv6: those of ERX, which servers know, are there
+    when there was any.
+    """
+    found: Attributes = [
         ("Acct-Session-Time", seconds & LOW32),
         ("Acct-Input-Octets", carried.in_bytes & LOW32),
         ("Acct-Input-Gigawords", carried.in_bytes >> 32 & LOW32),
@@ -277,12 +296,24 @@ def usage(carried: Usage, seconds: int) -> Attributes:
         ("Acct-Output-Gigawords", carried.out_bytes >> 32 & LOW32),
         ("Acct-Output-Packets", carried.out_packets & LOW32),
     ]
+    return found + _usage_ipv6(carried) if any(carried.numbers[4:]) else found
+
+
+def _usage_ipv6(carried: Usage) -> Attributes:
+    return [
+        ("ERX-IPv6-Acct-Input-Octets", carried.in6_bytes & LOW32),
+        ("ERX-IPv6-Acct-Input-Gigawords", carried.in6_bytes >> 32 & LOW32),
+        ("ERX-IPv6-Acct-Input-Packets", carried.in6_packets & LOW32),
+        ("ERX-IPv6-Acct-Output-Octets", carried.out6_bytes & LOW32),
+        ("ERX-IPv6-Acct-Output-Gigawords", carried.out6_bytes >> 32 & LOW32),
+        ("ERX-IPv6-Acct-Output-Packets", carried.out6_packets & LOW32),
+    ]
 
 
 OF_ONE_RECORD = frozenset(
     (
         *("Acct-Status-Type", "Event-Timestamp", "Acct-Terminate-Cause"),
-        *(name for name, _ in usage(Usage(), 0)),
+        *(name for name, _ in usage(Usage(in6_bytes=1), 0)),
     )
 )
 """What tells of one moment of a session, and not who and where it is."""

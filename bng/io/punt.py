@@ -159,11 +159,16 @@ class Dispatcher:
 def read_counters(dataplane: Dataplane, index: int) -> Counters:
     """Return what the session at *index* has carried so far."""
     session_in, session_out = dataplane.session_in[index], dataplane.session_out[index]
+    ip6 = dataplane.session_ip6[index]
     return Counters(
         in_packets=int(session_in.packets),
         in_bytes=int(session_in.bytes),
         out_packets=int(session_out.packets),
         out_bytes=int(session_out.bytes),
+        in6_packets=int(ip6.in_packets),
+        in6_bytes=int(ip6.in_bytes),
+        out6_packets=int(ip6.out_packets),
+        out6_bytes=int(ip6.out_bytes),
     )
 
 

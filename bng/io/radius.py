@@ -5,7 +5,7 @@ import os
 import random
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import cast
 
 import structlog
@@ -27,6 +27,9 @@ from radius.packet import Code, Packet, Request
 from radius.settings import Group
 from radius.spool import Account as OpenAccount
 from radius.spool import Record, Spool
+
+OF_BOTH = 4
+"""Counters in the spool of accounts that say nothing of IPv6."""
 
 
 def client(group: Group, dictionary: Dictionary, nas: Nas) -> Client:
@@ -261,21 +264,25 @@ def _carried(counters: Counters) -> Usage:
         in_packets=counters.in_packets,
         out_bytes=counters.out_bytes,
         out_packets=counters.out_packets,
+        in6_bytes=counters.in6_bytes,
+        in6_packets=counters.in6_packets,
+        out6_bytes=counters.out6_bytes,
+        out6_packets=counters.out6_packets,
     )
 
 
 def _numbers(counters: Counters, seconds: int) -> tuple[int, ...]:
     """Return what the spool keeps of an open account; `_usage` reads it."""
-    carried = _carried(counters)
-    return (
-        seconds,
-        *(carried.in_bytes, carried.in_packets, carried.out_bytes, carried.out_packets),
-    )
+    return seconds, *_carried(counters).numbers
 
 
 def _usage(numbers: tuple[int, ...]) -> tuple[int, Usage]:
-    """Return the seconds that a session had lasted, and what it had carried by then."""
-    seconds, in_bytes, in_packets, out_bytes, out_packets = numbers
-    return seconds, Usage(
-        in_bytes=in_bytes, in_packets=in_packets, out_bytes=out_bytes, out_packets=out_packets
-    )
+    """Return the seconds that a session had lasted, and what it had carried by then.
+
+    What was written by a bngd without IPv6 has the first counters alone. Raises: ValueError.
+    """
+    seconds, *carried = numbers
+    known = [field.name for field in fields(Usage)]
+    if len(carried) not in (OF_BOTH, len(known)):
+        raise ValueError(f"{len(numbers)} counters")
+    return seconds, Usage(**dict(zip(known, carried, strict=False)))

@@ -55,12 +55,19 @@ class Cause(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Counters:
-    """What a session carried: IP packets and bytes; in is from the subscriber."""
+    """What a session carried: IP packets and bytes; in is from the subscriber.
+
+    Those of both versions are together, *in6_* and *out6_* is the part that was IPv6.
+    """
 
     in_packets: int = 0
     in_bytes: int = 0
     out_packets: int = 0
     out_bytes: int = 0
+    in6_packets: int = 0
+    in6_bytes: int = 0
+    out6_packets: int = 0
+    out6_bytes: int = 0
 
 
 @dataclass(slots=True, eq=False)

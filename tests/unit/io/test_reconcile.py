@@ -338,3 +338,51 @@ def test_a_public_address_of_his_own_is_told(books: Books, sessions: list[Sessio
     assert interim["Bng-Nat-Address"] == IPv4Address("203.0.113.1")
     assert session.state is State.UP
     assert isinstance(session.profile, SubscriberProfile)
+
+
+CARRIED6 = replace(CARRIED, in6_packets=2, in6_bytes=(4 << 32) + 1, out6_packets=5, out6_bytes=9)
+OF_IPV6 = {
+    "ERX-IPv6-Acct-Input-Octets": 1,
+    "ERX-IPv6-Acct-Input-Gigawords": 4,
+    "ERX-IPv6-Acct-Input-Packets": 2,
+    "ERX-IPv6-Acct-Output-Octets": 9,
+    "ERX-IPv6-Acct-Output-Gigawords": 0,
+    "ERX-IPv6-Acct-Output-Packets": 5,
+}
+
+
+def of_ipv6(record: dict[str, object]) -> dict[str, object]:
+    return {name: value for name, value in record.items() if name.startswith("ERX-")}
+
+
+def test_what_was_ipv6_is_told_apart_also_of_a_session_that_is_nowhere(
+    books: Books, sessions: list[Session]
+) -> None:
+    session = sessions[0]
+    books.reconcile()
+    books.say(session, AccountStatus.START)
+    books.counters[session.index] = CARRIED6
+    books.say(session, AccountStatus.INTERIM, 60)
+    books.flush()
+    books.restart()
+    assert books.reconcile(arena=ARENA + 1).last_known == 1
+    _, start, interim, stop, _ = books.records()
+    assert of_ipv6(start) == {}
+    assert of_ipv6(interim) == of_ipv6(stop) == OF_IPV6
+    assert (stop["Acct-Input-Gigawords"], stop["Acct-Output-Octets"]) == (5, 11)
+
+
+def test_an_account_of_before_there_was_ipv6_is_still_read(
+    books: Books, sessions: list[Session]
+) -> None:
+    books.reconcile()
+    books.say(sessions[0], AccountStatus.START)
+    books.flush()
+    spool = books.accounting.accounting.spool
+    spool.checkpoint(ident(sessions[0]), time.time(), (60, 5 << 32, 3, 11, 7))
+    books.flush()
+    books.restart()
+    assert books.reconcile(arena=ARENA + 1).last_known == 1
+    stop = books.records()[-2]
+    assert (stop["Acct-Session-Time"], stop["Acct-Input-Gigawords"]) == (60, 5)
+    assert (stop["Acct-Output-Packets"], of_ipv6(stop)) == (7, {})
