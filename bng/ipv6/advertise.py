@@ -30,7 +30,8 @@ class AdvertiseConfig:
     """What is announced, one object for all sessions alike; names are those of RFC 4861 §6.2.1.
 
     Of *managed* (M) and *other* (O), *autonomous* (A) and *on_link* (L) see there. An *mtu* of
-    None is not announced. The defaults of the lifetimes are those of RFC 9096 §3.4 and §3.5.
+    None is not announced. *routes* are more specific ones (RFC 4191), valid as long as the router
+    is. The defaults of the lifetimes are those of RFC 9096 §3.4 and §3.5.
 
     Raises: ValueError when a value is outside of what RFC 4861 permits.
     """
@@ -48,6 +49,7 @@ class AdvertiseConfig:
     on_link: bool = True
     preferred_s: int = 2700
     valid_s: int = 5400
+    routes: tuple[IPv6Network, ...] = ()
     rdnss: tuple[IPv6Address, ...] = ()
     dnssl: tuple[str, ...] = ()
     dns_s: int = 1800
@@ -187,7 +189,8 @@ class Advertiser:
 
     def _packet(self, lifetime_s: int, prefixes: list[nd.PrefixInformation]) -> SendPacket:
         config = self._config
-        dns_s = config.dns_s if lifetime_s or not config.lifetime_s else 0
+        stops = not lifetime_s and config.lifetime_s > 0
+        dns_s = 0 if stops else config.dns_s
         message = nd.RouterAdvertisement(
             hop_limit=config.hop_limit,
             managed=config.managed,
@@ -197,6 +200,8 @@ class Advertiser:
             retrans_ms=config.retrans_ms,
             mtu=config.mtu,
             prefixes=tuple(prefixes),
+            routes=config.routes,
+            routes_s=0 if stops else config.lifetime_s or ceil(3 * config.max_interval_s),
             rdnss=config.rdnss,
             rdnss_s=dns_s,
             dnssl=config.dnssl,

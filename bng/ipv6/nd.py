@@ -1,4 +1,4 @@
-"""Codec of Neighbor Discovery: RFC 4861 §4, §6.1, §7.1, and the DNS options of RFC 8106.
+"""Codec of Neighbor Discovery: RFC 4861 §4, §6.1, §7.1; DNS: RFC 8106; routes: RFC 4191 §2.3.
 
 A message parses only if its validity rules hold: hop limit 255, checksum, code 0, no option of
 length 0, and the rules on addresses. Redirects are neither sent nor taken. What is sent, and when,
@@ -40,12 +40,13 @@ class Type(IntEnum):
 
 
 class OptionType(IntEnum):
-    """Option types (RFC 4861 §4.6, RFC 8106 §5)."""
+    """Option types (RFC 4861 §4.6, RFC 4191 §2.3, RFC 8106 §5)."""
 
     SOURCE_LINK_LAYER = 1
     TARGET_LINK_LAYER = 2
     PREFIX_INFORMATION = 3
     MTU = 5
+    ROUTE_INFORMATION = 24
     RDNSS = 25
     DNSSL = 31
 
@@ -73,8 +74,9 @@ class RouterAdvertisement:
     """What a router says of itself and the link; of RDNSS and DNSSL, one option each.
 
     *managed* is M, *other* O. A *lifetime_s* of 0 says that it is no default router; 0 in
-    *hop_limit*, *reachable_ms* or *retrans_ms* says nothing. *rdnss_s* and *dnssl_s* are how long
-    the servers and the search list may be used.
+    *hop_limit*, *reachable_ms* or *retrans_ms* says nothing. *routes* lead through the router,
+    with medium preference. *routes_s*, *rdnss_s* and *dnssl_s* are how long these, the servers and
+    the search list may be used.
     """
 
     hop_limit: int = 64
@@ -86,6 +88,8 @@ class RouterAdvertisement:
     source_mac: Mac | None = None
     mtu: int | None = None
     prefixes: tuple[PrefixInformation, ...] = ()
+    routes: tuple[IPv6Network, ...] = ()
+    routes_s: int = 1800
     rdnss: tuple[IPv6Address, ...] = ()
     rdnss_s: int = 1800
     dnssl: tuple[str, ...] = ()
@@ -209,9 +213,11 @@ def _router_advertisement(
         packet.payload
     )
     prefixes: list[PrefixInformation] = []
+    routes: list[IPv6Network] = []
     rdnss: list[IPv6Address] = []
     dnssl: list[str] = []
-    seconds = dict.fromkeys((OptionType.RDNSS, OptionType.DNSSL), 1800)
+    timed = OptionType.ROUTE_INFORMATION, OptionType.RDNSS, OptionType.DNSSL
+    seconds = dict.fromkeys(timed, 1800)
     mtu = None
     for option_type, option in options:
         match option_type:
@@ -219,6 +225,9 @@ def _router_advertisement(
                 prefixes.append(_prefix(option))
             case OptionType.MTU if len(option) == 8:
                 mtu = u32(option, 4)
+            case OptionType.ROUTE_INFORMATION if len(option) <= 24 and _preference(option):
+                seconds[OptionType.ROUTE_INFORMATION] = u32(option, 4)
+                routes.append(_route(option))
             case OptionType.RDNSS if len(option) >= 24 and len(option) % 16 == 8:
                 seconds[OptionType.RDNSS] = u32(option, 4)
                 rdnss += [IPv6Address(option[at : at + 16]) for at in range(8, len(option), 16)]
@@ -237,6 +246,8 @@ def _router_advertisement(
         source_mac=_find_mac(OptionType.SOURCE_LINK_LAYER, options),
         mtu=mtu,
         prefixes=tuple(prefixes),
+        routes=tuple(routes),
+        routes_s=seconds[OptionType.ROUTE_INFORMATION],
         rdnss=tuple(rdnss),
         rdnss_s=seconds[OptionType.RDNSS],
         dnssl=tuple(dnssl),
@@ -255,6 +266,18 @@ def _prefix(option: bytes) -> PrefixInformation:
         on_link=bool(flags & 0x80),
         autonomous=bool(flags & 0x40),
     )
+
+
+def _preference(option: bytes) -> bool:
+    """Say whether the preference of a route is one (RFC 4191 §2.3: 10 MUST be ignored)."""
+    return option[3] >> 3 & 3 != 2
+
+
+def _route(option: bytes) -> IPv6Network:
+    length = option[2]
+    if length > (len(option) - 8) * 8:
+        raise MalformedPacket(f"route of length {length} in {len(option)} bytes")
+    return IPv6Network((option[8:].ljust(16, b"\0"), length), strict=False)
 
 
 def _target(packet: Ipv6Packet) -> IPv6Address:
@@ -311,12 +334,22 @@ def _build_router_advertisement(message: RouterAdvertisement) -> bytes:
     if message.mtu is not None:
         parts.append(struct.pack("!BBHI", OptionType.MTU, 1, 0, message.mtu))
     parts += [_build_prefix(item) for item in message.prefixes]
+    parts += [_build_route(route, message.routes_s) for route in message.routes]
     if message.rdnss:
         packed = b"".join([server.packed for server in message.rdnss])
         parts.append(_option(OptionType.RDNSS, message.rdnss_s, packed))
     if message.dnssl:
         parts.append(_option(OptionType.DNSSL, message.dnssl_s, encode_names(message.dnssl)))
     return b"".join(parts)
+
+
+def _build_route(route: IPv6Network, seconds: int) -> bytes:
+    """RFC 4191 §2.3: 0, 8 or 16 bytes of the prefix."""
+    units = (route.prefixlen + 63) // 64
+    head = struct.pack(
+        "!BBBBI", OptionType.ROUTE_INFORMATION, 1 + units, route.prefixlen, 0, seconds
+    )
+    return head + route.network_address.packed[: 8 * units]
 
 
 def _build_prefix(item: PrefixInformation) -> bytes:

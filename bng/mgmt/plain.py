@@ -3,7 +3,7 @@
 from dataclasses import asdict
 from typing import Any
 
-from bng.aaa.model import FramedRoute, PortForward, RatePolicy
+from bng.aaa.model import FramedIpv6Route, FramedRoute, PortForward, RatePolicy
 
 
 def plain(value: object) -> object:
@@ -13,7 +13,7 @@ def plain(value: object) -> object:
             return str(value)
         case tuple() | list():
             return [plain(item) for item in value]
-        case RatePolicy() | FramedRoute():
+        case RatePolicy() | FramedRoute() | FramedIpv6Route():
             return {name: json(part) for name, part in asdict(value).items() if part}
         case bytes():
             return octets(value)

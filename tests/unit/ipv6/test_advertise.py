@@ -79,6 +79,18 @@ def test_the_first_advertisement_says_all_that_is_configured() -> None:
     )
 
 
+def test_more_specific_routes_are_valid_as_long_as_the_router_is() -> None:
+    config = replace(CONFIG, routes=(IPv6Network("2001:db8::/32"),))
+    core = started(config)
+    assert (read(core.stop(1.0)).routes, read(core.start(OLD, 2.0)).routes_s) == (
+        config.routes,
+        1800,
+    )
+    assert read(core.stop(3.0)).routes_s == 0
+    no_default = replace(config, lifetime_s=0)
+    assert read(Advertiser(no_default, US, least).start(OLD, 0.0)).routes_s == 1800
+
+
 def test_flags_of_the_prefix_and_its_absence_are_configured() -> None:
     config = replace(CONFIG, autonomous=False, on_link=False, managed=False, other=False)
     message = read(Advertiser(config, US, least).start(OLD, 0.0))

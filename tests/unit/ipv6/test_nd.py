@@ -18,6 +18,9 @@ MAC = Mac.parse("02:00:5e:00:00:01")
 PREFIX = nd.PrefixInformation(
     prefix=IPv6Network("2001:db8:1:2::/64"), valid_s=5400, preferred_s=2700, on_link=False
 )
+ROUTES = tuple(
+    IPv6Network(text) for text in ("::/0", "2001:db8::/32", "2001:db8::/64", "2001:db8::7/128")
+)
 FULL = nd.RouterAdvertisement(
     hop_limit=64,
     managed=True,
@@ -28,6 +31,8 @@ FULL = nd.RouterAdvertisement(
     source_mac=MAC,
     mtu=1492,
     prefixes=(PREFIX,),
+    routes=ROUTES,
+    routes_s=899,
     rdnss=(IPv6Address("2001:db8::53"), IPv6Address("2001:db8::54")),
     rdnss_s=900,
     dnssl=("example.net", "corp.example"),
@@ -79,10 +84,28 @@ def test_scapy_reads_every_field_of_an_advertisement() -> None:
     assert (prefix.validlifetime, prefix.preferredlifetime) == (5400, 2700)
     assert got[inet6.ICMPv6NDOptMTU].mtu == 1492
     assert got[inet6.ICMPv6NDOptSrcLLAddr].lladdr == str(MAC)
+    routes = [got.getlayer(inet6.ICMPv6NDOptRouteInfo, n) for n in range(1, 5)]
+    assert [IPv6Network(f"{r.prefix}/{r.plen}") for r in routes] == list(ROUTES)
+    assert [(r.len, r.prf, r.rtlifetime) for r in routes] == [(n, 0, 899) for n in (1, 2, 2, 3)]
     rdnss = got[inet6.ICMPv6NDOptRDNSS]
     assert (rdnss.dns, rdnss.lifetime) == (["2001:db8::53", "2001:db8::54"], 900)
     dnssl = got[inet6.ICMPv6NDOptDNSSL]
     assert (dnssl.searchlist, dnssl.lifetime) == (["example.net.", "corp.example."], 901)
+
+
+def test_a_route_of_no_preference_is_ignored_and_one_too_short_malformed() -> None:
+    def told(option: Packet) -> Packet:
+        return theirs(ICMPv6ND_RA() / option, destination="ff02::1")
+
+    route = {"prefix": "2001:db8::", "plen": 64, "rtlifetime": 5}
+    message = read(told(inet6.ICMPv6NDOptRouteInfo(prf=3, **route)))
+    assert isinstance(message, nd.RouterAdvertisement)
+    assert (message.routes, message.routes_s) == (ROUTES[2:3], 5)
+    message = read(told(inet6.ICMPv6NDOptRouteInfo(prf=2, **route)))
+    assert isinstance(message, nd.RouterAdvertisement)
+    assert message.routes == ()
+    with pytest.raises(MalformedPacket, match="route of length 65 in 16 bytes"):
+        read(told(inet6.ICMPv6NDOptRouteInfo(len=2, prefix="2001:db8::", plen=65)))
 
 
 def test_a_solicitation_of_scapy_is_read() -> None:
