@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Address, IPv4Network, IPv6Network
 from pathlib import Path
 
 import structlog
@@ -21,9 +21,11 @@ from bng.access.pppoe import PppoeAccess
 from bng.config import Change, Config, diff, live, load
 from bng.errors import ConfigError
 from bng.io import drained, kernel
+from bng.io import duid as server_duid
 from bng.io import reconcile as accounts
 from bng.io.acl import AclError, AclTable, compiled_acls
 from bng.io.adoption import Adoption, acl_numbers, find, settle
+from bng.io.dhcpv6_relay import Dhcpv6Relay
 from bng.io.executor import Executor
 from bng.io.export import Exporter
 from bng.io.journal import Journal
@@ -37,7 +39,9 @@ from bng.io.radius_service import RadiusService
 from bng.io.rtnetlink import RouteSocket
 from bng.io.tracer import Tracer
 from bng.io.verifier import Verifier
+from bng.ipv6.messages import RelayMessage
 from bng.pool.ipv4 import Ipv4Pools
+from bng.pool.ipv6 import Ipv6Pools
 from bng.pppoe.discovery import Discovery
 from bng.session.exports import Exports
 from bng.session.features import Refreshed, refresh
@@ -56,6 +60,7 @@ from dataplane.binding import (
     nat_set_record,
     route4_record,
 )
+from dataplane.ip6 import route6_record
 
 STOP_BATCH = 500
 """Sessions ended at a time when stopping: the dataplane sends their PADTs in between."""
@@ -88,15 +93,21 @@ class Box:
     started_at: float
     draining: set[str | None]
     radius: RadiusService
+    duid: bytes
     serving: asyncio.Task[None] = field(init=False)
     reloading: asyncio.Lock = field(default_factory=asyncio.Lock)
     tracer: Tracer = field(init=False)
     verifier: Verifier = field(init=False)
     exporter: Exporter = field(init=False)
+    relay: Dhcpv6Relay | None = None
+    relaying: asyncio.Task[None] | None = None
 
     def __post_init__(self) -> None:
         self.tracer = Tracer(self.dataplane)
         self.verifier = Verifier(self.users, self.answered)
+        if self.config.ipv6.dhcpv6 == "external":
+            self.relay = Dhcpv6Relay(self.config.ipv6.external, self.relayed)
+            self.executor.relay = self.relay.send
         self.radius.attach(self.answered, self.accounted, lambda: self.manager.table)
         self.radius.attach_orders(self.manager.orders, self.loop.settle)
         if self.radius.backend is None:
@@ -119,6 +130,9 @@ class Box:
         """Begin to talk to RADIUS servers and clients: all sessions that there are, are known."""
         self.serving = asyncio.get_running_loop().create_task(self.radius.run())
         self.serving.add_done_callback(_served)
+        if self.relay is not None:
+            self.relaying = asyncio.get_running_loop().create_task(self.relay.run())
+            self.relaying.add_done_callback(_served)
 
     # ---- the operator ----
 
@@ -147,6 +161,7 @@ class Box:
         """
         changes = diff(self.config, wanted)
         pools = settings.pools(config)
+        pools6 = settings.pools6(config)
         discovery = settings.discovery(config, self.ports)
         link = settings.link(config)
         fallback = _fallback(config, loaded)
@@ -160,13 +175,18 @@ class Box:
                 self.manager.pools.reconfigure(pools, time.monotonic())
             except ValueError as error:
                 raise ConfigError(f"{self.config_path}: pool: {error}") from None
+        if pools6 != settings.pools6(self.config):
+            try:
+                self.manager.pools6.reconfigure(pools6, time.monotonic())
+            except ValueError as error:
+                raise ConfigError(f"{self.config_path}: ipv6.pool: {error}") from None
         exporters = exporters_of(config, self.config, self.nat_log.exporters)
         self.acls.apply(plan)
         self.nat_log.reconfigure(nat_log_settings(config), exporters)
         self.users = loaded
         self.verifier.replace(loaded)
         self.radius.reconfigure(config, fallback)
-        self.manager.settings = settings.session(config, self.ports, self.acls.numbers())
+        self.manager.settings = settings.session(config, self.ports, self.acls.numbers(), self.duid)
         self.access.discovery.reconfigure(discovery)
         self.access.discovery.setup_per_s = config.session.setup_per_s
         self.access.reconfigure(link)
@@ -196,6 +216,7 @@ class Box:
         for at in range(0, len(sessions), REFRESH_BATCH):
             for session in sessions[at : at + REFRESH_BATCH]:
                 refresh(self.manager, session, wanted(session), result)
+                self.manager.ipv6.links.reconfigure(session, self.loop.now())
             self.loop.settle()
             await asyncio.sleep(0)
         return result
@@ -272,6 +293,11 @@ class Box:
         self.manager.answered(*asked, answer, self.loop.now())
         self.loop.settle_soon()
 
+    def relayed(self, answer: RelayMessage) -> None:
+        """Take the answer of an external DHCPv6 server."""
+        self.manager.ipv6.from_server(answer, self.loop.now())
+        self.loop.settle_soon()
+
     def accounted(self, index: int, generation: int) -> None:
         """Let a session go whose Stop is on disk."""
         self.manager.accounted(index, generation)
@@ -301,7 +327,11 @@ class Box:
 
     async def _let_go(self) -> None:
         self.serving.cancel()
-        await asyncio.gather(self.serving, return_exceptions=True)
+        tasks = [self.serving]
+        if self.relaying is not None:
+            self.relaying.cancel()
+            tasks.append(self.relaying)
+        await asyncio.gather(*tasks, return_exceptions=True)
         self.verifier.stop()
         self.loop.stop()
         self.dataplane.flush()
@@ -348,6 +378,9 @@ class Box:
         self.manager.one_to_one.addresses.configure(
             settings.one_to_one(self.config), self.users.nat_addresses()
         )
+        self._tell_aggregates(
+            self.config.ipv6.aggregates, set() if old is None else old.ipv6.aggregates
+        )
         self._tell_one_to_one(_one_to_one(self.config), set() if old is None else _one_to_one(old))
         self.manager.nat.reconfigure(settings.nat_pools(self.config))
         self._tell_access_rules()
@@ -363,6 +396,17 @@ class Box:
                 record = route4_record(
                     kind, prefix.network_address.packed, prefix.prefixlen, quiet=True
                 )
+                self.dataplane.command(self.dataplane.control_group, record)
+
+    def _tell_aggregates(self, wanted: set[IPv6Network], present: set[IPv6Network]) -> None:
+        """Have prefixes of pools that are no session's be unreachable."""
+        for kind, prefixes in (
+            (CommandType.UNREACHABLE6_ADD, wanted - present),
+            (CommandType.UNREACHABLE6_DEL, present - wanted),
+        ):
+            for prefix in sorted(prefixes):
+                packed = prefix.network_address.packed
+                record = route6_record(kind, packed, prefix.prefixlen, quiet=True)
                 self.dataplane.command(self.dataplane.control_group, record)
 
     def _tell_nat(self) -> None:
@@ -484,6 +528,7 @@ def _manager(
     acls: AclTable,
     backend: Backend | None,
     prefix: str,
+    duid: bytes,
 ) -> SessionManager:
     """Return the session core; *backend* None: the user file decides on access."""
     table = SessionTable(
@@ -494,9 +539,10 @@ def _manager(
         dataplane.busy_s,
     )
     return SessionManager(
-        settings=settings.session(config, ports, acls.numbers()),
+        settings=settings.session(config, ports, acls.numbers(), duid),
         backend=backend or LocalBackend(loaded),
         pools=Ipv4Pools(settings.pools(config)),
+        pools6=Ipv6Pools(settings.pools6(config)),
         nat=NatAddresses(nat_table(dataplane), drained.load(config.system.state_dir)),
         table=table,
         prefix=prefix,
@@ -526,7 +572,9 @@ async def start(config_path: Path, config: Config, on_lost: Callable[[], None]) 
     radius = RadiusService(
         config, names, _fallback(config, loaded), partial(read_counters, dataplane)
     )
-    manager = _manager(config, ports, loaded, dataplane, acls, radius.backend, _prefix(found))
+    duid = await asyncio.to_thread(server_duid.load, config.system.state_dir)
+    core = config, ports, loaded, dataplane, acls
+    manager = _manager(*core, radius.backend, _prefix(found), duid)
     discovery = Discovery(
         settings.discovery(config, ports),
         os.urandom,
@@ -566,6 +614,7 @@ async def start(config_path: Path, config: Config, on_lost: Callable[[], None]) 
         started_at=now,
         draining=set(),
         radius=radius,
+        duid=duid,
     )
     if radius.accounting is not None:
         executor.account = radius.accounting.account

@@ -5,19 +5,24 @@ from ipaddress import (
     IPv4Address,
     IPv4Interface,
     IPv4Network,
+    IPv6Address,
     IPv6Interface,
     collapse_addresses,
     summarize_address_range,
 )
 
 from bng.config import AccessPort, Config
+from bng.ipv6.advertise import AdvertiseConfig
+from bng.ipv6.config import ServerConfig
+from bng.ipv6.options import ClientOptions
 from bng.pool.ipv4 import Ipv4PoolConfig
+from bng.pool.ipv6 import Ipv6PoolConfig
 from bng.pool.ranges import Ipv4Range
 from bng.ppp.config import AuthMethod, LinkConfig
 from bng.pppoe.config import DiscoveryConfig
 from bng.session.exports import ExportSettings
 from bng.session.nat import NatMode, NatPool
-from bng.session.settings import PoolSettings, Settings
+from bng.session.settings import Ipv6Settings, PoolSettings, Settings
 
 AUTH_METHODS = {
     "pap": AuthMethod.PAP,
@@ -44,6 +49,91 @@ def pools(config: Config) -> dict[str, Ipv4PoolConfig]:
         )
         for pool in config.pool
     }
+
+
+def pools6(config: Config) -> dict[str, Ipv6PoolConfig]:
+    """Return the pools of IPv6 prefixes and addresses."""
+    return {
+        pool.name: Ipv6PoolConfig(
+            prefixes=pool.prefixes,
+            length=pool.length,
+            exclude=pool.exclude,
+            next_pool=pool.next,
+            sticky_s=pool.sticky_s,
+            hold_down_s=pool.hold_down_s,
+        )
+        for pool in config.ipv6.pool
+    }
+
+
+def ipv6(config: Config, duid: bytes) -> Ipv6Settings:
+    """Return the policy of IPv6; *duid* is that of our DHCPv6 server."""
+    table = config.ipv6
+    source = table.external.source or IPv6Address("::")
+    return Ipv6Settings(
+        enabled=table.on,
+        pools=frozenset(pool.name for pool in table.pool),
+        link_pool=table.default_link_pool,
+        address_pool=table.default_address_pool,
+        addresses_from_link=table.address_from_link,
+        delegated_pool=table.default_delegated_pool,
+        dhcpv6=table.dhcpv6,
+        advertise=_advertise(config),
+        server=_dhcpv6(config, duid),
+        link_address=table.external.link_address or source,
+    )
+
+
+def _advertise(config: Config) -> AdvertiseConfig:
+    table, ra = config.ipv6, config.ipv6.ra
+    addresses = table.address_from_link or table.default_address_pool is not None
+    managed = table.dhcpv6 == "external" or (table.dhcpv6 == "server" and addresses)
+    return AdvertiseConfig(
+        managed=managed if ra.managed is None else ra.managed,
+        other=table.dhcpv6 != "off" if ra.other is None else ra.other,
+        hop_limit=ra.hop_limit,
+        lifetime_s=ra.lifetime_s,
+        reachable_ms=ra.reachable_ms,
+        retrans_ms=ra.retrans_ms,
+        mtu=ra.mtu,
+        min_interval_s=ra.min_interval_s,
+        max_interval_s=ra.max_interval_s,
+        autonomous=ra.autonomous,
+        on_link=ra.on_link,
+        preferred_s=ra.preferred_s,
+        valid_s=ra.valid_s,
+        rdnss=table.dns,
+        dnssl=table.domains,
+        dns_s=ra.dns_s,
+    )
+
+
+def _dhcpv6(config: Config, duid: bytes) -> ServerConfig:
+    table, server = config.ipv6, config.ipv6.server
+    return ServerConfig(
+        duid=duid,
+        preferred_s=server.preferred_s,
+        valid_s=server.valid_s,
+        t1_s=server.t1_s,
+        t2_s=server.t2_s,
+        rapid_commit=server.rapid_commit,
+        preference=server.preference,
+        max_addresses=server.max_addresses,
+        max_prefixes=server.max_prefixes,
+        hint_lengths=server.hint_lengths,
+        recreate=server.recreate,
+        options=ClientOptions(
+            dns=table.dns,
+            domains=table.domains,
+            sntp=server.sntp,
+            ntp=server.ntp,
+            ntp_names=server.ntp_names,
+            aftr_name=server.aftr_name,
+            sol_max_rt_s=server.sol_max_rt_s,
+            inf_max_rt_s=server.inf_max_rt_s,
+            information_refresh_s=server.information_refresh_s,
+        ),
+    )
 
 
 def nat_pools(config: Config) -> tuple[NatPool, ...]:
@@ -79,9 +169,15 @@ def is_bypass(name: str) -> bool:
     return name.startswith(BYPASS)
 
 
-def session(config: Config, ports: Mapping[str, int], acls: Mapping[str, int]) -> Settings:
-    """Return the policy of the session core; *ports* are indexes by name, *acls* numbers."""
+def session(
+    config: Config, ports: Mapping[str, int], acls: Mapping[str, int], duid: bytes
+) -> Settings:
+    """Return the policy of the session core.
+
+    *ports* are indexes by name, *acls* numbers; *duid* is that of our DHCPv6 server.
+    """
     return Settings(
+        ipv6=ipv6(config, duid),
         pools={
             pool.name: PoolSettings(gateway=pool.gateway, dns=pool.dns, nbns=pool.nbns)
             for pool in config.pool

@@ -29,7 +29,7 @@ from bng.pppoe.actions import SendDiscovery as Discovered
 from bng.pppoe.discovery import Discovery
 from bng.session.access import Core
 from bng.session.actions import SendDiscovery, SendFrame
-from bng.session.model import IPV6, Cause, Session
+from bng.session.model import IPV4, IPV6, Cause, Session
 from bng.session.packing import pack_fields, readers_of, unpack_fields
 
 DISCOVERY_WORKER = 0
@@ -208,7 +208,7 @@ class PppoeAccess:
 
     def _apply(self, session: Session, actions: list[LinkAction], now: float) -> None:
         core = self._core
-        for action in actions:
+        for action in _without_repetition(actions):
             match action:
                 case SendPpp():
                     core.emit(SendFrame(session.handle, action.payload))
@@ -270,6 +270,10 @@ class PppoeAccess:
         """Let the held Configure-Ack go."""
         self._apply(session, _of(session).link.installed(request_id, now), now)
 
+    def refuse(self, session: Session, request_id: int, now: float) -> None:
+        """Reject the protocol of the held Configure-Request."""
+        self._apply(session, _of(session).link.refuse(request_id, now), now)
+
     def close(self, session: Session, now: float) -> None:
         """Send a Terminate-Request."""
         self._apply(session, _of(session).link.close(now, DownReason.ADMIN), now)
@@ -307,7 +311,7 @@ class PppoeAccess:
         self,
         session: Session,
         record: Mapping[str, object],
-        ipv4: Ipv4Params,
+        ipv4: Ipv4Params | None,
         assigned: int | None,
         now: float,
     ) -> None:
@@ -323,6 +327,7 @@ class PppoeAccess:
         if recorded.local is not None:
             peer = session.interface_id if assigned is None else assigned
             ipv6 = Ipv6Params(local_interface_id=recorded.local, peer_interface_id=peer)
+            session.local_interface_id = recorded.local
         link = Link(self._link_config(recorded.max_payload), self._entropy)
         link.go_on(settled, ipv4, ipv6, now)
         session.access = PppoeSession(recorded.session_id, link, recorded.max_payload)
@@ -333,6 +338,13 @@ def _of(session: Session) -> PppoeSession:
     state = session.access
     assert isinstance(state, PppoeSession)  # noqa: S101 - sessions of this method
     return state
+
+
+def _without_repetition(actions: list[LinkAction]) -> list[LinkAction]:
+    """Leave out that network protocols are down where the whole link is."""
+    if any(isinstance(action, LcpLeftOpened) for action in actions):
+        return [action for action in actions if not isinstance(action, NetworkDown)]
+    return actions
 
 
 def _key(line: AccessLine, session_id: int) -> int:
@@ -363,6 +375,7 @@ def _settled(session: Session, recorded: Recorded) -> Negotiated:
         our_magic=magics[0],
         peer_magic=magics[1],
         peer_mru=session.peer_mru,
+        ipv4_open=bool(session.families & IPV4),
         ipv6_open=bool(session.families & IPV6),
         peer_interface_id=session.interface_id,
         reauth_at=recorded.reauth_at,

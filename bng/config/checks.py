@@ -8,6 +8,7 @@ from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Address, IPv6
 from itertools import pairwise
 
 from bng.aaa.model import NO_NAT
+from bng.config.ipv6_checks import ipv6
 from bng.config.model import (
     IPV6_MTU,
     MAX_NAT_ADDRESSES,
@@ -157,6 +158,8 @@ def _mtus(config: Config) -> Iterator[Problem]:
 
 
 def _pools(config: Config) -> Iterator[Problem]:
+    if not config.pool and not config.ipv6.on:
+        yield ("pool",), "no [[pool]] and no [[ipv6.pool]]: there is nothing to give to subscribers"
     for index, pool in enumerate(config.pool):
         at: Key = ("pool", index)
         if sum(len(part) for part in pool.ranges) > MAX_POOL_ADDRESSES:
@@ -372,5 +375,6 @@ _CHECKS = (
     _own_addresses,
     _export,
     _nat,
+    ipv6,
     radius,
 )

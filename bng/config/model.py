@@ -13,6 +13,7 @@ from pydantic import Discriminator, Field, PlainValidator, Tag
 
 from bng.aaa.acl import AclRule, Action, BypassRule, parse_bypass, parse_rule
 from bng.aaa.users import Known
+from bng.config.ipv6 import Ipv6
 from bng.config.radius import Radius
 from bng.pool.deterministic import Deterministic
 from bng.tomlfile import ROLE_MARK, Table
@@ -451,7 +452,8 @@ class Config(Table):
     pppoe: Pppoe = Pppoe()
     ppp: Ppp = Ppp()
     session: Session = Session()
-    pool: List[Pool] = Field(min_length=1, max_length=256)
+    pool: List[Pool] = Field(default=(), max_length=256)
+    ipv6: Ipv6 = Ipv6()
     nat: Nat = Nat()
     acl: List[Acl] = Field(default=(), max_length=MAX_ACLS)
     export: Export = Export()
@@ -496,9 +498,9 @@ class Config(Table):
         return self.nat.log.path or self.system.state_dir / "nat.log"
 
     @property
-    def default_pool(self) -> str:
-        """The pool of a subscriber whose profile names none."""
-        return self.session.default_pool or self.pool[0].name
+    def default_pool(self) -> str | None:
+        """The pool of a subscriber whose profile names none; None: there is no IPv4."""
+        return self.session.default_pool or next((pool.name for pool in self.pool), None)
 
     @property
     def own_addresses(self) -> set[IPv4Address]:
@@ -510,6 +512,7 @@ class Config(Table):
         """Return what the user file is checked against."""
         return Known(
             pools={pool.name for pool in self.pool},
+            ipv6_pools={pool.name: pool.length for pool in self.ipv6.pool},
             nat_profiles=self.nat.profile.keys(),
             nat_addresses={a: pool.name for pool in self.nat.pool for a in pool.hosts()},
             nat_pools={pool.name: pool.mode for pool in self.nat.pool},

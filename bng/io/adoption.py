@@ -9,7 +9,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Address, IPv4Network, IPv6Network
 from typing import TypeVar
 
 import structlog
@@ -19,7 +19,7 @@ from bng.ethernet import AccessLine, Mac, VlanTag
 from bng.io.executor import Executor
 from bng.io.punt import Dispatcher, read_counters
 from bng.pppoe.discovery import Discovery
-from bng.session import adoption, restart
+from bng.session import adoption, ipv6_side, restart
 from bng.session.access import AccessMethod
 from bng.session.actions import DeleteRoute, Handle, SendDiscovery
 from bng.session.adoption import NotAdoptedError
@@ -39,6 +39,8 @@ TCP, UDP = (
     for wanted in ("tcp", "udp")
 )
 NO_MESSAGE = "restarted"
+IPV6_FEATURES = 1 << 2 | 1 << 15
+"""``FEATURES_IN_IP6_ONLY`` of dataplane.h."""
 
 
 class AdoptionError(Exception):
@@ -90,6 +92,8 @@ def _left(dataplane: Dataplane, index: int) -> Left:
         mac=Mac(bytes(cold.mac)),
         session_id=int(cold.session_id),
         address=_address(int(entry.ip4)),
+        ipv6_on=bool(entry.features & IPV6_FEATURES),
+        ipv6_prefix=_link_prefix(int(dataplane.session_ip6[index].link_prefix)),
         acl_in=int(entry.acl),
         acl_out=int(out.acl),
         bypass=int(out.bypass),
@@ -106,6 +110,10 @@ def _left(dataplane: Dataplane, index: int) -> Left:
 
 def _address(be32: int) -> IPv4Address | None:
     return IPv4Address(be32.to_bytes(4, "little")) if be32 else None
+
+
+def _link_prefix(high: int) -> IPv6Network | None:
+    return IPv6Network((high << 64, 64)) if high else None
 
 
 def _forwards(dataplane: Dataplane, worker: int, index_1: int) -> Iterator[tuple[PortForward, int]]:
@@ -293,14 +301,18 @@ def _cause(left: Left) -> Cause:
     )
 
 
-def _routes(left: Left) -> list[IPv4Network]:
+def _routes(left: Left) -> list[IPv4Network | IPv6Network]:
     """Return what leads to the session: as its record has it, and what the dataplane knows."""
     known = {IPv4Network(host) for host in (left.address, left.nat_public) if host is not None}
+    known6 = set() if left.ipv6_prefix is None else {left.ipv6_prefix}
+    with suppress(ValueError):
+        ipv6 = ipv6_side.read(left.record)
+        known6 |= set(() if ipv6 is None else ipv6.routes())
     recorded = left.record.get("routes")
     if isinstance(recorded, list):
         with suppress(ValueError):
             known |= {IPv4Network(str(route)) for route in recorded}
-    return sorted(known)
+    return [*sorted(known), *sorted(known6)]
 
 
 def _batches(items: Sequence[T]) -> Iterator[Sequence[T]]:

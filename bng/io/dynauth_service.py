@@ -126,7 +126,7 @@ class DynAuthService:
         where = str(address)
         while True:
             try:
-                made = _bound(address, self.table.port)
+                made = bound(address, self.table.port)
             except OSError as error:
                 if self.sockets.get(where) != str(error):
                     self._log.warning("dynauth-socket", address=where, error=str(error))
@@ -152,7 +152,7 @@ class DynAuthService:
 Send = Callable[[bytes, Peer], None]
 
 
-def _bound(address: IPv4Address | IPv6Address, port: int) -> socket.socket:
+def bound(address: IPv4Address | IPv6Address, port: int) -> socket.socket:
     """Return a socket for *address* alone: that of :: takes no IPv4. Raises: OSError."""
     six = address.version == 6
     made = socket.socket(socket.AF_INET6 if six else socket.AF_INET, socket.SOCK_DGRAM)

@@ -1,6 +1,7 @@
 """Carry out what the core decided: one method for each action of `bng.session.actions`."""
 
 from collections.abc import Callable
+from ipaddress import IPv4Network, IPv6Network
 from typing import Any
 
 import structlog
@@ -26,10 +27,13 @@ from dataplane.binding import (
     up_record,
 )
 from dataplane.filters import session_acl_record
+from dataplane.ip6 import ip6_record, route6_record
 from dataplane.nat import bypass_record, forward_record, static_record
 
 NO_TAG = VlanTag(0, 0)
 NO_ADDRESS = bytes(4)
+UPPER_BITS = 64
+"""Of an IPv6 address: what the dataplane keeps of prefixes of a session."""
 
 
 def tags_of(line: AccessLine) -> tuple[VlanTag, VlanTag]:
@@ -43,6 +47,10 @@ def tags_of(line: AccessLine) -> tuple[VlanTag, VlanTag]:
             return outer, inner
         case _:
             raise ValueError(f"line {line} has more than two tags")
+
+
+def _upper(prefix: IPv6Network | None) -> int:
+    return 0 if prefix is None else int(prefix.network_address) >> UPPER_BITS
 
 
 def _nobody(action: actions.Account) -> None:
@@ -85,6 +93,8 @@ class Executor:
         self.account: Callable[[actions.Account], None] = _nobody
         self.rerouted: Callable[[actions.Handle], None] = lambda handle: None
         """Told of every session that other prefixes lead to than before."""
+        self.relay: Callable[[bytes], None] = lambda payload: None
+        """Sends to external DHCPv6 servers; nothing without any."""
         self._log = structlog.get_logger("session")
         self._do: dict[type, Callable[[Any], None]] = {
             actions.SendDiscovery: self._send_discovery,
@@ -102,6 +112,8 @@ class Executor:
             actions.PauseSession: self._pause,
             actions.CloseSession: self._close,
             actions.ReleaseSession: self._release,
+            actions.Ipv6Session: self._ipv6,
+            actions.RelayPacket: lambda action: self.relay(action.payload),
             actions.AddRoute: self._add_route,
             actions.DeleteRoute: self._delete_route,
             actions.Record: self._record,
@@ -168,7 +180,7 @@ class Executor:
             h.index,
             h.generation,
             cookie(CommandKind.UP, h),
-            ip4=a.ip4.packed,
+            ip4=NO_ADDRESS if a.ip4 is None else a.ip4.packed,
             nat_address=0 if a.nat is None else a.nat.address + 1,
             nat_blocks=(a.nat.first + 1, a.nat.count) if a.nat and a.nat.count else (0, 0),
             features_in=a.features_in,
@@ -246,31 +258,61 @@ class Executor:
         record = session_record(kind, h.index, h.generation, tag, quiet=quiet)
         self.dataplane.command(h.worker, record)
 
-    def _add_route(self, a: actions.AddRoute) -> None:
-        record = route4_record(
-            CommandType.ROUTE4_ADD,
-            a.prefix.network_address.packed,
-            a.prefix.prefixlen,
-            session=a.handle.index,
-            generation=a.handle.generation,
-            cookie=cookie(CommandKind.ROUTE, a.handle),
-            quiet=not a.answered,
+    def _ipv6(self, a: actions.Ipv6Session) -> None:
+        h = a.handle
+        record = ip6_record(
+            h.index,
+            h.generation,
+            cookie(CommandKind.IPV6, h),
+            on=a.on,
+            link_prefix=_upper(a.prefix) if a.prefix and a.prefix.prefixlen == UPPER_BITS else 0,
+            delegated=_upper(a.delegated),
+            delegated_length=0 if a.delegated is None else a.delegated.prefixlen,
+            interface_id=a.interface_id,
         )
-        self.dataplane.command(self.dataplane.control_group, record)
-        self.rerouted(a.handle)
+        self.dataplane.command(h.worker, record)
+
+    def _add_route(self, a: actions.AddRoute) -> None:
+        if isinstance(a.prefix, IPv6Network):
+            self._route6(CommandType.ROUTE6_ADD, a.handle, a.prefix, a.answered)
+        else:
+            self._route4(CommandType.ROUTE4_ADD, a.handle, a.prefix, a.answered)
 
     def _delete_route(self, a: actions.DeleteRoute) -> None:
+        if isinstance(a.prefix, IPv6Network):
+            self._route6(CommandType.ROUTE6_DEL, a.handle, a.prefix, a.answered)
+        else:
+            self._route4(CommandType.ROUTE4_DEL, a.handle, a.prefix, a.answered)
+
+    def _route4(
+        self, kind: CommandType, h: actions.Handle, prefix: IPv4Network, answered: bool
+    ) -> None:
         record = route4_record(
-            CommandType.ROUTE4_DEL,
-            a.prefix.network_address.packed,
-            a.prefix.prefixlen,
-            session=a.handle.index,
-            generation=a.handle.generation,
-            cookie=cookie(CommandKind.ROUTE, a.handle) if a.answered else 0,
-            quiet=not a.answered,
+            kind,
+            prefix.network_address.packed,
+            prefix.prefixlen,
+            session=h.index,
+            generation=h.generation,
+            cookie=cookie(CommandKind.ROUTE, h) if answered else 0,
+            quiet=not answered,
         )
         self.dataplane.command(self.dataplane.control_group, record)
-        self.rerouted(a.handle)
+        self.rerouted(h)
+
+    def _route6(
+        self, kind: CommandType, h: actions.Handle, prefix: IPv6Network, answered: bool
+    ) -> None:
+        record = route6_record(
+            kind,
+            prefix.network_address.packed,
+            prefix.prefixlen,
+            session=h.index,
+            generation=h.generation,
+            cookie=cookie(CommandKind.ROUTE6, h) if answered else 0,
+            quiet=not answered,
+        )
+        self.dataplane.command(self.dataplane.control_group, record)
+        self.rerouted(h)
 
     def _record(self, a: actions.Record) -> None:
         self.dataplane.write_control(a.handle.index, a.handle.generation, a.data)

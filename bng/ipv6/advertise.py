@@ -103,6 +103,22 @@ class Advertiser:
         self._initial = MAX_INITIAL
         return self._advertise(now)
 
+    def go_on(
+        self, prefix: IPv6Network | None, deprecated: dict[IPv6Network, float], now: float
+    ) -> None:
+        """Go on where another advertiser was: its client has been told, the next one comes later.
+
+        *deprecated* says until when each prefix of before is valid.
+        """
+        self._prefix = prefix
+        self._deprecated = dict(deprecated)
+        self._due = now + self._random(0.0, self._config.min_interval_s)
+
+    @property
+    def deprecated(self) -> dict[IPv6Network, float]:
+        """Until when each prefix that was replaced is valid."""
+        return dict(self._deprecated)
+
     def solicited(self, now: float) -> None:
         """Answer a Router Solicitation: soon, but no more than one in three seconds."""
         if self._due == inf:  # stopped, or not started
@@ -116,7 +132,9 @@ class Advertiser:
         self._hurry(now)
 
     def reconfigure(self, config: AdvertiseConfig, now: float) -> None:
-        """Take new settings, and tell the client soon."""
+        """Take new settings, and tell the client soon, if they are others."""
+        if config == self._config:
+            return
         self._config = config
         self._hurry(now)
 

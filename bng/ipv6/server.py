@@ -179,9 +179,9 @@ class Server:
         self._config = config
         self._bindings.limits = config.limits
 
-    def bindings(self) -> list[Binding]:
-        """Return what is installed, as `adopt` takes it back."""
-        return [binding for binding in self._bindings if binding.installed]
+    def bindings(self, *, offers: bool = False) -> list[Binding]:
+        """Return what is installed, as `adopt` takes it back; with *offers*, what is not, too."""
+        return [binding for binding in self._bindings if binding.installed or offers]
 
     def adopt(self, binding: Binding) -> None:
         """Take over what is installed since before a restart, and is taken from the supply."""

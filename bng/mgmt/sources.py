@@ -78,13 +78,14 @@ def _address(
         default = "default: session.default_pool"
         said = first == profile.ipv4_pool
         yield Sourced("ipv4_pool", first, _from(accept, "ipv4_pool") if said else default)
-    yield Sourced("gateway", session.gateway, f"pool {first}")
-    told = settings.pools[first]
-    for name, value in (("ipv4_dns", told.dns), ("ipv4_nbns", told.nbns)):
-        if said := getattr(profile, name):
-            yield Sourced(name, said, _from(accept, name))
-        elif value:
-            yield Sourced(name, value, f"pool {first}")
+    if address is not None and first is not None:
+        yield Sourced("gateway", session.gateway, f"pool {first}")
+        told = settings.pools[first]
+        for name, value in (("ipv4_dns", told.dns), ("ipv4_nbns", told.nbns)):
+            if said := getattr(profile, name):
+                yield Sourced(name, said, _from(accept, name))
+            elif value:
+                yield Sourced(name, value, f"pool {first}")
     if session.interface_id is not None:
         said = session.interface_id == profile.ipv6_interface_id
         source = _from(accept, "ipv6_interface_id") if said else "negotiated"

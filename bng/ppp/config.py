@@ -21,8 +21,7 @@ class LinkConfig:
     *auth_methods* are in order of preference; when there are any, authentication is required.
     *mru* is what we request and the most that a peer may have: 1492 on PPPoE, more when RFC 4638
     allowed it. *establish_timeout_s* bounds an LCP negotiation that does not converge (RFC 1661
-    §4.5), *ncp_timeout_s* how long a link may be without IPCP Opened, or IPv6CP where the peer is
-    granted no IPv4.
+    §4.5), *ncp_timeout_s* how long a link may be without a network protocol Opened.
     """
 
     auth_methods: tuple[AuthMethod, ...]
@@ -59,7 +58,7 @@ class Ipv6Params:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Negotiated:
-    """What an open link with IPv4 has settled with its peer: with it, another can go on.
+    """What an open link has settled with its peer: with it, another can go on.
 
     Magic-Numbers of 0 are none. *peer_interface_id* is what IPv6CP settled, if *ipv6_open*.
     """
@@ -68,6 +67,7 @@ class Negotiated:
     our_magic: int
     peer_magic: int
     peer_mru: int
+    ipv4_open: bool = True
     ipv6_open: bool = False
     peer_interface_id: int | None = None
     reauth_at: float | None = None

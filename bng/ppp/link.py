@@ -17,7 +17,7 @@ from bng.ppp.ipcp import Ipcp
 from bng.ppp.ipv6cp import Ipv6cp
 from bng.ppp.lcp import Lcp
 from bng.ppp.ncp import Ncp
-from bng.ppp.packet import Code, Protocol, parse_packet, parse_protocol
+from bng.ppp.packet import Code, Protocol, build_frame, parse_packet, parse_protocol
 from bng.ppp.pap import Pap
 from bng.ppp.table import Event, State
 
@@ -116,17 +116,25 @@ class Link:
         return out
 
     def go_on(
-        self, settled: Negotiated, ipv4: Ipv4Params, ipv6: Ipv6Params | None, now: float
+        self,
+        settled: Negotiated,
+        ipv4: Ipv4Params | None,
+        ipv6: Ipv6Params | None,
+        now: float,
     ) -> None:
         """Be open where another link was, that has *settled* all with the peer: nothing is sent.
 
-        IPv6CP that was not open waits for the peer to begin. A new Challenge that was due in the
-        meantime is sent at some moment of the next minute.
+        A network protocol that was not open waits for the peer to begin. A new Challenge that was
+        due in the meantime is sent at some moment of the next minute.
         """
         self.phase = Phase.NETWORK
         self.lcp.go_on(settled, self._serial())
-        self.ipcp = Ipcp(self.config, ipv4)
-        self.ipcp.go_on(self._serial())
+        if ipv4 is not None:
+            self.ipcp = Ipcp(self.config, ipv4)
+            if settled.ipv4_open:
+                self.ipcp.go_on(self._serial())
+            else:
+                self.ipcp.resume(State.STOPPED, self._serial())
         if ipv6 is not None:
             self.ipv6cp = Ipv6cp(self.config, ipv6, self._entropy)
             if settled.ipv6_open:
@@ -154,7 +162,7 @@ class Link:
 
     @property
     def settled(self) -> Negotiated:
-        """What has been negotiated, once IPCP is Opened."""
+        """What has been negotiated, once a network protocol is Opened."""
         ipv6cp = self.ipv6cp
         ipv6_open = ipv6cp is not None and ipv6cp.state is State.OPENED
         return Negotiated(
@@ -162,6 +170,7 @@ class Link:
             our_magic=self.lcp.our_magic,
             peer_magic=self.lcp.peer_magic,
             peer_mru=self.lcp.peer_mru,
+            ipv4_open=self.ipcp is not None and self.ipcp.state is State.OPENED,
             ipv6_open=ipv6_open,
             peer_interface_id=ipv6cp.peer_interface_id if ipv6cp and ipv6_open else None,
             reauth_at=None if self._reauth_at == inf else self._reauth_at,
@@ -252,6 +261,24 @@ class Link:
                 self._after_ncp(ncp, was, now, out)
         return out
 
+    def refuse(self, request_id: int, now: float) -> list[Action]:
+        """Answer `Install`: there is nothing for this family; its protocol is rejected from now on.
+
+        RFC 1661 §5.7 calls that the way to say that a protocol is not supported.
+        """
+        out: list[Action] = []
+        for ncp in self._ncps():
+            if ncp.install_request and ncp.install_request == request_id and ncp.held is not None:
+                frame = build_frame(ncp.protocol, Code.CONFIGURE_REQUEST, *ncp.held)
+                self._unexpected += ncp.discarded
+                ncp.event(Event.DOWN, now, out)
+                if ncp is self.ipcp:
+                    self.ipcp = None
+                else:
+                    self.ipv6cp = None
+                self.lcp.send_protocol_reject(frame, out)
+        return out
+
     def close(self, now: float, reason: DownReason = DownReason.ADMIN) -> list[Action]:
         """End the link with Terminate-Requests; `LinkDown` follows when they are through."""
         out: list[Action] = []
@@ -320,9 +347,8 @@ class Link:
     def _after_ncp(self, ncp: Ncp, was: State, now: float, out: list[Action]) -> None:
         if ncp.held is not None and not ncp.install_request:
             ncp.ask_install(self._next_request(), out)
-        # IPv6CP alone keeps no link that was granted IPv4: nobody sends Echo-Requests there.
-        if ncp is (self.ipcp or self.ipv6cp) and State.OPENED in (was, ncp.state):
-            opened = ncp.state is State.OPENED
+        if ncp.state is not was and State.OPENED in (was, ncp.state):
+            opened = any(each.state is State.OPENED for each in self._ncps())
             self._deadline_at = inf if opened else now + self.config.ncp_timeout_s
 
     # -- LCP and the phases -------------------------------------------------------------------

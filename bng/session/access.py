@@ -53,6 +53,10 @@ class AccessMethod(Protocol):
         """The dataplane forwards: the client may be told."""
         ...
 
+    def refuse(self, session: "Session", request_id: int, now: float) -> None:
+        """There is nothing to install for the family: the client is told, the others go on."""
+        ...
+
     def close(self, session: "Session", now: float) -> None:
         """End politely; ends in core.end."""
         ...
@@ -81,7 +85,7 @@ class AccessMethod(Protocol):
         self,
         session: "Session",
         record: Mapping[str, object],
-        ipv4: Ipv4Params,
+        ipv4: Ipv4Params | None,
         assigned: int | None,
         now: float,
     ) -> None:

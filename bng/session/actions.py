@@ -7,7 +7,7 @@ the order given here, so that a frame never overtakes the command it depends on.
 
 from dataclasses import dataclass
 from enum import IntEnum
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Address, IPv4Network, IPv6Network
 from typing import TYPE_CHECKING
 
 from bng.aaa.model import PortForward, RatePolicy
@@ -46,6 +46,8 @@ class CommandKind(IntEnum):
     BYPASS = 10
     NAT_ADDRESS = 11
     FORWARD = 12
+    IPV6 = 13
+    ROUTE6 = 14
 
 
 def cookie(kind: CommandKind, handle: Handle) -> int:
@@ -101,10 +103,13 @@ class MoveSession:
 
 @dataclass(frozen=True, slots=True)
 class UpSession:
-    """Forward IPv4 for a session. MTUs and *mss* in bytes; *nat* None: not translated."""
+    """Forward for a session, IPv4 as the features say. MTUs and *mss* in bytes.
+
+    *ip4* None: it has none; *nat* None: not translated.
+    """
 
     handle: Handle
-    ip4: IPv4Address
+    ip4: IPv4Address | None
     nat: NatPlace | None
     features_in: int
     features_out: int
@@ -190,11 +195,32 @@ class ReleaseSession:
 
 
 @dataclass(frozen=True, slots=True)
+class Ipv6Session:
+    """Forward IPv6 for a session that is up or paused, or not.
+
+    *prefix* is that of the link, *delegated* one that leads there. *interface_id* is ours.
+    """
+
+    handle: Handle
+    on: bool
+    prefix: IPv6Network | None
+    delegated: IPv6Network | None
+    interface_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class RelayPacket:
+    """Send *payload*, a relay message, to the external DHCPv6 servers."""
+
+    payload: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class AddRoute:
     """Route *prefix* to a session."""
 
     handle: Handle
-    prefix: IPv4Network
+    prefix: IPv4Network | IPv6Network
     answered: bool
 
 
@@ -203,7 +229,7 @@ class DeleteRoute:
     """Take a session's route out."""
 
     handle: Handle
-    prefix: IPv4Network
+    prefix: IPv4Network | IPv6Network
     answered: bool = False
 
 
@@ -260,6 +286,8 @@ Action = (
     | PauseSession
     | CloseSession
     | ReleaseSession
+    | Ipv6Session
+    | RelayPacket
     | AddRoute
     | DeleteRoute
     | Record

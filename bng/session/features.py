@@ -149,7 +149,7 @@ def retell(manager: "SessionManager", session: Session) -> bool:
     A session that is not installed, or paused, is told with the installation to come.
     """
     _time(manager, session)
-    changed = bool(session.routes) and _reroute(manager, session)
+    changed = session.told is not None and _reroute(manager, session)
     if session.told is None or session.paused:
         return changed
     changed |= tell(manager, session)
@@ -173,6 +173,7 @@ def _time(manager: "SessionManager", session: Session) -> None:
 
 def _reroute(manager: "SessionManager", session: Session) -> bool:
     """Have the routes of an installed session be those of its profile."""
+    changed = manager.ipv6.follow(session)
     wanted = install.routes(session)
     gone = [prefix for prefix in session.routes if prefix not in wanted]
     new = [prefix for prefix in wanted if prefix not in session.routes]
@@ -182,4 +183,4 @@ def _reroute(manager: "SessionManager", session: Session) -> bool:
         manager.emit(AddRoute(session.handle, prefix, answered=True))
     session.install_pending += len(gone) + len(new)
     session.routes = wanted
-    return bool(gone or new)
+    return changed or bool(gone or new)

@@ -90,9 +90,7 @@ class Grants:
             return
         if surplus > 0 and manager.settings.single_session == "replace":
             victims = others[:surplus]
-        static = answer.profile.ipv4_address
-        if static is not None:
-            victims += [o for o in others if o.ipv4_address == static and o not in victims]
+        victims += [o for o in others if _has_static(o, answer.profile) and o not in victims]
         mine.add(session)
         session.user_name = name
         if not victims:
@@ -106,36 +104,53 @@ class Grants:
         """Give an address and tell the client."""
         manager, profile = self._manager, answer.profile
         session.answer = None
-        pool = manager.settings.pools[manager.settings.pool_of(profile)]
-        if session.ipv4_address is None and not self._assign(session, answer, now):
+        serves4, serves6 = (
+            manager.settings.serves_ipv4(profile),
+            manager.settings.ipv6.serves(profile),
+        )
+        if not serves4 and not serves6:
+            self._reject(session, profile.user_name, "No service", "no-family", "", now)
             return
-        assert session.ipv4_address is not None  # noqa: S101 - _assign gave it
+        if serves4 and session.ipv4_address is None and not self._assign(session, answer, now):
+            return
         if session.told is None or session.paused:
             session.profile = profile
         session.accept = answer
-        session.gateway = pool.gateway
         if session.state is not State.UP:
             session.state = State.READY
-        ipv4 = self.ipv4_params(session, profile)
-        ipv6 = Ipv6Params(
-            local_interface_id=int.from_bytes(manager.entropy(8)) & LOCAL_SCOPE or 1,
-            peer_interface_id=profile.ipv6_interface_id,
-        )
+        ipv4 = self.ipv4_params(session, profile) if serves4 else None
+        ipv6 = self._ipv6_params(session, profile) if serves6 else None
         session.method.accept(session, answer, ipv4, ipv6, now)
         if session.told is not None:  # it authenticates again, and lives
             features.refresh(manager, session, profile, features.Refreshed())
         manager.write_down(session)
 
     def ipv4_params(self, session: Session, profile: SubscriberProfile) -> Ipv4Params:
-        """Return what IPCP tells the client, whose address and gateway are known."""
-        manager, local, peer = self._manager, session.gateway, session.ipv4_address
-        assert local is not None and peer is not None  # noqa: S101 - the caller set them
-        pool = manager.settings.pools[manager.settings.pool_of(profile)]
+        """Return what IPCP tells the client, whose address is known, and set the gateway."""
+        manager, peer = self._manager, session.ipv4_address
+        name = manager.settings.pool_of(profile)
+        assert name is not None and peer is not None  # noqa: S101 - the caller looked
+        pool = manager.settings.pools[name]
+        if session.gateway is None or session.told is None or session.paused:
+            session.gateway = pool.gateway
         return Ipv4Params(
-            local=local,
+            local=session.gateway,
             peer=peer,
             dns=profile.ipv4_dns or pool.dns,
             nbns=profile.ipv4_nbns or pool.nbns,
+        )
+
+    def _ipv6_params(self, session: Session, profile: SubscriberProfile) -> Ipv6Params:
+        """Return the interface identifiers of IPv6CP; ours stays the same while the session lives.
+
+        The client may have our link-local address as its gateway.
+        """
+        if session.local_interface_id is None:
+            random = int.from_bytes(self._manager.entropy(8))
+            session.local_interface_id = random & LOCAL_SCOPE or 1
+        return Ipv6Params(
+            local_interface_id=session.local_interface_id,
+            peer_interface_id=profile.ipv6_interface_id,
         )
 
     def adopt(self, session: Session) -> None:
@@ -170,12 +185,24 @@ class Grants:
         """Take an address of the user's pool."""
         manager, user = self._manager, profile.user_name
         pool = manager.settings.pool_of(profile)
+        assert pool is not None  # noqa: S101 - the caller looked
         session.ipv4_address = manager.pools.allocate(pool, user, now)
         if session.ipv4_address is None:
             manager.counters["pool_exhausted"] += 1
             self._reject(session, user, "No address available", "pool-exhausted", pool, now)
             return False
         return True
+
+
+def _has_static(session: Session, profile: SubscriberProfile) -> bool:
+    """Say whether *session* has an address or a prefix that *profile* names."""
+    if profile.ipv4_address is not None and session.ipv4_address == profile.ipv4_address:
+        return True
+    side = session.ipv6
+    if side is None:
+        return False
+    named = {profile.ipv6_prefix, profile.delegated_prefix, profile.ipv6_address} - {None}
+    return bool(named & {side.prefix, *side.delegated, *side.addresses})
 
 
 def _wait(session: Session, victim: Session, answer: AccessAccept) -> None:

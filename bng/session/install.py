@@ -9,22 +9,25 @@ from bng.session.settings import Settings
 
 # Bits of `enum session_in_feature` and `enum session_out_feature`.
 IN_ANTISPOOF4 = 1 << 1
+IN_IP4_OFF = OUT_IP4_OFF = 1 << 4
 IN_MSS_CLAMP = 1 << 7
 IN_NAT44 = 1 << 9
 OUT_MSS_CLAMP = 1 << 7
 TCP_IP_HEADERS_BYTES = 40
 
 
-def _granted(session: Session) -> tuple[SubscriberProfile, IPv4Address]:
-    """Return profile and address, which a session has before its NCPs begin."""
-    profile, address = session.profile, session.ipv4_address
-    assert profile is not None and address is not None  # noqa: S101 - granted
-    return profile, address
+def _granted(session: Session) -> tuple[SubscriberProfile, IPv4Address | None]:
+    """Return profile and IPv4 address, which a session has before its NCPs begin."""
+    profile = session.profile
+    assert profile is not None  # noqa: S101 - granted
+    return profile, session.ipv4_address
 
 
 def routes(session: Session) -> tuple[IPv4Network, ...]:
     """Return what leads to the session: its addresses, inside and public, and framed routes."""
     profile, address = _granted(session)
+    if address is None:
+        return ()
     own = () if session.nat_public is None else (host_route(session.nat_public),)
     return (host_route(address), *(route.prefix for route in profile.routes), *own)
 
@@ -36,12 +39,16 @@ def host_route(address: IPv4Address) -> IPv4Network:
 
 def translated(settings: Settings, session: Session) -> bool:
     """Say whether the session needs ports of a public address."""
-    return settings.translates(*_granted(session)) and own_address_pool(settings, session) is None
+    profile, address = _granted(session)
+    if address is None:
+        return False
+    return settings.translates(profile, address) and own_address_pool(settings, session) is None
 
 
 def own_address_pool(settings: Settings, session: Session) -> str | None:
     """Return the one-to-one pool that the session is to have a public address of."""
-    return settings.own_address_pool(*_granted(session))
+    profile, address = _granted(session)
+    return None if address is None else settings.own_address_pool(profile, address)
 
 
 def nat_pool(settings: Settings, session: Session) -> str | None:
@@ -53,13 +60,15 @@ def nat_pool(settings: Settings, session: Session) -> str | None:
 def up(settings: Settings, session: Session) -> UpSession:
     """Return the command that makes the dataplane forward for the session."""
     profile, address = _granted(session)
-    features_in = IN_ANTISPOOF4
+    features_in, features_out, mss = IN_ANTISPOOF4, 0, 0
+    if not session.ipv4_on:
+        features_in |= IN_IP4_OFF
+        features_out |= OUT_IP4_OFF
     if session.nat_place is not None:
         features_in |= IN_NAT44
     limit = settings.mru.get(session.line.port, session.peer_mru)
     mtu_out = min(session.peer_mru, limit, profile.mtu or limit)
     mtu_in = min(limit, profile.mtu or limit)
-    features_out = mss = 0
     if settings.mss_clamp if profile.mss_clamp is None else profile.mss_clamp:
         features_in |= IN_MSS_CLAMP
         features_out |= OUT_MSS_CLAMP

@@ -9,7 +9,8 @@ def started(session: Session, now: float) -> Log:
     """Return the line for a session whose first network protocol is up."""
     fields: dict[str, object] = {
         "user": session.user_name,
-        "address": str(session.ipv4_address),
+        "address": str(session.ipv4_address or ""),
+        "ipv6_prefix": _prefix(session),
         "mac": str(session.mac),
         "line": str(session.line),
         "session_id": session.method.session_id(session),
@@ -25,6 +26,7 @@ def ended(session: Session, counters: Counters, nat: NatAddresses, now: float) -
     fields: dict[str, object] = {
         "user": session.user_name,
         "address": str(session.ipv4_address or ""),
+        "ipv6_prefix": _prefix(session),
         "nat_address": str(session.nat_public or nat.text(session.nat_place)),
         "mac": str(session.mac),
         "line": str(session.line),
@@ -37,6 +39,11 @@ def ended(session: Session, counters: Counters, nat: NatAddresses, now: float) -
         "out_bytes": counters.out_bytes,
     }
     return Log(event, session.acct_session_id, fields)
+
+
+def _prefix(session: Session) -> str:
+    side = session.ipv6
+    return "" if side is None or side.prefix is None else str(side.prefix)
 
 
 def rejected(session: Session, user: str, reason: str, detail: str) -> Log:
@@ -66,6 +73,12 @@ def forward_refused(session: Session, forward: str, reason: str) -> Log:
         "reason": reason,
     }
     return Log("forward-refused", session.acct_session_id, fields, warning=True)
+
+
+def ipv6_refused(session: Session, reason: str) -> Log:
+    """Return the line for a session that gets no IPv6, or not all that it was to get."""
+    fields: dict[str, object] = {"user": session.user_name, "reason": reason}
+    return Log("ipv6-refused", session.acct_session_id, fields, warning=True)
 
 
 def not_recorded(session: Session) -> Log:

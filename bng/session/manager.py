@@ -11,6 +11,7 @@ from collections.abc import Callable
 from bng.aaa.model import AccessAnswer, AccessRequest, Backend, Pending
 from bng.ethernet import AccessLine, Mac
 from bng.pool.ipv4 import Ipv4Pools
+from bng.pool.ipv6 import Ipv6Pools
 from bng.ppp.credentials import Credentials
 from bng.session import features, install, logs, restart
 from bng.session.access import AccessMethod
@@ -35,6 +36,7 @@ from bng.session.deadlines import Deadlines
 from bng.session.drain import Drain
 from bng.session.forwards import Forwards
 from bng.session.grants import Grants
+from bng.session.ipv6 import PROTOCOL, Ipv6
 from bng.session.model import IPV4, IPV6, Cause, Counters, Session, State
 from bng.session.nat import NatAddresses
 from bng.session.one_to_one import OneToOne
@@ -58,6 +60,7 @@ class SessionManager:
         settings: Settings,
         backend: Backend,
         pools: Ipv4Pools,
+        pools6: Ipv6Pools,
         nat: NatAddresses,
         table: SessionTable,
         prefix: str,
@@ -66,6 +69,7 @@ class SessionManager:
         self.settings = settings
         self.backend = backend
         self.pools = pools
+        self.pools6 = pools6
         self.table = table
         self.entropy = entropy
         self.deadlines = Deadlines()
@@ -77,6 +81,7 @@ class SessionManager:
         self.forwards = Forwards(self)
         self.one_to_one = OneToOne(self)
         self.orders = Orders(self)
+        self.ipv6 = Ipv6(self)
         self.ending: dict[str, Session] = {}  # by Acct-Session-Id
         self._prefix = prefix
         self._serial = 0
@@ -109,6 +114,7 @@ class SessionManager:
         deadlines = (
             self.deadlines.next(),
             self.pools.next_deadline(),
+            self.pools6.next_deadline(),
             self.drain.next_deadline(),
             self.nat.next_deadline(),
         )
@@ -122,15 +128,18 @@ class SessionManager:
                 self.close(session, Cause.SESSION_TIMEOUT, "", now)
             self.accounts.tick(session, now)
             session.method.tick(session, now)
+            self.ipv6.tick(session, now)
             self.reschedule(session)
         self.pools.expire(now)
+        self.pools6.expire(now)
         self.drain.tick(now)
         self.nat.tick(now)
 
     def reschedule(self, session: Session) -> None:
         """Put the session's next deadline on the heap."""
         at = session.method.deadline(session)
-        for other in (session.timeout_at, session.interim_at):
+        ipv6_at = None if session.ipv6 is None else session.ipv6.link.next_deadline()
+        for other in (session.timeout_at, session.interim_at, ipv6_at):
             if other is not None and (at is None or other < at):
                 at = other
         self.deadlines.schedule(session, at)
@@ -143,7 +152,10 @@ class SessionManager:
         if session is None or session.state is State.ENDING:
             self.counters["frame_for_no_session"] += 1
             return
-        session.method.receive(session, frame, now)
+        if frame.startswith(PROTOCOL):
+            self.ipv6.frame(session, frame[len(PROTOCOL) :], now)
+        else:
+            session.method.receive(session, frame, now)
         self.reschedule(session)
 
     def completed(
@@ -171,15 +183,20 @@ class SessionManager:
                 stolen = kind == CommandKind.ROUTE and status == -ESTALE
                 self._installing(session, 0 if stolen else status, now)
                 self.reschedule(session)
-            case CommandKind.FORWARD if status:
-                self.forwards.failed(session, status)
-                self.orders.failed(session, f"forward: errno {-status}")
+            case CommandKind.IPV6 | CommandKind.ROUTE6:
+                self.ipv6.completed(session, CommandKind(kind), status, now)
             case _ if status:  # those that are answered only when they fail
-                what = CommandKind(kind).name.lower()
-                if self.orders.failed(session, f"{what}: errno {-status}"):
-                    return
-                self.counters[f"{what}_failed"] += 1
-                self.end(session, Cause.NAS_ERROR, f"{what}: errno {-status}", now)
+                self._refused(session, CommandKind(kind), status, now)
+
+    def _refused(self, session: Session, kind: CommandKind, status: int, now: float) -> None:
+        """The dataplane did not do what nobody waits for."""
+        what = kind.name.lower()
+        if kind is CommandKind.FORWARD:
+            self.forwards.failed(session, status)
+            self.orders.failed(session, f"{what}: errno {-status}")
+        elif not self.orders.failed(session, f"{what}: errno {-status}"):
+            self.counters[f"{what}_failed"] += 1
+            self.end(session, Cause.NAS_ERROR, f"{what}: errno {-status}", now)
 
     def echo_lost(self, index: int, generation: int, now: float) -> None:
         """The client answers no LCP Echo-Request."""
@@ -273,18 +290,28 @@ class SessionManager:
     def link_left(self, session: Session, now: float) -> None:
         """The link layer renegotiates: nothing is forwarded, all else is kept."""
         session.request_id = 0  # the client will be asked anew
+        session.families = 0
+        session.ipv4_on = False
+        self.ipv6.closed(session, now)
         self._pause(session)
 
     def install(
         self, session: Session, request_id: int, family: int, interface_id: int | None, now: float
     ) -> None:
-        """Make *family* forward; IPv6 has nothing to install before it has an address."""
+        """Make *family* forward."""
         if family == 6:
-            session.interface_id = interface_id
-            session.method.installed(session, request_id, now)
+            self.ipv6.install(session, request_id, interface_id, now)
             return
         session.install_request = request_id
-        if not self.one_to_one.give(session, now):
+        session.ipv4_on = True
+        self.forward(session, now)
+
+    def forward(self, session: Session, now: float) -> None:
+        """Have the dataplane forward the families that are open, or wait for this to be so."""
+        if session.told is not None and not session.paused:
+            self._tell_families(session)
+            return
+        if session.moving_to is not None or not self.one_to_one.give(session, now):
             return
         record = restart.encode(session, restart.ROOM_BYTES)
         if record is None:
@@ -300,8 +327,14 @@ class SessionManager:
         first = session.up_at is None
         session.families |= IPV4 if family == 4 else IPV6
         session.state = State.UP
-        if family == 4 and session.paused:  # the same outcome as before: nothing was installed
+        again = family == 4 and not session.ipv4_on
+        session.ipv4_on = session.ipv4_on or again
+        if session.paused:  # the same outcome as before: nothing was installed
             self.placed(session)
+        elif again:
+            self._tell_families(session)
+        if family == 6:
+            self.ipv6.opened(session, now)
         if first:
             session.up_at = now
             session.accounted = self.settings.accounting
@@ -316,15 +349,21 @@ class SessionManager:
         """The client closed *family*: the others go on."""
         session.families &= ~(IPV4 if family == 4 else IPV6)
         if family == 4:
+            session.ipv4_on = False
+            session.install_request = None
+        else:
+            self.ipv6.closed(session, now)
+        if not session.families:
             self._pause(session)
-        if not session.families and session.state is State.UP:
-            session.state = State.READY
+        elif family == 4 and session.told is not None and not session.paused:
+            self._tell_families(session)
         self.write_down(session)
 
     def close(self, session: Session, cause: Cause, detail: str, now: float) -> None:
         """End politely: the access method tells the client, then ends it."""
         if session.state is not State.ENDING and session.cause is None:
             session.cause, session.detail = cause, detail
+            self.ipv6.farewell(session, now)
             session.method.close(session, now)
             self.reschedule(session)
 
@@ -336,7 +375,7 @@ class SessionManager:
         Nothing is written of one that nothing is forwarded for: what brings it back writes; but of
         one that accounting is told of. False: the record does not fit, the old one stays.
         """
-        if session.state is not State.UP or not (session.routes or session.accounted):
+        if session.state is not State.UP or not (session.told or session.accounted):
             return True
         record = restart.encode(session)
         if record is None:
@@ -359,6 +398,14 @@ class SessionManager:
         if not session.routes:
             session.routes = install.routes(session)
             self.tell_routes(session)
+        self.ipv6.tell(session)
+
+    def _tell_families(self, session: Session) -> None:
+        """Have a session that is LIVE in the dataplane forward the families that it is to."""
+        up = install.up(self.settings, session)
+        if up != session.told or (session.install_request and not session.install_pending):
+            self.tell_up(session, up)
+        self.ipv6.tell(session)
 
     def tell_routes(self, session: Session) -> None:
         """Have all that leads to the session do so."""
@@ -395,7 +442,7 @@ class SessionManager:
     def _pause(self, session: Session) -> None:
         if session.state is State.UP:
             session.state = State.PAUSED
-        if session.routes and not session.paused:
+        if session.told is not None and not session.paused:
             session.paused = True
             self.emit(PauseSession(session.handle))
         session.install_request = None
@@ -419,6 +466,7 @@ class SessionManager:
             self.emit(Record(session.handle, session.acct_session_id, record))
         self.ending[session.acct_session_id] = session
         self.grants.leave(session)
+        self.ipv6.end(session, now)
         session.method.abort(session, cause.word, now)  # the detail is for the log alone
         for prefix in session.routes:
             self.emit(DeleteRoute(session.handle, prefix))
@@ -452,6 +500,7 @@ class SessionManager:
         del self.ending[session.acct_session_id]
         if session.ipv4_address is not None:
             self.pools.release(session.ipv4_address, now)
+        self.ipv6.leave(session, now)
         self.placement.leave(session)
         self.one_to_one.leave(session)
         self.forwards.leave(session)

@@ -8,6 +8,7 @@ from bng.aaa.model import AccessAccept, PortForward, SubscriberProfile
 from bng.ethernet import AccessLine, Mac
 from bng.session.access import AccessMethod
 from bng.session.actions import FilterSession, Handle, PoliceSession, UpSession
+from bng.session.ipv6_side import Ipv6Side
 from bng.session.nat import NatPlace
 
 IPV4, IPV6 = 1, 2
@@ -20,7 +21,7 @@ class State(Enum):
     SETUP = "setup"  # negotiates, authenticates
     WAITING = "waiting"  # authenticated; an older session has to end first
     READY = "ready"  # has its address; no NCP is open
-    UP = "up"  # forwards IPv4 or has IPv6CP open
+    UP = "up"  # forwards IPv4, IPv6 or both
     PAUSED = "paused"  # LCP renegotiates
     ENDING = "ending"  # closed; waits for the dataplane
 
@@ -100,7 +101,8 @@ class Session:
     moving_to: int | None = None  # worker that is to own it
     nat_public: IPv4Address | None = None  # its own, of a one-to-one pool
     nat_told: IPv4Address | None = None  # what of that the dataplane was told last
-    install_request: int | None = None
+    ipv4_on: bool = False  # IPCP is open, or is to be when IPv4 is forwarded
+    install_request: int | None = None  # of IPCP
     install_pending: int = 0  # completions to come before it is installed
     told: UpSession | None = None  # what the dataplane was told last
     policed: PoliceSession | None = None  # the same, None: not policed
@@ -111,6 +113,8 @@ class Session:
     paused: bool = False  # in the dataplane
     peer_mru: int = 1500
     interface_id: int | None = None
+    local_interface_id: int | None = None  # ours, of IPv6CP
+    ipv6: Ipv6Side | None = None
     magics: tuple[int, int] | None = None
     families: int = 0  # open NCPs: bit 0 IPv4, bit 1 IPv6
     up_at: float | None = None

@@ -53,6 +53,7 @@ class Placement:
         if full is None or full.count or session.nat_tried == NAT_TRIES or _pinned(session):
             return False
         session.nat_tried += 1
+        self._manager.ipv6.untold(session)
         found = self._choose(session)
         self.nat.give_back(full)
         if not found:
@@ -73,7 +74,7 @@ class Placement:
         elif status:
             self._manager.counters["install_failed"] += 1
             self._manager.end(session, Cause.NAS_ERROR, f"move: errno {-status}", now)
-        elif session.install_request is not None:
+        elif session.install_request is not None or self._manager.ipv6.asked(session):
             self._manager.placed(session)
 
     def leave(self, session: Session) -> None:

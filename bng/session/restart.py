@@ -8,12 +8,12 @@ import json
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv6Network
 from operator import attrgetter
 
 from bng.aaa.model import AccessAccept, PortForward, SubscriberProfile
 from bng.ethernet import AccessLine, Mac
-from bng.session import install
+from bng.session import install, ipv6_side
 from bng.session.access import AccessMethod
 from bng.session.actions import Handle
 from bng.session.model import Cause, Counters, Session
@@ -73,6 +73,7 @@ NOT_RECORDED = frozenset(
         *("waits_for", "waiters", "nat_tried", "moving_to", "nat_told", "install_request"),
         *("install_pending", "told", "policed", "filtered", "forwarded", "bypassed", "paused"),
         *("interim_at", "due", "detail", "adopted", "stopped"),
+        *("ipv4_on", "local_interface_id", "ipv6"),
         "standing",
     )
 )
@@ -97,6 +98,9 @@ class Left:
     mac: Mac
     session_id: int
     address: IPv4Address | None = None
+    ipv6_on: bool = False
+    ipv6_prefix: IPv6Network | None = None
+    """The prefix of the link."""
     acl_in: int = 0
     acl_out: int = 0
     bypass: int = 0
@@ -147,6 +151,8 @@ def encode(session: Session, room_bytes: int = 0) -> bytes | None:
         return whole
     record = describe_standing(session) | passing
     short = {key: value for key, value in record.items() if key not in FOR_PEOPLE}
+    if session.ipv6 is not None:
+        short[ipv6_side.KEY] = ipv6_side.describe(session.ipv6, clients=False)
     less = _JSON.encode(short).encode()
     return next((c for c in map(zlib.compress, (whole, less)) if len(c) <= limit), None)
 
@@ -177,6 +183,8 @@ def describe_passing(session: Session) -> dict[str, object]:
     record = pack_fields(session, PASSING)
     if not session.routes and session.ipv4_address is not None and session.profile is not None:
         record["routes"] = [str(prefix) for prefix in install.routes(session)]  # to come
+    if session.ipv6 is not None:
+        record[ipv6_side.KEY] = ipv6_side.describe(session.ipv6)
     return record | session.method.record(session)
 
 

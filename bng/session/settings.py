@@ -2,10 +2,12 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address
 from typing import Literal
 
 from bng.aaa.model import NO_NAT, SubscriberProfile
+from bng.ipv6.advertise import AdvertiseConfig
+from bng.ipv6.config import ServerConfig
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,11 +20,56 @@ class PoolSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Ipv6Settings:
+    """Policy of IPv6. Pools are names; None: nobody has one who is not given one by name."""
+
+    enabled: bool = False
+    """There is IPv6 for those of whom nothing is said."""
+    pools: frozenset[str] = frozenset()
+    link_pool: str | None = None
+    """Of the prefixes on the links."""
+    address_pool: str | None = None
+    """Of the addresses that DHCPv6 gives (IA_NA)."""
+    addresses_from_link: bool = False
+    """Without such a pool DHCPv6 gives an address of the link's prefix."""
+    delegated_pool: str | None = None
+    """Of the prefixes that DHCPv6 delegates (IA_PD)."""
+    dhcpv6: Literal["server", "external", "off"] = "off"
+    advertise: AdvertiseConfig = field(default_factory=AdvertiseConfig)
+    server: ServerConfig = field(default_factory=lambda: ServerConfig(duid=bytes(3)))
+    link_address: IPv6Address = field(default_factory=lambda: IPv6Address("::"))
+    """What external servers know the links by (RFC 8415 §19.1.1)."""
+
+    def link_pool_of(self, profile: SubscriberProfile) -> str | None:
+        """Return the pool of the prefix on the link."""
+        return self._known(profile.ipv6_pool) or self.link_pool
+
+    def address_pool_of(self, profile: SubscriberProfile) -> str | None:
+        """Return the pool of addresses."""
+        return self._known(profile.ipv6_address_pool) or self.address_pool
+
+    def delegated_pool_of(self, profile: SubscriberProfile) -> str | None:
+        """Return the pool of prefixes to delegate."""
+        return self._known(profile.delegated_pool) or self.delegated_pool
+
+    def _known(self, name: str | None) -> str | None:
+        return name if name in self.pools else None
+
+    def serves(self, profile: SubscriberProfile) -> bool:
+        """Say whether *profile* gets IPv6: yes when it says so, or has or gets anything of it."""
+        if profile.ipv6 is not None:
+            return profile.ipv6
+        own = profile.ipv6_prefix, profile.delegated_prefix, profile.ipv6_address
+        return self.enabled or any(found is not None for found in own)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """Policy of the box. *mru* by access port: the largest IP packet it can carry to a client."""
 
     pools: Mapping[str, PoolSettings]
-    default_pool: str
+    default_pool: str | None
+    """None: there are no pools, and IPv4 for nobody."""
     mru: Mapping[int, int]
     max_sessions: int
     single_session: Literal["replace", "deny", "allow"] = "replace"
@@ -44,8 +91,13 @@ class Settings:
     """Sessions are accounted for (RFC 2866)."""
     interim_interval_s: int = 0
     """Between interim updates, where AAA says nothing; 0: there are none."""
+    ipv6: Ipv6Settings = field(default_factory=Ipv6Settings)
 
-    def pool_of(self, profile: SubscriberProfile) -> str:
+    def serves_ipv4(self, profile: SubscriberProfile) -> bool:
+        """Say whether *profile* gets IPv4."""
+        return profile.ipv4 is not False and self.default_pool is not None
+
+    def pool_of(self, profile: SubscriberProfile) -> str | None:
         """Return the name of the pool whose settings and addresses *profile* gets."""
         name = profile.ipv4_pool
         return name if name is not None and name in self.pools else self.default_pool

@@ -35,7 +35,8 @@ STAYS = {
         DOMAIN DOMAIN_DIRECTORY""",
     "the order in which free blocks are given": """
         NAT_ADDRESS.free_first NAT_ADDRESS.free_last NAT_BLOCK.next""",
-    "pages of the FIB that hold no route are taken anew, whatever they hold": "FIB4_PAGE",
+    "pages of the FIB that hold no route are taken anew, whatever they hold": """
+        FIB4_PAGE FIB6_HEAD FIB6_SLOT""",
     "bngd's record of a session without a sequence number is none": "CONTROL.slot",
     "generations only grow; without one no stale packet could be told": """
         SESSION_IN.generation SESSION_OUT.generation""",
@@ -85,7 +86,7 @@ RESTARTED = {
 }
 """What a restart of bngd alone changes: nothing of any session."""
 
-CONFIGURED = {"NODE", "ACCESS_RANGE", "NAT_CONFIG", "ACL"}
+CONFIGURED = {"NODE", "ACCESS_RANGE", "NAT_CONFIG", "ACL", "FIB6_ROOT"}
 """Sections that speak of the configuration: no subscriber changes them."""
 
 ACLS = [

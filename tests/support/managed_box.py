@@ -20,7 +20,7 @@ from bng.io.natlog_file import NatLogSettings
 from bng.io.punt import read_counters
 from bng.io.radius_service import RadiusService
 from bng.mgmt.server import ManagementServer
-from tests.support.memory_box import CONFIG, USERS, MemoryBox, memory_box
+from tests.support.memory_box import CONFIG, DUID, USERS, MemoryBox, memory_box
 from tests.support.toml import dump
 
 
@@ -101,6 +101,7 @@ async def _managed(
         started_at=memory.now,
         draining=set(),
         radius=RadiusService(config, {}, None, partial(read_counters, memory.dataplane)),
+        duid=DUID,
     )
     box.serve()
     return Managed(directory, tables, memory, box, ManagementServer(box), runner)

@@ -19,18 +19,21 @@ from bng.access.domains import Domains
 from bng.access.pppoe import PppoeAccess
 from bng.config import Config, parse
 from bng.io.acl import AclTable, compiled_acls
-from bng.io.adoption import Adoption, acl_numbers, find, settle
+from bng.io.adoption import IPV6_FEATURES, Adoption, acl_numbers, find, settle
 from bng.io.executor import Executor
 from bng.io.journal import Journal
 from bng.io.nat import nat_table
 from bng.io.punt import Dispatcher
+from bng.ipv6.messages import duid_ll
 from bng.pool.ipv4 import Ipv4Pools
+from bng.pool.ipv6 import Ipv6Pools
 from bng.pppoe.discovery import Discovery
 from bng.session.manager import SessionManager
 from bng.session.nat import NatAddresses
 from bng.session.restart import Reconciled
 from bng.session.table import SessionTable
 from dataplane import binding
+from dataplane.ip6 import route6_record
 from tests.node.harness import ACC, DEFAULT_ARGS, START_NS
 from tests.node.harness import Dataplane as Embedded
 from tests.support.client import wire
@@ -60,9 +63,29 @@ CONFIG: dict[str, Any] = {
             "sticky_s": 5,
         }
     ],
+    "ipv6": {
+        "dns": ["2001:db8::53"],
+        "pool": [
+            {
+                "name": "links",
+                "prefixes": ["2001:db8:1::/48"],
+                "length": 64,
+                "hold_down_s": 1,
+                "sticky_s": 5,
+            },
+            {
+                "name": "homes",
+                "prefixes": ["2001:db8:100::/40"],
+                "length": 56,
+                "hold_down_s": 1,
+                "sticky_s": 5,
+            },
+        ],
+    },
     "nat": {"pool": [{"name": "public", "addresses": ["198.51.100.0/29"]}]},
     "journal": {"enabled": False},
 }
+DUID = duid_ll(bytes.fromhex("020000000001"))
 NAT_ARGS = (*(f"--nat-address=198.51.100.{i}" for i in range(8)), "--nat-block-size=512")
 USERS: dict[str, Any] = {f"user{i:05d}": {"password": "secret"} for i in range(64)}
 
@@ -115,9 +138,10 @@ class MemoryBox:
             self.dataplane.epochs,
         )
         self.manager = SessionManager(
-            settings=settings.session(self.config, ports, self.acls.numbers()),
+            settings=settings.session(self.config, ports, self.acls.numbers(), DUID),
             backend=LocalBackend(loaded),
             pools=Ipv4Pools(settings.pools(self.config)),
+            pools6=Ipv6Pools(settings.pools6(self.config)),
             nat=NatAddresses(nat_table(self.dataplane)),
             table=table,
             prefix=f"{next(self._starts):08x}",
@@ -150,6 +174,14 @@ class MemoryBox:
         for gateway in settings.gateways(self.config):
             record = binding.route4_record(
                 binding.CommandType.GATEWAY4_ADD, gateway.packed, 32, quiet=True
+            )
+            self.dataplane.command(self.dataplane.control_group, record)
+        for prefix6 in self.config.ipv6.aggregates:
+            record = route6_record(
+                binding.CommandType.UNREACHABLE6_ADD,
+                prefix6.network_address.packed,
+                prefix6.prefixlen,
+                quiet=True,
             )
             self.dataplane.command(self.dataplane.control_group, record)
         for pool in settings.one_to_one(self.config).values():
@@ -315,6 +347,14 @@ class MemoryBox:
             "orders": manager.orders.waiting,
             "pool_used": sum(row.used + row.held + row.sticky for row in stats),
             "addresses_in_no_pool": manager.pools.used_outside(),
+            "pool6_used": sum(
+                row.used + row.held + row.sticky for row in manager.pools6.stats().values()
+            ),
+            "prefixes_in_no_pool": manager.pools6.used_outside(),
+            "ipv6_sessions": sum(
+                bool(dataplane.session_in[i].features & IPV6_FEATURES)
+                for i in range(dataplane.max_sessions)
+            ),
             "nat_sessions": sum(e.sessions for e in manager.nat.entries.values()),
             "public_addresses": len(manager.one_to_one.addresses.holders),
             "nat_blocks": sum(bool(dataplane.nat_block[i].session) for i in range(blocks)),

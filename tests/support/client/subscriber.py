@@ -358,6 +358,7 @@ class Subscriber:
         elif code == wire.PROTO_REJ and len(body) >= 2:
             self.names.pop(body[0] << 8 | body[1], None)
             self._up(now)
+            self._up(now)
 
     # --- Time ---
 

@@ -124,7 +124,7 @@ def test_a_session_outlives_its_user_in_the_file(dialled: Managed) -> None:
 def test_a_paused_session_gets_its_new_rates_when_it_goes_on(dialled: Managed) -> None:
     memory = dialled.memory
     (session,) = (s for s in memory.manager.table if s.user_name == "user00001")
-    memory.manager.network_down(session, 4, memory.now)
+    memory.manager.link_left(session, memory.now)
     memory.turn()
     assert reload(dialled, user00001=user(**RATES)) == {}
     memory.manager.network_up(session, 4, memory.now)

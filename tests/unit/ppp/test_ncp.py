@@ -4,7 +4,7 @@ from ipaddress import IPv4Address
 
 import pytest
 
-from bng.ppp.actions import DownReason, Install, LinkDown, NetworkDown, NetworkUp
+from bng.ppp.actions import DownReason, Install, LinkDown, NetworkDown, NetworkUp, SendPpp
 from bng.ppp.config import Ipv4Params, Ipv6Params
 from bng.ppp.link import Phase
 from bng.ppp.table import State
@@ -285,17 +285,39 @@ def test_a_missing_identifier_is_prompted_for_and_then_done_without(peer: Peer) 
     assert peer.installed()[0][1::2] == (ACK, b"")
 
 
-def test_ipv6cp_alone_keeps_no_link_that_was_granted_ipv4() -> None:
+def test_ipv6cp_alone_keeps_a_link() -> None:
     peer = Peer().authenticate()
     peer.wait(30)
     peer.send(IPV6CP, REQ, IFACE)
     peer.installed()
     peer.ack(IPV6CP)
     assert peer.of(NetworkUp) == [NetworkUp(6)]
-    peer.wait(35)
-    assert peer.last(LCP, TREQ)
-    peer.wait(10)
+    peer.wait(600)
+    assert peer.down == []
+    peer.send(IPV6CP, TREQ)
+    peer.wait(75)
     assert peer.down == [LinkDown(DownReason.NO_NETWORK)]
+
+
+def test_a_family_that_is_not_to_be_had_after_all_is_protocol_rejected_from_then_on() -> None:
+    peer = Peer().authenticate()
+    peer.send(IPV6CP, REQ, IFACE, 21)
+    asked = peer.of(Install)[-1]
+    assert isinstance(asked, Install)
+    mark = len(peer.actions)
+    peer.actions += peer.link.refuse(asked.request_id, peer.now)
+    request = bytes.fromhex("8057 01 15 000e") + IFACE
+    (rejected,) = peer.actions[mark:]
+    assert isinstance(rejected, SendPpp)
+    assert rejected.payload[:3] == bytes.fromhex("c021 08")
+    assert rejected.payload[6:] == request
+    (again,) = peer.send(IPV6CP, REQ, IFACE, 22)
+    assert again[:2] == (LCP, PROTREJ)
+    assert peer.link.refuse(asked.request_id, peer.now) == []
+    peer.send(IPCP, REQ, ADDRESS)
+    peer.installed()
+    peer.ack(IPCP)
+    assert peer.of(NetworkUp) == [NetworkUp(4)]
 
 
 def test_a_link_without_ipv4_lives_by_ipv6cp() -> None:

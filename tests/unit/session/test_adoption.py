@@ -351,7 +351,7 @@ def test_one_whose_installation_was_under_way_is_told(
     monkeypatch.setattr(box.manager, "completed", lambda *arguments: None)
     client.start(box.now)
     box.run(1.0)
-    assert [s.install_pending for s in box.manager.table] == [2]
+    assert [s.install_pending for s in box.manager.table] == [3]
     ended(box, box.restart())
 
 

@@ -1,0 +1,277 @@
+"""What one session has of IPv6, where its leases come from, and what is recorded of it. Sans-IO."""
+
+from collections import Counter, deque
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from hashlib import blake2b
+from ipaddress import IPv6Address, IPv6Network
+from typing import TYPE_CHECKING
+
+from bng.ipv6.actions import Lease
+from bng.ipv6.link import Ipv6Link
+from bng.ipv6.relay import Relay
+from bng.ipv6.server import Server
+from bng.session.actions import CommandKind
+from bng.session.packing import pack, reader
+
+if TYPE_CHECKING:
+    from bng.session.manager import SessionManager
+    from bng.session.model import Session
+
+LOCAL_SCOPE = ~(1 << 57)
+"""Clears the "u" bit: an interface identifier of ours has local scope (RFC 5072 §4.1)."""
+ADDRESS_TRIES = 8
+MAX_ROUTED_BITS = 64
+"""The longest prefix that the dataplane takes for the session's without looking it up."""
+KEY = "ip6"
+"""Of the record of a session."""
+
+
+@dataclass(slots=True, eq=False)
+class Waits:
+    """Answered commands of one session: what each was for, in the order of the answers."""
+
+    tags: dict[CommandKind, deque[int]] = field(default_factory=dict)
+    left: Counter[int] = field(default_factory=Counter)
+    failed: dict[int, int] = field(default_factory=dict)  # status by tag
+
+    def expect(self, kind: CommandKind, tag: int) -> None:
+        """Note that a command of *kind* for *tag* was sent."""
+        self.tags.setdefault(kind, deque()).append(tag)
+        self.left[tag] += 1
+
+    def answered(self, kind: CommandKind, status: int) -> tuple[int, int] | None:
+        """Take an answer; return (tag, status) with the last one of its tag."""
+        tags = self.tags.get(kind)
+        if not tags:
+            return None
+        tag = tags.popleft()
+        if status:
+            self.failed.setdefault(tag, status)
+        self.left[tag] -= 1
+        if self.left[tag]:
+            return None
+        del self.left[tag]
+        return tag, self.failed.pop(tag, 0)
+
+
+class SessionSupply:
+    """Where the DHCPv6 server of *session* takes its leases: the profile, a pool, the link."""
+
+    __slots__ = ("_avoid", "_claimed", "_manager", "_session")
+
+    def __init__(self, manager: "SessionManager", session: "Session") -> None:
+        self._manager = manager
+        self._session = session
+        self._claimed: set[IPv6Network] = set()
+        self._avoid: set[IPv6Network] = set()  # in use or declined, of the link's prefix
+
+    def take(self, delegated: bool, hint: IPv6Network | None, now: float) -> IPv6Network | None:
+        """Take a prefix to delegate or an address; see `bng.ipv6.bindings.Supply`."""
+        manager, session = self._manager, self._session
+        profile, policy = session.profile, manager.settings.ipv6
+        if profile is None or session.user_name is None:
+            return None
+        static = profile.delegated_prefix
+        pool = policy.delegated_pool_of(profile)
+        if not delegated:
+            address = profile.ipv6_address
+            static = None if address is None else IPv6Network(address)
+            pool = policy.address_pool_of(profile)
+        if static is not None:
+            return self._claim(static, now)
+        if pool is None:
+            from_link = not delegated and policy.addresses_from_link
+            return self._of_the_link(session.user_name) if from_link else None
+        wanted = hint if hint is not None and int(hint.network_address) else None
+        length = None if hint is None else hint.prefixlen
+        return manager.pools6.allocate(pool, session.user_name, now, wanted, length)
+
+    def release(self, lease: Lease, now: float, *, declined: bool) -> None:
+        """Take a lease back."""
+        if self.inside(lease.network):
+            if not declined:
+                self._avoid.discard(lease.network)
+            return
+        self._claimed.discard(lease.network)
+        self._manager.pools6.release(lease.network, now, remember=not declined)
+
+    def adopt(self, lease: Lease, owner: str) -> None:
+        """Take over what is the session's since before a restart. Raises: ValueError."""
+        if self.inside(lease.network):
+            self._avoid.add(lease.network)
+        else:
+            self._manager.pools6.adopt(lease.network, owner)
+            self._claimed.add(lease.network)
+
+    def inside(self, network: IPv6Network) -> bool:
+        """Say whether *network* is a part of the link's prefix, and so nobody else's."""
+        side = self._session.ipv6
+        return side is not None and side.prefix is not None and network.subnet_of(side.prefix)
+
+    def claim(self, network: IPv6Network, now: float) -> bool:
+        """Take what an external server gave; False when it is another's."""
+        return self._claim(network, now) is not None
+
+    def _claim(self, static: IPv6Network, now: float) -> IPv6Network | None:
+        if self.inside(static):
+            if static in self._avoid:
+                return None
+            self._avoid.add(static)
+            return static
+        if static in self._claimed:
+            return None
+        holder = self._manager.pools6.claim(static, self._session.acct_session_id, now)
+        if holder is not None:
+            self._manager.ipv6.conflict(self._session, static, holder)
+            return None
+        self._claimed.add(static)
+        return static
+
+    def _of_the_link(self, user: str) -> IPv6Network | None:
+        """Return an address of the link's prefix: the same again for the same user (RFC 7217)."""
+        side = self._session.ipv6
+        if side is None or side.prefix is None or side.prefix.prefixlen > MAX_ROUTED_BITS:
+            return None
+        for number in range(ADDRESS_TRIES):
+            seed = f"{side.prefix} {user} {number}".encode(errors="surrogateescape")
+            low = int.from_bytes(blake2b(seed, digest_size=8).digest()) & LOCAL_SCOPE
+            address = IPv6Network(int(side.prefix.network_address) | low or 1)
+            if address not in self._avoid:
+                self._avoid.add(address)
+                return address
+        return None
+
+
+@dataclass(slots=True, eq=False)
+class Ipv6Side:
+    """IPv6 of a session, from the first time that IPv6CP asks for it on.
+
+    *leases* is what DHCPv6 gave, and until when, installed or on its way there; *framed* are the
+    networks behind the subscriber. *on*: the dataplane was told to forward. *request* is the
+    installation that IPv6CP waits for.
+    """
+
+    link: Ipv6Link
+    supply: SessionSupply
+    prefix: IPv6Network | None
+    interface_id: int
+    framed: tuple[IPv6Network, ...] = ()
+    leases: dict[Lease, float] = field(default_factory=dict)
+    on: bool = False
+    started: bool = False
+    request: int | None = None
+    fast: IPv6Network | None = None  # of the delegated ones
+    told: int = 0  # how often the dataplane was: the last tag of `waits`, negative
+    waits: Waits = field(default_factory=Waits)
+
+    @property
+    def delegated(self) -> list[IPv6Network]:
+        """Prefixes that DHCPv6 delegated."""
+        return [lease.network for lease in self.leases if lease.delegated]
+
+    @property
+    def addresses(self) -> list[IPv6Address]:
+        """Addresses that DHCPv6 gave."""
+        return [lease.network.network_address for lease in self.leases if not lease.delegated]
+
+    def routes(self) -> list[IPv6Network]:
+        """Return all that leads to the session."""
+        own = [] if self.prefix is None else [self.prefix]
+        leased = [lease.network for lease in self.leases if self.needs_route(lease)]
+        return list(dict.fromkeys((*own, *self.framed, *leased)))
+
+    def needs_route(self, lease: Lease) -> bool:
+        """Say whether *lease* is more than a part of the link's prefix."""
+        return self.prefix is None or not lease.network.subnet_of(self.prefix)
+
+    def choose_fast(self) -> bool:
+        """Choose the delegated prefix that the dataplane knows by heart; say if it changed."""
+        found = [net for net in self.delegated if net.prefixlen <= MAX_ROUTED_BITS]
+        chosen = self.fast if self.fast in found else next(iter(found), None)
+        changed, self.fast = chosen != self.fast, chosen
+        return changed
+
+
+# ---- what outlives us ----
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedLease:
+    """A lease, until when it is valid, and of which IA it is: those of a server have one."""
+
+    network: IPv6Network
+    delegated: bool
+    until: float
+    iaid: int = 0
+    client_id: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedIpv6:
+    """What is recorded of the IPv6 of a session."""
+
+    prefix: IPv6Network | None = None
+    leases: tuple[RecordedLease, ...] = ()
+    framed: tuple[IPv6Network, ...] = ()
+    deprecated: tuple[tuple[IPv6Network, float], ...] = ()
+    """Prefixes of before, and until when each is valid."""
+
+    def routes(self) -> list[IPv6Network]:
+        """Return all that may lead to the session."""
+        own = () if self.prefix is None else (self.prefix,)
+        return [*own, *self.framed, *(lease.network for lease in self.leases)]
+
+
+def describe(side: Ipv6Side, *, clients: bool = True) -> object:
+    """Return what is recorded, as JSON has it; without *clients* it is shorter, and good enough.
+
+    Then a client that renews is one with another DUID: it takes over what the session has.
+    """
+    deprecated = side.link.advertiser.deprecated
+    recorded = RecordedIpv6(
+        side.prefix,
+        tuple(_leases(side, clients)),
+        side.framed,
+        tuple((net, round(until, 1)) for net, until in deprecated.items()),
+    )
+    return pack(recorded)
+
+
+def _leases(side: Ipv6Side, clients: bool) -> Iterator[RecordedLease]:
+    dhcpv6 = side.link.dhcpv6
+    known = {}
+    if isinstance(dhcpv6, Server):
+        known = {binding.lease: binding for binding in dhcpv6.bindings(offers=True)}
+    for lease, until in current(side).items():
+        binding = known.get(lease)
+        if binding is None or not clients:
+            yield RecordedLease(lease.network, lease.delegated, round(until, 1))
+            continue
+        yield RecordedLease(
+            lease.network, lease.delegated, round(until, 1), binding.iaid, binding.client_id
+        )
+
+
+def current(side: Ipv6Side) -> dict[Lease, float]:
+    """Return what DHCPv6 gave, and until when as of its last renewal."""
+    dhcpv6 = side.link.dhcpv6
+    renewed: Mapping[Lease, float] = {}
+    if isinstance(dhcpv6, Server):
+        renewed = {binding.lease: binding.until for binding in dhcpv6.bindings()}
+    elif isinstance(dhcpv6, Relay):
+        renewed = dhcpv6.leases()
+    return {lease: renewed.get(lease, until) for lease, until in side.leases.items()}
+
+
+_READ = reader(RecordedIpv6)
+
+
+def read(record: Mapping[str, object]) -> RecordedIpv6 | None:
+    """Return what a record says, None when that is nothing. Raises: ValueError."""
+    found = record.get(KEY)
+    if found is None:
+        return None
+    recorded = _READ(found)
+    assert isinstance(recorded, RecordedIpv6)  # noqa: S101 - its reader
+    return recorded
