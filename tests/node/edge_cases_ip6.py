@@ -1,9 +1,25 @@
 """Edge cases of the IPv6 nodes, and of what nodes of both families make of IPv6."""
 
+from scapy.layers.inet import UDP
+from scapy.layers.inet6 import (
+    ICMPv6EchoRequest,
+    ICMPv6MLReport,
+    ICMPv6ND_NS,
+    ICMPv6ND_RS,
+    ICMPv6TimeExceeded,
+    IPv6,
+    IPv6ExtHdrFragment,
+    IPv6ExtHdrHopByHop,
+)
+from scapy.packet import Packet
+
+from dataplane import binding
+from dataplane.binding import Direction
+
 from . import lab, lab6
 from .edge_cases_nat import along, start
-from .edges import CASES, IP_FRAME, case
-from .harness import ACC, Dataplane
+from .edges import CASES, IP6_FAULTS, IP_FRAME, Case, case
+from .harness import ACC, TWIN, WAN, Dataplane, Frame
 
 
 @case("ip4_off_in/drop: ip4-not-served", "ip4_off_out/drop: ip4-not-served")
@@ -39,3 +55,279 @@ def _all_control(dp: Dataplane) -> None:
         dp.session_in(0).punt_tokens = 40_000
         dp.node("punt", [frame] * 40)
         dp.punts()
+
+
+END = 15
+IN = {2: "antispoof6", 3: "acl_in", 5: "policer_in", 7: "mss_clamp_in", END: "ip6_lookup"}
+OUT = {3: "acl_out", 5: "policer_out", 7: "mss_clamp_out", END: "pppoe6_output"}
+
+
+def along6(node: str, bit: int, to: int) -> Case:
+    """Return a case that takes an IPv6 packet from the feature *bit* to the feature *to*."""
+
+    def run(dp: Dataplane) -> None:
+        generation = lab6.furnish(dp)
+        if node.startswith("acl_"):
+            lab.filter_by(dp, generation, [])
+        if node.startswith("policer_"):
+            for direction in Direction:
+                lab.police(dp, generation, direction, cir_bps=8, cbs_bytes=len(lab6.FRAME))
+        dp.node(node, [lab6.at_ip(lab6.FRAME, session=0, arc=1 << bit | 1 << to)])
+
+    return run
+
+
+def start6(node: str, bit: int) -> Case:
+    """Return a case that enters the arc where the first feature is *bit*."""
+
+    def run(dp: Dataplane) -> None:
+        lab6.furnish(dp)
+        dp.session_in(0).features = 1 << bit
+        dp.session_out(0).features = 1 << bit | 1 << END
+        if node == "pppoe6_input":
+            frame = lab.at_pppoe(lab.session_frame(lab6.FRAME, lab6.PPP_IP6), session=0)
+        else:
+            frame = lab6.at_ip(lab6.FRAME, session=0)
+        dp.node(node, [frame])
+
+    return run
+
+
+for _first, _arc in (("pppoe6_input", IN), ("session6_output", OUT)):
+    for _to, _name in _arc.items():
+        CASES[f"{_first}/{_name}"] = start6(_first, _to)
+        for _bit, _node in _arc.items():
+            if _bit < _to and (_to == END or _node == "antispoof6"):
+                CASES[f"{_node}/{_name}"] = along6(_node, _bit, _to)
+
+
+@case("ethernet_input/ip6_input")
+def _routed6(dp: Dataplane) -> None:
+    dp.node("ethernet_input", [Frame(data=lab6.routed_frame(lab6.FRAME), rx_port=WAN)])
+
+
+@case("pppoe_input/pppoe6_input")
+def _served(dp: Dataplane) -> None:
+    lab6.furnish(dp)
+    dp.node("pppoe_input", [lab.at_pppoe(lab.session_frame(lab6.FRAME, lab6.PPP_IP6))])
+
+
+def ip6_fault(reason: str, packet: bytes) -> None:
+    @case(f"pppoe6_input/drop: {reason}", f"ip6_input/drop: {reason}")
+    def run(dp: Dataplane) -> None:
+        lab6.furnish(dp)
+        pppoe6_input(dp, packet)
+        dp.node("ip6_input", [lab6.at_ip(packet)])
+
+
+def pppoe6_input(dp: Dataplane, *packets: bytes) -> None:
+    frames = [lab.session_frame(packet, lab6.PPP_IP6) for packet in packets]
+    dp.node("pppoe6_input", [lab.at_pppoe(frame, session=0) for frame in frames])
+
+
+for _reason, _packet in IP6_FAULTS.items():
+    ip6_fault(_reason, _packet)
+
+
+@case("pppoe6_input/drop: packet-too-big", "pppoe6_input/ip6_control")
+def _pppoe6(dp: Dataplane) -> None:
+    lab6.furnish(dp)
+    pppoe6_input(dp, lab6.udp(lab6.CLIENT, lab6.SERVER, 1445), lab6.udp(lab6.CLIENT, "ff02::1"))
+
+
+@case(
+    "antispoof6/drop: source-spoofed",
+    "antispoof6/drop: source-link-local",
+    "antispoof6/icmp6_error",
+)
+def _antispoof6(dp: Dataplane) -> None:
+    lab6.furnish(dp)
+    for source in (lab6.SERVER, lab6.CLIENT_LINK_LOCAL, lab6.NOBODYS):
+        packet = lab6.udp(source, lab6.SERVER)
+        dp.node("antispoof6", [lab6.at_ip(packet, session=0, arc=0x8004)])
+
+
+def ip6_control(dp: Dataplane, *packets: Packet | bytes) -> None:
+    for packet in packets:
+        frame = lab.at_pppoe(lab.session_frame(bytes(packet), lab6.PPP_IP6), session=0, flags=17)
+        frame.skip += 8
+        dp.node("ip6_control", [frame])
+
+
+def from_client(destination: str, source: str = lab6.CLIENT_LINK_LOCAL) -> Packet:
+    return IPv6(src=source, dst=destination, hlim=255)
+
+
+PING = from_client(lab6.GATEWAY) / ICMPv6EchoRequest()
+
+
+@case(
+    "ip6_control/punt",
+    "ip6_control/port_output",
+    "ip6_control/drop: source-spoofed",
+    "ip6_control/drop: malformed",
+    "ip6_control/drop: fragment",
+    "ip6_control/drop: multicast-listener",
+    "ip6_control/drop: multicast",
+    "ip6_control/drop: not-served",
+    "ip6_control/drop: not-our-address",
+)
+def _control(dp: Dataplane) -> None:
+    lab6.furnish(dp)
+    ip6_control(
+        dp,
+        from_client("ff02::2") / ICMPv6ND_RS(),
+        from_client(lab6.GATEWAY) / ICMPv6ND_NS(tgt=lab6.GATEWAY),
+        from_client(lab6.GATEWAY, lab6.SERVER) / ICMPv6EchoRequest(),
+        from_client("ff02::2") / ICMPv6ND_RS(cksum=1) / b"",
+        bytes(PING)[:41] + b"\x01" + bytes(PING)[42:],
+        from_client("ff02::2") / IPv6ExtHdrFragment(m=1) / ICMPv6ND_RS(),
+        from_client("ff02::16") / IPv6ExtHdrHopByHop() / ICMPv6MLReport(),
+        from_client("ff02::fb") / UDP(sport=5353, dport=5353),
+        from_client(lab6.GATEWAY) / UDP(dport=53),
+        from_client("fe80::9") / ICMPv6EchoRequest(),
+    )
+
+
+@case("ip6_control/drop: session-share-used-up")
+def _control_share(dp: Dataplane) -> None:
+    lab6.furnish(dp)
+    ip6_control(dp, *[PING] * 41)
+
+
+@case("session6_output/icmp6_error")
+def _to_session_too_big(dp: Dataplane) -> None:
+    lab6.furnish(dp)
+    session6_output(dp, lab6.udp(lab6.SERVER, lab6.CLIENT, 1445))
+
+
+def session6_output(dp: Dataplane, packet: bytes = lab6.FRAME, **metadata: int) -> None:
+    dp.node("session6_output", [lab6.at_ip(packet, session=0, **metadata)])
+
+
+@case("session6_output/handoff")
+def _to_other_owner(dp: Dataplane) -> None:
+    lab6.furnish(dp, worker=1)
+    session6_output(dp)
+
+
+@case("session6_output/drop: generation-stale")
+def _stale(dp: Dataplane) -> None:
+    lab6.furnish(dp)
+    dp.session_out(0).generation += 1
+    session6_output(dp, flags=lab.TO_SESSION)
+
+
+@case("session6_output/drop: session-paused", "session6_output/drop: session-not-live")
+def _to_session_not_live(dp: Dataplane) -> None:
+    generation = lab6.furnish(dp)
+    for kind in (binding.CommandType.SESSION_PAUSE, binding.CommandType.SESSION_CLOSE):
+        assert dp.command(lab.command(kind, 0, generation)) == 0
+        session6_output(dp)
+
+
+@case("session6_output/drop: ip6-not-served")
+def _to_session_without(dp: Dataplane) -> None:
+    generation = lab6.furnish(dp)
+    lab6.serve(dp, generation, on=False)
+    session6_output(dp)
+
+
+@case("pppoe6_output/port_output")
+def _pppoe6_output(dp: Dataplane) -> None:
+    lab6.furnish(dp)
+    dp.node("pppoe6_output", [lab6.at_ip(lab6.FRAME, session=0)])
+
+
+@case("ip6_input/ip6_lookup", "ip6_input/twin_output")
+def _ip6_input(dp: Dataplane) -> None:
+    for packet in (lab6.FRAME, lab6.udp("fe80::1", lab6.BOX)):
+        frame = lab6.routed_frame(packet)
+        dp.node("ip6_input", [Frame(data=frame, skip=14, rx_port=WAN)])
+
+
+def ip6_local(dp: Dataplane, *packets: bytes, flags: int = lab.FROM_SESSION) -> None:
+    leaf = lab6.leaf_of(dp, "2a03")
+    for packet in packets:
+        dp.node("ip6_local", [lab6.at_ip(packet, leaf=leaf, flags=flags)])
+
+
+LOCAL_PING = lab6.ping(lab6.CLIENT, lab6.BOX)
+
+
+@case("ip6_local/twin_output")
+def _to_kernel6(dp: Dataplane) -> None:
+    lab6.furnish(dp)
+    frame = lab6.routed_frame(lab6.ping(lab6.SERVER, lab6.BOX))
+    leaf = lab6.leaf_of(dp, "2a03")
+    dp.node("ip6_local", [Frame(data=frame, skip=14, leaf=leaf, rx_port=WAN)])
+
+
+@case(
+    "ip6_local/ip6_lookup",
+    "ip6_local/drop: not-echo-request",
+    "ip6_local/drop: echo-checksum-wrong",
+    "ip6_local/drop: source-share-used-up",
+)
+def _local(dp: Dataplane) -> None:
+    lab6.furnish(dp)
+    ip6_local(dp, lab6.udp(lab6.CLIENT, lab6.BOX), LOCAL_PING[:-1] + b"\x01", *[LOCAL_PING] * 51)
+
+
+@case("ip6_local/drop: own-error")
+def _own6(dp: Dataplane) -> None:
+    lab6.furnish(dp)
+    ip6_local(dp, LOCAL_PING, flags=lab.ICMP_MADE)
+
+
+@case("ip6_local/drop: rate-limited")
+def _pings_of_many(dp: Dataplane) -> None:
+    lab6.furnish(dp)
+    leaf = lab6.leaf_of(dp, "2a03")
+    for high in range(21):
+        frames = [
+            lab6.at_ip(LOCAL_PING[:14] + bytes((high, n)) + LOCAL_PING[16:], leaf=leaf, flags=1)
+            for n in range(256)
+        ]
+        dp.node("ip6_local", frames)
+
+
+def icmp6_error(dp: Dataplane, *packets: bytes, **metadata: int) -> None:
+    frames = [lab6.at_ip(p, rx_port=TWIN, **{"cause": 3, **metadata}) for p in packets]
+    dp.node("icmp6_error", frames)
+
+
+@case(
+    "icmp6_error/ip6_lookup",
+    "icmp6_error/drop: about-icmp-error",
+    "icmp6_error/drop: source-share-used-up",
+)
+def _errors6(dp: Dataplane) -> None:
+    lab6.furnish(dp)
+    about_error = bytes(IPv6(src=lab6.SERVER, dst=lab6.CLIENT) / ICMPv6TimeExceeded() / bytes(8))
+    icmp6_error(dp, about_error, *[lab6.FRAME] * 51)
+
+
+@case("icmp6_error/session6_output")
+def _policy(dp: Dataplane) -> None:
+    lab6.furnish(dp)
+    icmp6_error(dp, lab6.FRAME, cause=1, arg=5, session=0)
+
+
+@case("icmp6_error/drop: about-own-packet")
+def _error_about_own6(dp: Dataplane) -> None:
+    lab6.furnish(dp)
+    icmp6_error(dp, lab6.FRAME, flags=lab.ICMP_MADE)
+
+
+@case("icmp6_error/drop: no-source-address")
+def _no_address6(dp: Dataplane) -> None:
+    icmp6_error(dp, lab6.FRAME)
+
+
+@case("icmp6_error/drop: rate-limited")
+def _errors_to_many6(dp: Dataplane) -> None:
+    lab6.furnish(dp)
+    for high in range(5):
+        many = [lab6.FRAME[:14] + bytes((high, n)) + lab6.FRAME[16:] for n in range(256)]
+        icmp6_error(dp, *many)

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from . import lab
+from . import lab, lab6
 from .harness import Dataplane
 
 Case = Callable[[Dataplane], None]
@@ -44,4 +44,15 @@ IP4_FAULTS = {
     "ip4-source-martian": bad_ip("127.0.0.1"),
     "ip4-destination-martian": bad_ip(destination="255.255.255.255"),
     "ip4-destination-multicast": bad_ip(destination="224.0.0.5"),
+}
+
+IP6_FRAME = lab6.FRAME
+IP6_FAULTS = {
+    "ip6-truncated": IP6_FRAME[:39],
+    "ip6-version-wrong": b"\x45" + IP6_FRAME[1:],
+    "ip6-payload-length-wrong": IP6_FRAME[:4] + bytes(3) + IP6_FRAME[7:],
+    "ip6-length-beyond-frame": IP6_FRAME[:-1],
+    "ip6-source-martian": lab6.udp("::ffff:1.2.3.4", lab6.SERVER),
+    "ip6-destination-martian": lab6.udp(lab6.CLIENT, "::1"),
+    "ip6-source-multicast": lab6.udp("ff02::1", lab6.SERVER),
 }

@@ -14,15 +14,38 @@ from .harness import WAN, Dataplane, Frame, ffi, lib
 
 PPP_IP6 = 0x0057
 IP6 = 16  # PKT_IP6
-LINK = IPv6Network("2001:db8:1:1::/64")
-DELEGATED = IPv6Network("2001:db8:100::/56")
+LINK = IPv6Network("2a01:1:1:1::/64")
+DELEGATED = IPv6Network("2a01:1:100::/56")
 INTERFACE_ID = 0x0200_5EFF_FE00_0001
 GATEWAY = str(IPv6Address(0xFE80 << 112 | INTERFACE_ID))
-CLIENT = "2001:db8:1:1::5"
+CLIENT = "2a01:1:1:1::5"
 CLIENT_LINK_LOCAL = "fe80::2"
-BEHIND = "2001:db8:100:2::7"  # in the delegated prefix
-SERVER = "2001:db8:ffff::1"
-BOX = "2001:db8:b0c5::1"
+BEHIND = "2a01:1:100:2::7"  # in the delegated prefix
+FRAMED = "2a01:2::9"  # in a prefix routed to the client's session
+SERVER = "2a02::1"  # behind the neighbour
+BOX = "2a03::1"  # the kernel's
+NOBODYS = "2a05::1"  # of an aggregate that is ours
+ROUTES = {
+    "2a02": "192.0",
+    "2a03": "10.1",
+    "2a04": "10.2",
+    "2a05": "10.3",
+    "2a06": "10.4",
+    "2a07": "10.5",
+    "2a08": "10.6",
+    "2a09": "10.7",
+}
+"""The adjacencies are those that `lab.furnish` has made for IPv4."""
+
+
+def leaf_of(dp: Dataplane, prefix: str) -> int:
+    """Return the leaf that the lab gave a prefix of 16 bits."""
+    return int(dp.section(lib.SECTION_FIB6_ROOT, "uint32_t")[int(prefix, 16)])
+
+
+def route16(dp: Dataplane, prefix: str, leaf: int) -> None:
+    """Write the leaf of a prefix of 16 bits."""
+    dp.section(lib.SECTION_FIB6_ROOT, "uint32_t")[int(prefix, 16)] = leaf
 
 
 def serve(
@@ -54,6 +77,9 @@ def furnish(dp: Dataplane, **options: Any) -> int:
     generation = lab.furnish(dp, **options)
     serve(dp, generation, worker=options.get("worker", 0))
     set_address(dp, WAN, BOX)
+    for prefix, other in ROUTES.items():
+        route16(dp, prefix, lab.leaf_of(dp, other))
+    route16(dp, "2a01", lib.LEAF_SESSION << 28)
     return generation
 
 

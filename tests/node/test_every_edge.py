@@ -54,6 +54,14 @@ NODES = (
     "icmp4_error",
     "ip4_fragment",
     "nat44_fragment",
+    "pppoe6_input",
+    "ip6_control",
+    "antispoof6",
+    "ip6_input",
+    "ip6_local",
+    "icmp6_error",
+    "session6_output",
+    "pppoe6_output",
 )
 NO_FEATURE = "drop: no-such-feature"  # an arc's bit that nobody stands on
 

@@ -15,6 +15,7 @@
 enum {
 	EDGE_PPPOE_INPUT,
 	EDGE_IP4_INPUT,
+	EDGE_IP6_INPUT,
 	EDGE_PUNT,
 	EDGE_TWIN_OUTPUT,
 	EDGE_TRUNCATED,
@@ -68,7 +69,7 @@ static uint16_t discovery(
 	return EDGE_PUNT;
 }
 
-/* What is not unicast IPv4 to us is the kernel's: ARP, IPv6, multicast. No tag is left. */
+/* What is not unicast IP to us is the kernel's: ARP, multicast. No tag is left. */
 static inline uint16_t untagged_input(const struct port_shared *port, struct pkt *p)
 {
 	const struct eth_hdr *eth = (const struct eth_hdr *)pkt_data(p);
@@ -76,10 +77,11 @@ static inline uint16_t untagged_input(const struct port_shared *port, struct pkt
 		return EDGE_TWIN_OUTPUT;
 	if (unlikely(mac_word(eth->destination) != mac_word(port->mac)))
 		return EDGE_DESTINATION_NOT_OURS;
-	if (unlikely(eth->type != hton16(ETHERTYPE_IP4)))
+	bool ip4 = eth->type == hton16(ETHERTYPE_IP4);
+	if (unlikely(!ip4 && eth->type != hton16(ETHERTYPE_IP6)))
 		return EDGE_TWIN_OUTPUT;
 	pkt_pull(p, ETH_LEN);
-	return EDGE_IP4_INPUT;
+	return ip4 ? EDGE_IP4_INPUT : EDGE_IP6_INPUT;
 }
 
 /* Tags are stepped over, EtherType `type` follows. They go: the addresses move up against it. */
@@ -172,6 +174,7 @@ NODE(ethernet_input) = {
 		{
 			[EDGE_PPPOE_INPUT] = {.next = "pppoe_input"},
 			[EDGE_IP4_INPUT] = {.next = "ip4_input"},
+			[EDGE_IP6_INPUT] = {.next = "ip6_input"},
 			[EDGE_PUNT] = {.next = "punt"},
 			[EDGE_TWIN_OUTPUT] = {.next = "twin_output"},
 			[EDGE_TRUNCATED] = DROP("truncated"),

@@ -1,14 +1,17 @@
 /*
  * mss_clamp: lowers the Maximum Segment Size option (RFC 9293 section 3.7.1) of TCP SYNs to what
- * fits the session, both ways: mss_clamp_in and mss_clamp_out. Never raises it, never adds it.
+ * fits the session, both ways: mss_clamp_in and mss_clamp_out. Never raises it, never adds it. The
+ * session's is that of IPv4; IPv6 has less room by what its header is longer (RFC 6691 section 2).
  */
 #include "graph.h"
 #include "hdr/checksum.h"
 #include "hdr/ip4.h"
+#include "hdr/ip6.h"
 #include "node/account.h"
 #include "node/hints.h"
 #include "worker.h"
 
+enum { IP6_OVER_IP4 = IP6_LEN - IP4_LEN };
 enum { TCP_OPTION_END = 0, TCP_OPTION_NOP = 1, TCP_OPTION_MSS = 2, TCP_OPTION_MSS_LEN = 4 };
 
 /* The value at an odd offset lies across two words of the sum, which swaps its bytes there (RFC
@@ -45,16 +48,32 @@ static void clamp_options(struct tcp_hdr *tcp, uint16_t len, uint16_t mss)
 	}
 }
 
-static inline void clamp(struct pkt *p, uint16_t mss)
+static inline void clamp_tcp(struct pkt *p, uint16_t header, uint16_t mss)
 {
-	const struct ip4_hdr *ip = (const struct ip4_hdr *)pkt_data(p);
-	uint16_t header = ip4_header_len(ip);
-	if (ip->protocol != IPPROTO_TCP4 || ip->fragment & hton16(IP4_OFFSET_MASK) ||
-		p->len < header + TCP_LEN)
+	if (p->len < header + TCP_LEN)
 		return;
 	struct tcp_hdr *tcp = (struct tcp_hdr *)(pkt_data(p) + header);
 	if (unlikely(tcp->flags & TCP_SYN) && mss)
 		clamp_options(tcp, (uint16_t)(p->len - header), mss);
+}
+
+static inline void clamp6(struct pkt *p, uint16_t mss)
+{
+	const struct ip6_upper upper = ip6_find_upper((const struct ip6_hdr *)pkt_data(p), p->len);
+	if (upper.place == IP6_UPPER_HERE && upper.protocol == IPPROTO_TCP6)
+		clamp_tcp(p, upper.offset, mss > IP6_OVER_IP4 ? mss - IP6_OVER_IP4 : 0);
+}
+
+static inline void clamp(struct pkt *p, uint16_t mss)
+{
+	if (p->flags & PKT_IP6) {
+		clamp6(p, mss);
+		return;
+	}
+	const struct ip4_hdr *ip = (const struct ip4_hdr *)pkt_data(p);
+	uint16_t header = ip4_header_len(ip);
+	if (ip->protocol == IPPROTO_TCP4 && !(ip->fragment & hton16(IP4_OFFSET_MASK)))
+		clamp_tcp(p, header, mss);
 }
 
 static void process_in(struct worker *w, struct pkt **pkts, uint16_t n, uint16_t *next)

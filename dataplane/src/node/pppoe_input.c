@@ -1,7 +1,7 @@
 /*
  * pppoe_input: PPPoE session frames (RFC 2516 section 6) to the session they belong to. The id
  * finds the entry, the entry must name this very line and client. IPv4 of a live session starts the
- * session-in arc; LCP Echo stays in C; other control goes to bngd.
+ * session-in arc, IPv6 goes on to pppoe6_input; LCP Echo stays in C; other control goes to bngd.
  *
  * The current header is the PPPoE header; it is stepped over for IPv4 only.
  */
@@ -19,6 +19,7 @@
 enum {
 	EDGE_LCP_ECHO = ARC_EDGES,
 	EDGE_PUNT,
+	EDGE_PPPOE6_INPUT,
 	EDGE_UNKNOWN,
 	EDGE_HANDOFF,
 	EDGE_TRUNCATED,
@@ -80,6 +81,13 @@ static bool is_live_echo(const struct tables *t, struct pkt *p)
 	return code == LCP_ECHO_REQUEST || code == LCP_ECHO_REPLY;
 }
 
+static uint16_t ip6(const struct tables *t, const struct pkt *p)
+{
+	if (!(t->in[p->session].features & 1 << FEATURE_IN_ANTISPOOF6))
+		return data_refused(t, p, IN_DROP_NOT_SERVED, EDGE_IP6_NOT_SERVED);
+	return EDGE_PPPOE6_INPUT;
+}
+
 /* Everything but IPv4 of a live session. */
 static uint16_t off_the_fast_path(struct worker *w, struct pkt *p, uint16_t protocol)
 {
@@ -89,8 +97,8 @@ static uint16_t off_the_fast_path(struct worker *w, struct pkt *p, uint16_t prot
 	switch (protocol) {
 	case PPP_IP4:
 	case PPP_IP6:
-		if (in->state == SESSION_LIVE)
-			return data_refused(w->t, p, IN_DROP_NOT_SERVED, EDGE_IP6_NOT_SERVED);
+		if (likely(in->state == SESSION_LIVE))
+			return ip6(w->t, p);
 		return data_refused(w->t, p, IN_DROP_NOT_LIVE,
 			in->state == SESSION_PAUSED ? EDGE_PAUSED : EDGE_NEGOTIATING);
 	case PPP_LCP:
@@ -183,6 +191,7 @@ NODE(pppoe_input) = {
 		{
 			[EDGE_LCP_ECHO] = {.next = "lcp_echo"},
 			[EDGE_PUNT] = {.next = "punt"},
+			[EDGE_PPPOE6_INPUT] = {.next = "pppoe6_input"},
 			[EDGE_UNKNOWN] = {.next = "pppoe_padt"},
 			[EDGE_HANDOFF] = {.next = "handoff"},
 
