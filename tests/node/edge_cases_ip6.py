@@ -331,3 +331,28 @@ def _errors_to_many6(dp: Dataplane) -> None:
     for high in range(5):
         many = [lab6.FRAME[:14] + bytes((high, n)) + lab6.FRAME[16:] for n in range(256)]
         icmp6_error(dp, *many)
+
+
+@case(
+    "ip6_lookup/ip6_rewrite",
+    "ip6_lookup/session6_output",
+    "ip6_lookup/ip6_local",
+    "ip6_lookup/icmp6_error",
+    "ip6_lookup/drop: unresolved",
+    "ip6_lookup/drop: blackhole",
+    "ip6_lookup/drop: adjacency-gone",
+)
+def _lookup6(dp: Dataplane) -> None:
+    lab6.furnish(dp)
+    prefixes = (*lab6.ROUTES, "2a01", "2a99")
+    frames = [lab6.at_ip(lab6.udp(lab6.SERVER, f"{prefix}::1")) for prefix in prefixes]
+    dp.node("ip6_lookup", frames)
+
+
+@case("ip6_rewrite/port_output", "ip6_rewrite/icmp6_error", "ip6_rewrite/drop: unresolved")
+def _rewrite6(dp: Dataplane) -> None:
+    lab6.furnish(dp)
+    leaf = lab6.leaf_of(dp, "2a02")
+    expired = lab6.udp(lab6.CLIENT, lab6.SERVER, hlim=1)
+    dp.node("ip6_rewrite", [lab6.at_ip(packet, leaf=leaf) for packet in (lab6.FRAME, expired)])
+    dp.node("ip6_rewrite", [lab6.at_ip(lab6.FRAME, leaf=lab6.leaf_of(dp, "2a07"))])

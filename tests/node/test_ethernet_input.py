@@ -110,15 +110,16 @@ def test_a_session_frame_to_broadcast_is_dropped(dp: Dataplane) -> None:
         (lab.routed_frame(b"E", destination=lab.BROADCAST), "twin_output"),
         (lab.routed_frame(b"E", destination=bytes.fromhex("01005e000005")), "twin_output"),
         (lab.routed_frame(b"E", destination=lab.OTHER), "drop: destination-not-ours"),
-        (lab.ethernet(bytes(40), 0x86DD, destination=lab.WAN_MAC), "twin_output"),
+        (lab.ethernet(bytes(40), 0x86DD, destination=lab.WAN_MAC), "ip6_input"),
+        (lab.ethernet(bytes(28), 0x0806, destination=lab.WAN_MAC), "twin_output"),
     ],
 )
-def test_a_routed_port_takes_unicast_ip4_and_leaves_the_rest_to_the_kernel(
+def test_a_routed_port_takes_unicast_ip_and_leaves_the_rest_to_the_kernel(
     dp: Dataplane, frame: bytes, edge: str
 ) -> None:
     out = one(dp, frame, WAN)
     assert out.edge_name == edge
-    assert out.current == (frame[14:] if edge == "ip4_input" else frame)
+    assert out.current == (frame[14:] if edge in {"ip4_input", "ip6_input"} else frame)
 
 
 def test_frames_pass_between_a_routed_port_and_its_twin_unchanged(dp: Dataplane) -> None:

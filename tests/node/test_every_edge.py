@@ -59,6 +59,8 @@ NODES = (
     "antispoof6",
     "ip6_input",
     "ip6_local",
+    "ip6_lookup",
+    "ip6_rewrite",
     "icmp6_error",
     "session6_output",
     "pppoe6_output",

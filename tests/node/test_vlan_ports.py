@@ -40,6 +40,7 @@ ARGS = (
 )
 IP_PACKET = lab.udp(lab.SERVER, lab.CLIENT_IP)
 OSPF = bytes.fromhex("01005e000005")
+ND = bytes.fromhex("3333ff000001")
 
 
 @pytest.fixture
@@ -103,7 +104,7 @@ def test_the_tags_go_and_the_port_is_the_vlans(vlans: Dataplane, port: int) -> N
 @pytest.mark.parametrize("port", LINES)
 @pytest.mark.parametrize(
     ("ethertype", "destination"),
-    [(0x0806, lab.BROADCAST), (0x0800, OSPF), (0x86DD, None), (0x00FE, OSPF)],
+    [(0x0806, lab.BROADCAST), (0x0800, OSPF), (0x86DD, ND), (0x88CC, None), (0x00FE, OSPF)],
 )
 def test_what_is_the_kernels_comes_to_the_vlans_own_twin_without_tags(
     vlans: Dataplane, port: int, ethertype: int, destination: bytes | None
