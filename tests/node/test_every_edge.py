@@ -9,6 +9,7 @@ from . import (
     edge_cases_ip6,
     edge_cases_nat,
     edge_cases_nat_fragments,
+    edge_cases_twin,
 )
 from .edges import CASES
 from .harness import DEFAULT_ARGS, Dataplane, dataplane, ffi, lib
@@ -21,6 +22,7 @@ MODULES = (
     edge_cases_ip6,
     edge_cases_nat,
     edge_cases_nat_fragments,
+    edge_cases_twin,
 )
 """They fill CASES."""
 NODES = (

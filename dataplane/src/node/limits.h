@@ -42,6 +42,19 @@ enum {
 	ECHO4_SOURCE_RATE = 50,
 	ECHO4_SOURCE_BURST = 50,
 	ECHO4_SOURCES = 4096,
+	/* twin_output: what the kernel gets, by class; of all, of one source. Bursts are a second
+	 */
+	TWIN_ROUTING_RATE = 50000, /* of those that the box talks with, and on the link */
+	TWIN_ROUTING_SHARE = 20000,
+	TWIN_STRANGER_RATE = 500, /* who would talk BGP and the like */
+	TWIN_STRANGER_SHARE = 20,
+	TWIN_NEIGHBOUR_RATE = 4000, /* ARP, ND */
+	TWIN_NEIGHBOUR_SHARE = 200,
+	TWIN_OTHER_RATE = 40000, /* RADIUS, SSH, ping, multicast: all else */
+	TWIN_OTHER_SHARE = 20000,
+	TWIN_SOURCES = 4096,
+	TWIN_PEERS = 1024,
+	TWIN_PEER_LASTS_S = 600, /* beyond any Hold Time in use */
 };
 
 #endif
