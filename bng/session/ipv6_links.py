@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 BROADBAND_FORUM = 3561
 """Enterprise of Agent-Remote-Id (RFC 4679 §3.3.2), in front of a Remote-ID (RFC 4649 §3)."""
 MAX_CONFIGS = 1024
-"""Settings kept: one for each set of resolvers that a profile names."""
+"""Settings kept: one for each set of resolvers and routes that a profile names."""
+Announced = tuple[tuple[IPv6Address, ...], tuple[IPv6Network, ...]]
 
 
 class Links:
@@ -33,7 +34,7 @@ class Links:
         self._manager = manager
         self._counters = counters
         self._told: Ipv6Settings | None = None
-        self._advertise: dict[tuple[IPv6Address, ...], AdvertiseConfig] = {}
+        self._advertise: dict[Announced, AdvertiseConfig] = {}
         self._server: dict[tuple[IPv6Address, ...], ServerConfig] = {}
 
     def side(self, session: Session, prefix: IPv6Network | None) -> Ipv6Side:
@@ -111,10 +112,11 @@ class Links:
     def _advertise_config(self, profile: SubscriberProfile) -> AdvertiseConfig:
         """Return what is announced to *profile*, one object for all alike."""
         policy = self._policy()
-        found = self._advertise.get(profile.ipv6_dns)
+        key = profile.ipv6_dns, profile.ipv6_announced_routes
+        found = self._advertise.get(key)
         if found is None:
-            dns = profile.ipv6_dns or policy.advertise.rdnss
-            found = self._advertise[profile.ipv6_dns] = replace(policy.advertise, rdnss=dns)
+            dns, routes = profile.ipv6_dns or policy.advertise.rdnss, key[1]
+            found = self._advertise[key] = replace(policy.advertise, rdnss=dns, routes=routes)
         return found
 
     def _server_config(self, profile: SubscriberProfile) -> ServerConfig:
@@ -129,7 +131,7 @@ class Links:
 
     def _policy(self) -> Ipv6Settings:
         policy = self._manager.settings.ipv6
-        if policy is not self._told or len(self._server) > MAX_CONFIGS:
+        if policy is not self._told or max(len(self._server), len(self._advertise)) > MAX_CONFIGS:
             self._told = policy
             self._advertise.clear()
             self._server.clear()
