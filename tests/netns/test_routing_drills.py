@@ -1,0 +1,223 @@
+"""Routing under stress, and what the box's own kernel does by its TAPs: see `routing_lab`.
+
+Established sessions stay up whatever floods the box; a neighbour that falls silent is left by BFD;
+a next hop that the host itself never talks to stays reachable.
+"""
+
+import contextlib
+import itertools
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from functools import partial
+from typing import Any
+
+import pytest
+
+from tests.support.client.load import LoadClient
+from tests.support.lab import GATEWAY, PAGE, ROOT, load_users
+from tests.support.netns import command, inside, run
+from tests.support.routing_lab import (
+    BOTH,
+    EAST,
+    EAST_HOP,
+    WEST,
+    WEST_HOP,
+    RoutingLab,
+    until,
+)
+
+STORM = 300
+OPTIONS: dict[str, Any] = {
+    "config": {"session": {"setup_per_s": 1000}},
+    "users": load_users(STORM),
+    "frr": ("bgpd", "bfdd"),
+}
+BOX = "192.0.2.1"
+FLOOD_S = 2
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RoutingLab]:
+    with RoutingLab(f"rd{os.getpid()}", tmp_path_factory.mktemp("lab"), **OPTIONS) as lab:
+        lab.start_bird()
+        lab.start_routers("bgp")
+        yield lab
+
+
+@pytest.fixture(autouse=True)
+def converged(lab: RoutingLab) -> None:
+    lab.converged()
+
+
+def lost(lab: RoutingLab) -> int:
+    """Return how often a BGP or BFD session of the box went down so far."""
+    bfd = sum(int(p["session-down"]) for p in lab.router.show("bfd peers counters"))
+    return bfd + sum(
+        int(peer["connectionsDropped"]) for peer in lab.router.show("bgp neighbors").values()
+    )
+
+
+def flood(lab: RoutingLab, kind: str, *target: str) -> int:
+    """Flood the box from the west; return how many frames were sent."""
+    mac = run(lab.bng, "cat", "/sys/class/net/bng-wan0/address").stdout.strip()
+    argv = [sys.executable, "-m", "tests.support.flood", "inet0", kind, str(FLOOD_S), mac, *target]
+    done = subprocess.run(
+        command(lab.inet, argv), cwd=ROOT, capture_output=True, text=True, check=True, timeout=60
+    )
+    return int(done.stdout)
+
+
+def _ping(netns: str, *words: str) -> str:
+    return run(netns, "ping", "-n", "-c", "2", "-i", "0.1", "-W", "2", *words, check=False).stdout
+
+
+# ---- nothing starves the routing protocols
+
+
+@pytest.mark.parametrize(
+    ("kind", "reason"),
+    [("box", "other"), ("bgp", "stranger"), ("arp", "neighbour"), ("data", "")],
+)
+def test_sessions_stay_up_in_a_flood(lab: RoutingLab, kind: str, reason: str) -> None:
+    before, dropped = lost(lab), lab.drops("twin_output")
+    with lab.subscriber("pat", "public") as event:
+        target = (event["address"],) if kind == "data" else ()
+        sent = flood(lab, kind, *target)
+    assert sent > 1000
+    assert lost(lab) == before
+    assert lab.established() == {WEST_HOP, EAST_HOP}
+    if reason in ("stranger", "neighbour"):
+        assert lab.drops("twin_output") > dropped, "more was sent than the class may have"
+
+
+def test_sessions_stay_up_while_hundreds_dial_in(lab: RoutingLab) -> None:
+    before = lost(lab)
+    client = LoadClient("sub0", STORM, 1000, netns=lab.sub)
+    try:
+        assert client.run(timeout_s=30).opened == STORM
+    finally:
+        client.terminate_all("padt")
+        client.close()
+    assert lost(lab) == before
+    lab.wait_for_sessions(0)
+
+
+# ---- convergence
+
+
+@contextlib.contextmanager
+def pinging(lab: RoutingLab, address: str) -> Iterator[list[float]]:
+    """Ping as a subscriber every 10 ms; afterwards the list has the longest silence, in seconds."""
+    argv = ("ping", "-n", "-D", "-i", "0.01", "-I", "ppp0", address)
+    silence: list[float] = []
+    with subprocess.Popen(command(lab.sub, argv), stdout=subprocess.PIPE, text=True) as ping:
+        yield silence
+        ping.send_signal(signal.SIGINT)
+        text, _ = ping.communicate(timeout=10)
+    times = [float(at) for at in re.findall(r"^\[([\d.]+)\] \d+ bytes", text, re.MULTILINE)]
+    assert len(times) > 10, text
+    silence.append(max(b - a for a, b in itertools.pairwise(times)))
+
+
+@contextlib.contextmanager
+def silenced(lab: RoutingLab) -> Iterator[None]:
+    """Have the neighbour in the west hear and say nothing; its link stays up."""
+    rules = "table netdev dead { chain in { type filter hook ingress device inet0 priority 0; drop;"
+    rules += " }; chain out { type filter hook egress device inet0 priority 0; drop; }; }"
+    run(lab.inet, "nft", rules)
+    try:
+        yield
+    finally:
+        run(lab.inet, "nft", "delete table netdev dead")
+
+
+def test_bfd_moves_traffic_away_from_a_neighbour_that_fell_silent(lab: RoutingLab) -> None:
+    with lab.subscriber():
+        lab.router.configure("route-map FROM-UPSTREAM permit 10", "set local-preference 100")
+        lab.router.configure("router bgp 64500", "neighbor 192.0.2.2 weight 100")
+        until(partial(lab.leads_to, BOTH, WEST_HOP), "the west is better")
+        with pinging(lab, BOTH) as silence:
+            time.sleep(0.5)
+            with silenced(lab):
+                until(partial(lab.leads_to, BOTH, EAST_HOP), "the east has it", 5)
+                time.sleep(0.3)
+        print(f"BFD at 3 x 300 ms: {silence[0]:.3f} s without an answer")
+        assert silence[0] < 3, "the Hold Time of BGP is 9 s"
+        lab.router.configure("router bgp 64500", "no neighbor 192.0.2.2 weight 100")
+
+
+# ---- next hops
+
+
+def test_a_next_hop_that_the_host_never_talks_to_outlives_the_kernels_neighbours(
+    lab: RoutingLab,
+) -> None:
+    run(lab.inet, "ip", "addr", "replace", "192.0.2.77/24", "dev", "inet0")
+    lab.router.configure("ip route 198.18.101.1/32 192.0.2.77")
+    with lab.subscriber():
+        ping = ("ping", "-n", "-c", "60", "-i", "0.05", "-W", "1", "-I", "ppp0", WEST)
+        until(lambda: "2 received" in _ping(lab.sub, "-I", "ppp0", WEST), "it is reached")
+        with subprocess.Popen(command(lab.sub, ping), stdout=subprocess.PIPE, text=True) as going:
+            for _ in range(5):
+                time.sleep(0.4)
+                run(lab.bng, "ip", "neigh", "flush", "dev", "bng-wan0", "to", "192.0.2.77")
+            text, _ = going.communicate(timeout=30)
+        received = int(re.findall(r"(\d+) received", text)[0])
+        assert received >= 50, text  # those under way when it is forgotten may be lost
+    lab.router.configure("no ip route 198.18.101.1/32 192.0.2.77")
+
+
+# ---- the kernel's own traffic
+
+
+def test_the_box_pings_fetches_and_logs_by_its_taps(lab: RoutingLab) -> None:
+    for address in (WEST_HOP, EAST_HOP, WEST, EAST):
+        assert "2 received" in _ping(lab.bng, address), address
+    assert run(lab.bng, "curl", "-sS", "--max-time", "5", f"http://{WEST_HOP}/").stdout == PAGE
+    with inside(lab.inet), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server:
+        server.bind((WEST_HOP, 514))
+        server.settimeout(5)
+        with inside(lab.bng), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as syslog:
+            syslog.connect((WEST_HOP, 514))
+            syslog.send(b"<14>hello")
+            data, source = server.recvfrom(100)
+            server.sendto(data, source)  # as a DNS or RADIUS server answers
+            syslog.settimeout(5)
+            assert syslog.recv(100) == b"<14>hello"
+    assert source[0] == BOX
+
+
+def test_the_box_answers_ping_traceroute_and_tcp_on_its_addresses(lab: RoutingLab) -> None:
+    for netns, address in ((lab.inet, BOX), (lab.east, "10.8.0.1")):
+        assert "2 received" in _ping(netns, address), address
+    with lab.subscriber("pat", "public") as event:
+        until(lambda: lab.routes(lab.inet, f"{event['address']}/32"), "his route is announced")
+        hop = _ping(lab.inet, "-t", "1", event["address"])
+        assert f"From {BOX} icmp_seq=1 Time to live exceeded" in hop
+    with inside(lab.inet), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.connect((BOX, 33434))  # what traceroute sends last (RFC 792: port unreachable)
+        probe.settimeout(5)
+        probe.send(b"probe")
+        with pytest.raises(ConnectionRefusedError):
+            probe.recv(100)
+    with inside(lab.bng):
+        server = socket.create_server((BOX, 22))
+    with inside(lab.inet):
+        client = socket.create_connection((BOX, 22), timeout=5)
+    with server, client, server.accept()[0] as ssh:
+        ssh.sendall(b"SSH-2.0-test\r\n")
+        assert client.recv(100) == b"SSH-2.0-test\r\n"
+
+
+def test_subscribers_ping_their_gateway_and_see_the_box_in_a_traceroute(lab: RoutingLab) -> None:
+    with lab.subscriber():
+        assert "2 received" in _ping(lab.sub, "-I", "ppp0", GATEWAY)
+        hop = _ping(lab.sub, "-t", "1", "-I", "ppp0", WEST_HOP)
+        assert f"From {GATEWAY} icmp_seq=1 Time to live exceeded" in hop
+        assert "2 received" in _ping(lab.sub, "-t", "2", "-I", "ppp0", WEST_HOP)
