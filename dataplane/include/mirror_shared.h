@@ -10,14 +10,14 @@
 /* cdef begin */
 
 struct mirror_shared {
-	uint64_t routes;	 /* in the FIB, of all sources */
-	uint64_t pages;		 /* of the FIB */
+	uint64_t routes;	 /* in the IPv4 FIB, of all sources */
+	uint64_t pages;		 /* of that FIB */
 	uint64_t pages_free;	 /* ... sessions' reserve included */
-	uint64_t waiting;	 /* routes of the kernel that wait for room in the FIB */
+	uint64_t waiting;	 /* routes of the kernel that wait for room in a FIB */
 	uint64_t unsupported;	 /* routes and next hops left out, since the last dump began */
 	uint64_t nexthops;	 /* nexthop objects */
 	uint64_t adjacencies;	 /* in use */
-	uint64_t fib_writes;	 /* changes to the FIB's trie */
+	uint64_t fib_writes;	 /* changes to the tries */
 	uint64_t repoints;	 /* changes of a group or nexthop object in place */
 	uint64_t dumps;		 /* of all that the kernel has */
 	uint64_t dump_ms;	 /* how long the last one took, from request to sweep */
@@ -27,8 +27,11 @@ struct mirror_shared {
 	uint64_t events_lost;	 /* times that the kernel had no room for its messages */
 	uint64_t resolves;	 /* next hops that the kernel was asked for on behalf of packets */
 	uint64_t resolves_cut;	 /* not asked: over the rate */
-	uint64_t no_memory; /* routes and next hops left out for want of memory or adjacencies */
-	uint64_t reserved[6];
+	uint64_t no_memory;   /* routes and next hops left out for want of memory or adjacencies */
+	uint64_t routes6;     /* in the IPv6 FIB, of all sources */
+	uint64_t nodes6;      /* of that FIB */
+	uint64_t nodes6_free; /* ... sessions' reserve included */
+	uint64_t reserved[3];
 };
 
 /* cdef end */

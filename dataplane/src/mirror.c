@@ -297,7 +297,10 @@ static void share(struct mirror *m)
 	s->waiting = rib_waiting(m->rib) + rib_waiting(m->rib6);
 	s->nexthops = m->nexthops.n;
 	s->adjacencies = adjacency_in_use(m->adjacencies);
-	s->fib_writes = fib4_writes(m->fib);
+	s->fib_writes = fib4_writes(m->fib) + fib6_writes(m->fib6);
+	s->routes6 = fib6_routes(m->fib6);
+	s->nodes6 = m->t->arena->max_fib6_nodes;
+	s->nodes6_free = fib6_nodes_free(m->fib6);
 	s->repoints = adjacency_repoints(m->adjacencies);
 }
 
@@ -316,7 +319,7 @@ static void each_second(struct mirror *m)
 	if (!m->dump.running)
 		tell("routes-unsupported", &m->told_unsupported, s->unsupported);
 	tell("routes-waiting-for-room", &m->told_waiting, s->waiting);
-	if (s->waiting && s->pages_free && !m->scan)
+	if (s->waiting && (s->pages_free || s->nodes6_free) && !m->scan)
 		mirror_scan(m);
 }
 
