@@ -18,6 +18,7 @@
 #include "hdr/checksum.h"
 #include "hdr/ethernet.h"
 #include "hdr/ip4.h"
+#include "hdr/ip6.h"
 #include "hdr/pppoe.h"
 #include "node/session_header.h"
 #include "ring.h"
@@ -358,6 +359,15 @@ static inline void bed_check_ip4(const uint8_t *bytes, size_t len)
 	assert(ip->ttl > 0);
 }
 
+/* An IPv6 packet that we send has the length it says, and somewhere to go. */
+static inline void bed_check_ip6(const uint8_t *bytes, size_t len)
+{
+	const struct ip6_hdr *ip = (const struct ip6_hdr *)bytes;
+	assert(len >= IP6_LEN && bytes[0] >> 4 == 6);
+	assert(ntoh16(ip->payload_length) == len - IP6_LEN);
+	assert(ip->hop_limit > 0);
+}
+
 static inline void bed_check_access(const struct embedded_frame *f)
 {
 	size_t at = 12;
@@ -374,16 +384,22 @@ static inline void bed_check_access(const struct embedded_frame *f)
 	at += PPPOE_LEN;
 	if ((f->bytes[at] << 8 | f->bytes[at + 1]) == PPP_IP4)
 		bed_check_ip4(f->bytes + at + 2, f->len - at - 2);
+	if ((f->bytes[at] << 8 | f->bytes[at + 1]) == PPP_IP6)
+		bed_check_ip6(f->bytes + at + 2, f->len - at - 2);
 }
 
-/* Frames between the routed port and its twin are whatever came in; ours are IPv4. */
+/* Frames between the routed port and its twin are whatever came in; ours are IP. */
 static inline void bed_check_routed(const struct embedded_frame *f)
 {
 	static const uint8_t neighbour[6] = {2, 0, 0, 0, 1, 1};
 	size_t at = ETH_LEN;
 	if (f->bytes[12] == 0x81 && f->bytes[13] == 0)
 		at += VLAN_LEN; /* vlan0's */
-	if (!memcmp(f->bytes, neighbour, 6))
+	if (memcmp(f->bytes, neighbour, 6) != 0)
+		return;
+	if (f->bytes[at - 2] == ETHERTYPE_IP6 >> 8)
+		bed_check_ip6(f->bytes + at, f->len - at);
+	else
 		bed_check_ip4(f->bytes + at, f->len - at);
 }
 
