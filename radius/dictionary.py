@@ -8,6 +8,7 @@ import struct
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, IPv6Network
+from operator import methodcaller
 from pathlib import Path
 
 from pyrad import dictionary as pyrad_dictionary
@@ -32,6 +33,9 @@ class Attribute:
     name: str
     key: Key
     type: str
+    encode: Callable[[Value], bytes]
+    """Returns the bytes of a value; raises what it will when it is none of *type*."""
+    max_bytes: int
 
 
 class Dictionary:
@@ -123,7 +127,14 @@ class Dictionary:
                 continue
             code = int(found.code)
             key = (int(vendors.GetForward(found.vendor)), code) if found.vendor else code
-            self._by_name[name] = self._by_key[key] = Attribute(name, key, found.type)
+            attribute = Attribute(
+                name,
+                key,
+                found.type,
+                _ENCODERS.get(found.type, _octets),
+                MAX_VENDOR_VALUE_BYTES if found.vendor else MAX_VALUE_BYTES,
+            )
+            self._by_name[name] = self._by_key[key] = attribute
             for word, value in found.values.forward.items():
                 self._numbers[name, word] = number = int.from_bytes(value, "big")
                 self._words[name, number] = word
@@ -131,25 +142,17 @@ class Dictionary:
 
 def _encoded(attribute: Attribute, value: Value) -> bytes:
     try:
-        data = _ENCODERS.get(attribute.type, _octets)(value)
+        data = attribute.encode(value)
     except (ValueError, OverflowError, TypeError, AttributeError):
         raise MalformedValue(f"{attribute.name}: {value!r} is no {attribute.type}") from None
-    limit = MAX_VALUE_BYTES if isinstance(attribute.key, int) else MAX_VENDOR_VALUE_BYTES
-    if len(data) > limit:
+    if len(data) > attribute.max_bytes:
+        limit = attribute.max_bytes
         raise MalformedValue(f"{attribute.name}: {len(data)} bytes, at most {limit} fit")
     return data
 
 
-def _integer(value: Value) -> bytes:
-    if not isinstance(value, int):
-        raise TypeError
-    return value.to_bytes(4, "big")
-
-
-def _integer64(value: Value) -> bytes:
-    if not isinstance(value, int):
-        raise TypeError
-    return value.to_bytes(8, "big")
+_integer, _integer64 = (methodcaller("to_bytes", size, "big") for size in (4, 8))
+"""Numbers alone have that method."""
 
 
 def _string(value: Value) -> bytes:
@@ -160,6 +163,10 @@ def _octets(value: Value) -> bytes:
     if not isinstance(value, bytes):
         raise TypeError
     return value
+
+
+def _ip4(value: Value) -> bytes:
+    return (value if isinstance(value, IPv4Address) else IPv4Address(value)).packed
 
 
 def _prefix(value: Value) -> bytes:
@@ -174,7 +181,7 @@ _ENCODERS: dict[str, Callable[[Value], bytes]] = {
     "date": _integer,
     "integer64": _integer64,
     "string": _string,
-    "ipaddr": lambda value: IPv4Address(value).packed,
+    "ipaddr": _ip4,
     "ipv6addr": lambda value: IPv6Address(value).packed,
     "ipv6prefix": _prefix,
 }

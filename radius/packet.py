@@ -133,7 +133,8 @@ def encode(
     """
     signed = request.code in SIGNED
     parts = [SIGNATURE] if signed else []  # the first attribute
-    parts += [dictionary.wire(name, value) for name, value in request.attributes]
+    wire = dictionary.wire
+    parts += [wire(name, value) for name, value in request.attributes]
     if request.password is not None:
         hidden = hide(request.password, secret, authenticator)
         parts.append(bytes((USER_PASSWORD, len(hidden) + 2)) + hidden)

@@ -16,19 +16,21 @@ Attributes = tuple[tuple[str, Value], ...]
 
 def dump(attributes: Iterable[tuple[str, Value]]) -> str:
     """Return attributes as JSON; what is neither number nor text carries its type."""
-    return json.dumps([(name, _dumped(value)) for name, value in attributes])
+    return _JSON.encode(tuple(attributes))
 
 
-def _dumped(value: Value) -> int | str | list[str]:
+def _dumped(value: Value) -> list[str]:
+    """Return what JSON has no form for."""
     match value:
-        case int() | str():
-            return value
         case bytes():
             return ["x", value.hex()]
         case IPv6Network():
             return ["p", str(value)]
         case _:
             return ["a", str(value)]
+
+
+_JSON = json.JSONEncoder(default=_dumped)
 
 
 def restore(text: object) -> Attributes:

@@ -30,7 +30,7 @@ from bng.pppoe.discovery import Discovery
 from bng.session.access import Core
 from bng.session.actions import SendDiscovery, SendFrame
 from bng.session.model import IPV4, IPV6, Cause, Session
-from bng.session.packing import pack_fields, readers_of, unpack_fields
+from bng.session.packing import readers_of, unpack_fields
 
 DISCOVERY_WORKER = 0
 """The worker that sends what belongs to no session."""
@@ -297,15 +297,15 @@ class PppoeAccess:
     def record(self, session: Session) -> dict[str, object]:
         """Return what adopting the session takes."""
         state = _of(session)
-        settled, ipv6cp = state.link.settled, state.link.ipv6cp
-        recorded = Recorded(
-            session_id=state.session_id,
-            max_payload=state.max_payload,
-            auth_method=settled.auth_method,
-            local=None if ipv6cp is None else ipv6cp.local_interface_id,
-            reauth_at=settled.reauth_at,
-        )
-        return pack_fields(recorded, KEYS)
+        link = state.link
+        known = {
+            "session_id": state.session_id,
+            "max_payload": state.max_payload,
+            "auth_method": link.lcp.auth_method and link.lcp.auth_method.name,
+            "local": link.ipv6cp and link.ipv6cp.local_interface_id,
+            "reauth_at": link.reauth_at,
+        }
+        return {key: known[name] for key, name in KEYS.items() if known[name] is not None}
 
     def adopt(
         self,

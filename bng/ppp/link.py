@@ -161,6 +161,11 @@ class Link:
         return self._entropy(1)[0] % 255
 
     @property
+    def reauth_at(self) -> float | None:
+        """When the peer is challenged again, None: never."""
+        return None if self._reauth_at == inf else self._reauth_at
+
+    @property
     def settled(self) -> Negotiated:
         """What has been negotiated, once a network protocol is Opened."""
         ipv6cp = self.ipv6cp
@@ -173,7 +178,7 @@ class Link:
             ipv4_open=self.ipcp is not None and self.ipcp.state is State.OPENED,
             ipv6_open=ipv6_open,
             peer_interface_id=ipv6cp.peer_interface_id if ipv6cp and ipv6_open else None,
-            reauth_at=None if self._reauth_at == inf else self._reauth_at,
+            reauth_at=self.reauth_at,
         )
 
     def receive(self, frame: bytes, now: float) -> list[Action]:
