@@ -186,10 +186,11 @@ class Client:
         """Return when `tick` is due."""
         while self._heap and self._heap[0][2].done:
             heapq.heappop(self._heap)
-        due = [state.probe_at for state in self.servers if state.probe_at is not None]
-        if self._heap:
-            due.append(self._heap[0][0])
-        return min(due, default=None)
+        due = self._heap[0][0] if self._heap else None
+        for state in self.servers:
+            if state.probe_at is not None and (due is None or state.probe_at < due):
+                due = state.probe_at
+        return due
 
     def take(self) -> list[Action]:
         """Return what is to be done, in order."""
@@ -213,18 +214,15 @@ class Client:
 
     def _assign(self, exchange: _Exchange, now: float) -> None:
         """Send *exchange* to the best server, queue it, or let it fail."""
-        if not self.available(now):
+        alive = [i for i, state in enumerate(self.servers) if state.alive(now)]
+        if not alive:
             self._fail(exchange, Failure.NO_SERVER)
             return
-        candidates = [
-            index
-            for index, state in enumerate(self.servers)
-            if state.alive(now) and index not in exchange.tried
-        ]
+        candidates = [index for index in alive if index not in exchange.tried]
         if not candidates:  # all that live were asked in vain: once more, until time is up
             exchange.tried.clear()
-            candidates = [i for i, state in enumerate(self.servers) if state.alive(now)]
-        best = min(self.servers[i].settings.priority for i in candidates)
+            candidates = alive
+        best = min([self.servers[i].settings.priority for i in candidates])
         equals = [i for i in candidates if self.servers[i].settings.priority == best]
         server = self._weighted([i for i in equals if not self.servers[i].full])
         if server is not None:

@@ -8,6 +8,7 @@ import string
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum
+from functools import cache
 from ipaddress import IPv4Address, IPv6Address
 from typing import Protocol, assert_never
 
@@ -28,6 +29,8 @@ Attributes = list[tuple[str, Value]]
 PPPOEOE, PPPOEOVLAN, PPPOEOQINQ = 32, 33, 34
 """NAS-Port-Type (RFC 2865 §5.41, RFC 4603)."""
 MAX_TEXT_BYTES = 253
+MAX_CHARACTER_BYTES = 4
+"""Of UTF-8 (RFC 3629 §3)."""
 LINE_ATTRIBUTES_OF_ACCESS = frozenset(
     {
         "Actual-Data-Rate-Upstream",
@@ -92,7 +95,7 @@ class Nas:
 
     def render(self, template: str, who: Subscriber) -> str:
         """Return *template* with the fields of `TEMPLATE_FIELDS` filled in."""
-        return template.format_map(_Fields(self, who))
+        return "".join([text + fill(self, who) for text, fill in _parts(template)])
 
     @property
     def templates(self) -> tuple[tuple[str, str], ...]:
@@ -102,16 +105,6 @@ class Nas:
             ("Calling-Station-Id", self.calling_station_id),
             ("Called-Station-Id", self.called_station_id),
         )
-
-
-class _Fields(dict[str, str]):
-    """Fields of a template, made when they are asked for."""
-
-    def __init__(self, nas: Nas, who: Subscriber) -> None:
-        self._nas, self._who = nas, who
-
-    def __missing__(self, name: str) -> str:
-        return TEMPLATE_FIELDS[name](self._nas, self._who)
 
 
 def _text(data: bytes | None) -> str:
@@ -132,6 +125,19 @@ TEMPLATE_FIELDS: Mapping[str, Callable[[Nas, Subscriber], str]] = {
     "nas": lambda nas, who: nas.identifier,
 }
 """What a template may name."""
+
+
+def _nothing(_nas: Nas, _who: Subscriber) -> str:
+    return ""
+
+
+@cache
+def _parts(template: str) -> list[tuple[str, Callable[[Nas, Subscriber], str]]]:
+    """Return the parts of a template: a text, and what is filled in behind it."""
+    return [
+        (text, _nothing if name is None else TEMPLATE_FIELDS[name])
+        for text, name, _, _ in string.Formatter().parse(template)
+    ]
 
 
 def check_template(template: str) -> None:
@@ -163,6 +169,8 @@ def nas_port(line: AccessLine) -> int:
 
 def _cut(text: str) -> str:
     """Return what of *text* an attribute holds."""
+    if len(text) * MAX_CHARACTER_BYTES <= MAX_TEXT_BYTES:
+        return text
     return text.encode()[:MAX_TEXT_BYTES].decode(errors="ignore")
 
 
