@@ -11,6 +11,7 @@ import json
 import sys
 
 from tests.support.client import wire
+from tests.support.client.ipv6 import Wants
 from tests.support.client.layer import Profile
 from tests.support.client.load import LoadClient
 from tests.support.client.single import SingleClient, SingleOptions
@@ -28,6 +29,7 @@ def _common(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--auth", type=_auth, default=("chap", "mschapv2", "pap"))
     parser.add_argument("--vlan", help="7 or 100.7; for load also {s} and {c}")
     parser.add_argument("--no-ipv6", action="store_true")
+    parser.add_argument("--delegate", type=int, help="ask for a prefix of that length by DHCPv6")
     parser.add_argument("--mru", type=int, default=1492)
     parser.add_argument("--echo", type=float, default=0.0, help="seconds between our LCP echoes")
     parser.add_argument("--service", default="")
@@ -42,6 +44,7 @@ def _profile(args: argparse.Namespace) -> Profile:
         mru=args.mru,
         max_payload=args.mru if args.mru > 1492 else 0,
         ipv6=not args.no_ipv6,
+        wants=None if args.delegate is None else Wants(delegate=args.delegate),
         echo_s=args.echo,
         line=args.line,
     )

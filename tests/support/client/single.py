@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from types import FrameType
 
 from tests.support.client.dialer import Dialer
+from tests.support.client.ipv6 import Ipv6Host
 from tests.support.client.layer import Phase, Profile
 from tests.support.client.raw import PacketPort
 from tests.support.client.subscriber import Subscriber
@@ -89,7 +90,11 @@ class SingleClient:
 
     def _event(self, subscriber: Subscriber, name: str, detail: str) -> None:
         line: dict[str, str | int | float] = {"event": name}
-        if name == "up":
+        host = subscriber.v6
+        if name == "ipv6" and host is not None and host.address is not None:
+            line |= {"address": str(host.address), "delegated": str(host.delegated)}
+            self._configure_ipv6(host)
+        elif name == "up":
             line |= {
                 "address": detail,
                 "session_id": subscriber.session_id,
@@ -101,6 +106,8 @@ class SingleClient:
             }
             mtu = self._options.profile.mru
             self._tun.configure(subscriber.address, mtu, subscriber.interface_id)
+            if host is not None:
+                self._configure_ipv6(host)
         else:
             line["why"] = detail
         if name == "failed":
@@ -113,6 +120,11 @@ class SingleClient:
                 self._done = True
         sys.stdout.write(json.dumps(line) + "\n")
         sys.stdout.flush()
+
+    def _configure_ipv6(self, host: Ipv6Host) -> None:
+        """Set what is known of IPv6; that of IPv4, which starts afresh, may come later."""
+        if host.complete and host.address is not None:
+            self._tun.configure_ipv6(host.address, host.delegated)
 
     def _from_session(self, subscriber: Subscriber, packet: bytes) -> None:
         if subscriber.phase == Phase.UP:

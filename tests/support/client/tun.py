@@ -31,9 +31,20 @@ class Tun:
             link_local = ipaddress.IPv6Address(b"\xfe\x80" + bytes(6) + interface_id)
             run(None, "ip", "addr", "add", f"{link_local}/64", "dev", self.name, "nodad")
 
+    def configure_ipv6(
+        self, address: ipaddress.IPv6Address, delegated: ipaddress.IPv6Network | None
+    ) -> None:
+        """Set what a router advertised; the first address of *delegated* stands for a home's."""
+        words = ["-6", "route", "replace", "default", "dev", self.name]
+        run(None, "ip", "addr", "replace", f"{address}/64", "dev", self.name, "nodad")
+        run(None, "ip", *words, "src", str(address))
+        if delegated is not None:
+            run(None, "ip", "addr", "replace", f"{delegated[1]}/128", "dev", "lo", "nodad")
+
     def down(self) -> None:
         """Take address and route away; the device stays for the next dial."""
         run(None, "ip", "addr", "flush", "dev", self.name, check=False)
+        run(None, "ip", "-6", "addr", "flush", "dev", "lo", "scope", "global", check=False)
         run(None, "ip", "link", "set", self.name, "down", check=False)
 
     def read(self) -> bytes | None:
