@@ -1,8 +1,9 @@
 """Control plane: CPU of bngd for each session, from PADI to IPCP and IPv6CP opened and installed.
 
 Both processes run as in production (CHAP, local users, log and journal on); the load client dials
-over a veth pair. CPU is user + system time of the bngd process (getrusage's numbers), memory the
-growth of its resident set.
+over a veth pair. With ``--ipv6`` each also gets a /64 by Router Advertisement and a delegated /56,
+and a run ends when all have them. CPU is user + system time of the bngd process (getrusage's
+numbers), memory the growth of its resident set.
 
     PREFIX-sub                   PREFIX-bng
     +------------------+   +--------------------+
@@ -19,8 +20,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from tests.support.client.ipv6 import Wants
+from tests.support.client.layer import Profile
 from tests.support.client.load import LoadClient
 from tests.support.lab import Lab, load_users
+from tests.support.lab6 import IPV6
 
 TICK_S = 1 / os.sysconf("SC_CLK_TCK")
 PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
@@ -54,9 +58,10 @@ def resident_bytes(pid: int) -> int:
     raise RuntimeError(f"no RssAnon of {pid}")
 
 
-def config(count: int) -> dict[str, Any]:
+def config(count: int, *, ipv6: bool = False) -> dict[str, Any]:
     """Return what a lab for *count* sessions has in its bng.toml."""
     return {
+        **({"ipv6": IPV6} if ipv6 else {}),
         "dataplane": {"max_sessions": count + 64, "workers": [0]},
         "session": {"setup_per_s": 100_000},
         "pppoe": {"max_half_open": count, "max_sessions_per_vlan": 65_534},
@@ -67,15 +72,20 @@ def config(count: int) -> dict[str, Any]:
     }
 
 
+def _all_have_prefixes(client: LoadClient) -> bool:
+    return client.dual == len(client.subscribers)
+
+
 def sign_up(lab: Lab, client: LoadClient) -> Run:
     """Dial everybody of *client*."""
     count = len(client.subscribers)
     pid = lab.process("bngd").pid
     memory, cpu = resident_bytes(pid), cpu_s(pid)
-    result = client.run(timeout_s=30 + 3 * count / client.rate)
+    done = _all_have_prefixes if client.subscribers[0].profile.wants else None
+    result = client.run(timeout_s=30 + 3 * count / client.rate, until=done)
     return Run(
         sessions=count,
-        opened=result.opened,
+        opened=client.dual if done else result.opened,
         offered_per_s=client.rate,
         cpu_us_per_session=(cpu_s(pid) - cpu) / max(1, result.opened) * 1e6,
         opened_per_s=result.rate,
@@ -85,15 +95,19 @@ def sign_up(lab: Lab, client: LoadClient) -> Run:
     )
 
 
-def measure(count: int, rate: float) -> Run:
+def measure(count: int, rate: float, *, ipv6: bool = False) -> Run:
     """Dial *count* subscribers at *rate* a second."""
+    profile = Profile(auth=("chap",), wants=Wants(delegate=56) if ipv6 else None)
     with (
         tempfile.TemporaryDirectory(prefix="bng-bench-") as directory,
         Lab(
-            f"be{os.getpid()}", Path(directory), config=config(count), users=load_users(count)
+            f"be{os.getpid()}",
+            Path(directory),
+            config=config(count, ipv6=ipv6),
+            users=load_users(count),
         ) as lab,
     ):
-        client = LoadClient("sub0", count, rate, netns=lab.sub)
+        client = LoadClient("sub0", count, rate, netns=lab.sub, profile=profile)
         try:
             return sign_up(lab, client)
         finally:
@@ -116,9 +130,10 @@ def main() -> None:
     parser.add_argument("--sessions", type=int, default=20_000)
     parser.add_argument("--rate", type=float, default=1_500, help="dials a second")
     parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("--ipv6", action="store_true", help="with a /64 and a delegated /56 each")
     parser.add_argument("--json", action="store_true")
     args = parser.parse_args()
-    runs = [measure(args.sessions, args.rate) for _ in range(args.runs)]
+    runs = [measure(args.sessions, args.rate, ipv6=args.ipv6) for _ in range(args.runs)]
     if args.json:
         print(json.dumps([asdict(run) for run in runs]))
         return

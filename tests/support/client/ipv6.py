@@ -139,7 +139,7 @@ class Ipv6Host:
 
     __slots__ = (
         "address", "advertised", "deadline", "delegated", "dns", "index", "interface_id",
-        "leased", "send", "server", "source", "status", "tries", "wants",
+        "leased", "send", "server", "soliciting", "source", "status", "tries", "wants",
     )  # fmt: skip
 
     def __init__(
@@ -157,6 +157,7 @@ class Ipv6Host:
         self.dns: list[ipaddress.IPv6Address] = []
         self.status = 0
         self.server = b""
+        self.soliciting = False
         self.tries = 0
         self.deadline: float | None = None
 
@@ -187,6 +188,7 @@ class Ipv6Host:
         if self.advertised is None:
             self._solicit_router()
         if self.wants.dhcp and self.delegated is None and self.leased is None:
+            self.soliciting = True
             self._ask(SOLICIT, option(O_RAPID, b"") if self.wants.rapid else b"")
 
     def receive(self, data: bytes, now: float) -> bool:
@@ -256,7 +258,9 @@ class Ipv6Host:
                 ]
         self.server = given.get(O_SERVER, b"")
         if kind == ADVERTISE:
-            self._ask(REQUEST, option(O_SERVER, self.server))
+            if self.soliciting:  # the first one is as good as any
+                self.soliciting = False
+                self._ask(REQUEST, option(O_SERVER, self.server))
             return
         for code, value in options(given.get(O_IA_PD, bytes(12))[12:]):
             if code == O_PREFIX:

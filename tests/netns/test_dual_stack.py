@@ -1,0 +1,114 @@
+"""A thousand dual-stack subscribers of the load client, with a /64 and a /56 each.
+
+PREFIX-sub                       PREFIX-bng                     PREFIX-inet
++-----------------------+    +---------------------+    +-----------------------------+
+| 1,000 subscribers sub0|----| acc0           wan0 |----| inet0 192.0.2.2             |
+|   (own MAC each)      |    +---------------------+    |       2001:db8:2::2         |
++-----------------------+                               |   UDP echo, counts per flow |
+                                                        +-----------------------------+
+
+Traffic goes both ways from the IPv4 address, the address on the link, and the last address of the
+delegated prefix. Sources that are others' are dropped, and counted. In the end nothing is left.
+"""
+
+import contextlib
+from collections.abc import Callable, Iterator
+from ipaddress import IPv6Address
+
+import pytest
+
+from tests.support.client.flows import Address
+from tests.support.client.ipv6 import Wants
+from tests.support.client.layer import Profile
+from tests.support.client.load import LoadClient
+from tests.support.client.subscriber import Subscriber
+from tests.support.lab import SERVER, Lab, load_users
+from tests.support.lab6 import DELEGATED, LINKS, SERVER6, DualLab
+from tests.support.traffic import EchoServer
+
+_COUNT, _RATE = 1000, 400
+_PPS, _SECONDS = 3000, 2
+LAB_OPTIONS = {
+    "kind": DualLab,
+    "config": {"session": {"setup_per_s": 2000}, "dataplane": {"max_sessions": 2048}},
+    "users": load_users(_COUNT),
+}
+
+
+def on_link(subscriber: Subscriber) -> Address:
+    """Return the address that a subscriber made of the advertised prefix."""
+    assert subscriber.v6 is not None
+    assert subscriber.v6.address is not None
+    return subscriber.v6.address
+
+
+def delegated(subscriber: Subscriber) -> Address:
+    """Return the last address of a subscriber's delegated prefix."""
+    assert subscriber.v6 is not None
+    assert subscriber.v6.delegated is not None
+    return subscriber.v6.delegated.broadcast_address
+
+
+@contextlib.contextmanager
+def subscribers(lab: Lab, count: int) -> Iterator[LoadClient]:
+    """Dial *count*, wait until each has both prefixes, hang up in the end."""
+    profile = Profile(auth=("chap",), wants=Wants(delegate=56))
+    client = LoadClient("sub0", count, _RATE, netns=lab.sub, profile=profile)
+    try:
+        result = client.run(timeout_s=60, until=lambda client: client.dual == count)
+        assert (result.opened, client.dual, result.malformed) == (count, count, 0), result
+        yield client
+    finally:
+        client.terminate_all("terminate")
+        client.close()
+
+
+def test_a_thousand_have_both_families_and_leave_nothing_behind(lab: Lab) -> None:
+    assert not any(lab.occupancy().values()), lab.occupancy()
+    with subscribers(lab, _COUNT) as client:
+        hosts = [subscriber.v6 for subscriber in client.subscribers if subscriber.v6]
+        links = {host.advertised.prefix for host in hosts if host.advertised}
+        networks = {host.delegated for host in hosts}
+        assert len(links) == len(networks) == _COUNT
+        assert all(link and link.prefixlen == 64 and link.subnet_of(LINKS) for link in links)
+        assert all(n and n.prefixlen == 56 and n.subnet_of(DELEGATED) for n in networks)
+        for server, source in (
+            (SERVER, lambda subscriber: subscriber.address),
+            (SERVER6, on_link),
+            (SERVER6, delegated),
+        ):
+            with EchoServer(lab.inet, server) as echo:
+                traffic = client.send_traffic(_PPS, _SECONDS, server=server, source=source)
+                far = echo.stop()
+            assert traffic.sent > 0.9 * _PPS * _SECONDS
+            assert (traffic.lost, traffic.duplicated, traffic.misdelivered) == (0, 0, 0), traffic
+            assert (far.received, far.duplicated) == (traffic.sent, 0)
+    lab.wait_for_sessions(0)
+    assert not any(lab.occupancy().values()), lab.occupancy()
+
+
+@pytest.mark.parametrize(
+    "own", [on_link, delegated], ids=["from the link", "from the delegated prefix"]
+)
+def test_a_source_that_is_anothers_or_nobodys_is_dropped_and_counted(
+    lab: Lab, own: Callable[[Subscriber], Address]
+) -> None:
+    with EchoServer(lab.inet, SERVER6) as echo, subscribers(lab, 2) as client:
+        other = client.subscribers[1]
+        before = lab.drops("antispoof6")
+
+        def spoof(address: Address) -> int:
+            traffic = client.send_traffic(
+                200, 0.5, senders=1, server=SERVER6, source=own, spoof=lambda _: address
+            )
+            assert (traffic.returned, traffic.misdelivered) == (0, 0)
+            return traffic.sent
+
+        theirs = spoof(on_link(other)) + spoof(delegated(other))
+        assert lab.drops("antispoof6") - before == theirs
+        nobodys = spoof(IPv6Address("2001:db8:ffff::1"))  # told by ICMPv6
+        session = lab.ask("show session", session="user00000")
+        assert session["in_drops_by_reason"]["spoofed"] == theirs + nobodys
+        honest = client.send_traffic(200, 0.5, server=SERVER6, source=own)
+        assert honest.lost == 0
+        assert echo.stop().received == honest.sent, "a packet with another's address came through"
