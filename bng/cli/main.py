@@ -108,7 +108,9 @@ def _keys(option: str, text: str) -> list[str]:
 @show.command("session")
 def show_session(
     context: typer.Context,
-    session: Annotated[str, typer.Argument(help="Its id, user name, IPv4 or Ethernet address.")],
+    session: Annotated[
+        str, typer.Argument(help="Its id, user name, IPv4, IPv6 or Ethernet address.")
+    ],
     json: Json = False,
 ) -> None:
     """Show everything about one session, counters live."""
@@ -122,7 +124,7 @@ def show_session(
 @show.command("pools")
 def show_pools(context: typer.Context, json: Json = False) -> None:
     """Show the address pools and how full they are."""
-    columns = ("pool", "size", "used", "held", "sticky", "free")
+    columns = ("pool", "family", "length", "size", "used", "held", "sticky", "free")
     _rows(ask(context, "show pools"), columns, json)
 
 

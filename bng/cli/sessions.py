@@ -11,6 +11,7 @@ KEYS = (
     "user",
     "state",
     "address",
+    "ipv6_prefix",
     "mac",
     "port",
     "vlan",
@@ -30,7 +31,10 @@ COLUMNS = (
 """What is shown unless the operator says otherwise."""
 
 SECTIONS = {
-    "session": ("id", "user", "state", "method", "uptime_s", "adopted", "session_timeout_in_s"),
+    "session": (
+        *("id", "user", "state", "families", "method", "uptime_s", "adopted"),
+        "session_timeout_in_s",
+    ),
     "line": (
         "port",
         "vlan",
@@ -52,7 +56,11 @@ SECTIONS = {
         "nat_mappings",
         "nat_refused",
     ),
-    "ipv6": ("interface_id",),
+    "ipv6": (
+        *("ipv6_prefix", "delegated_prefixes", "ipv6_addresses", "ipv6_routes", "dhcpv6_leases"),
+        *("deprecated_prefixes", "ipv6_gateway", "interface_id", "ipv6_forwarded"),
+        *("ipv6_in_packets", "ipv6_in_bytes", "ipv6_out_packets", "ipv6_out_bytes"),
+    ),
     "link": ("peer_mru", "mtu_in", "mtu_out", "mss", "echo"),
     "features": ("acl_in", "acl_out", "policer_up", "policer_down"),
     "traffic": (

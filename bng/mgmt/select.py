@@ -1,11 +1,12 @@
 """Which sessions a command means: selectors that several commands share."""
 
 from collections.abc import Callable
-from ipaddress import AddressValueError, IPv4Address
+from ipaddress import IPv4Address, IPv6Address
 from typing import TypeVar
 
 from bng.box import Box
 from bng.ethernet import Mac
+from bng.mgmt.ipv6 import holds
 from bng.mgmt.registry import Args, CommandError
 from bng.session.model import Session, State
 
@@ -77,12 +78,18 @@ def _candidates(box: Box, args: Args) -> list[Session]:
     if (session_id := text(args, "id")) is not None:
         sessions = [s for s in sessions if s.acct_session_id == session_id]
     if (address := text(args, "address")) is not None:
-        try:
-            wanted = IPv4Address(address)
-        except AddressValueError:
-            raise CommandError(f"address: not an IPv4 address: {address!r}") from None
-        sessions = [s for s in sessions if s.ipv4_address == wanted]
+        wanted, wanted6 = _read(IPv4Address, address), _read(IPv6Address, address)
+        if wanted is None and wanted6 is None:
+            raise CommandError(f"address: not an IP address: {address!r}")
+        sessions = [s for s in sessions if _has(s, wanted, wanted6)]
     return sessions
+
+
+def _has(session: Session, address: IPv4Address | None, address6: IPv6Address | None) -> bool:
+    """Say whether an address, of either family, is the session's."""
+    if address is not None:
+        return session.ipv4_address == address
+    return address6 is not None and holds(session, address6)
 
 
 def _mac(value: str) -> Mac:
@@ -97,13 +104,14 @@ def find_one(box: Box, wanted: str) -> Session:
 
     Raises: CommandError when there is none, or more than one.
     """
-    address, mac = _read(IPv4Address, wanted), _read(Mac.parse, wanted)
+    address, address6 = _read(IPv4Address, wanted), _read(IPv6Address, wanted)
+    mac = _read(Mac.parse, wanted)
     found = [
         s
         for s in box.manager.table
         if wanted in (s.acct_session_id, s.user_name)
         or (mac is not None and s.mac == mac)
-        or (address is not None and s.ipv4_address == address)
+        or _has(s, address, address6)
     ]
     if not found:
         raise CommandError(f"no session {wanted!r}")

@@ -56,6 +56,8 @@ prefix = "192.0.2.10"
 """
 TWIN = '[[radius.dynauth.client]]\nname = "oss" #!\nsecret = "s"\n'
 
+IPV6_POOL = "[[ipv6.pool]]\nname = '{}'\nprefixes = ['{}']\nlength = {}\n"
+
 CASES = [
     # unknown, missing and mistyped keys
     ('name = "bng"', 'nam = "bng" #!', "system.nam: unknown key"),
@@ -226,6 +228,105 @@ CASES = [
         '"0.0.0.0/0"',
         '"10.0.0.1/8" #!',
         "route[0].prefix: must be a prefix, host bits zero: 192.0.2.0/24, 2001:db8::/32",
+    ),
+    # IPv6
+    (
+        "[nat]",
+        "[ipv6]\nlink_pool = 'x' #!\n[nat]",
+        "ipv6.link_pool: there is no [[ipv6.pool]] named x",
+    ),
+    (
+        "[nat]",
+        "[ipv6]\ndelegated_pool = 'x' #!\n" + IPV6_POOL.format("x", "2001:db8::/64", 128) + "[nat]",
+        "ipv6.delegated_pool: x has length 128, and it has to be 64 or less: it is delegated",
+    ),
+    (
+        "[nat]",
+        IPV6_POOL.format("x", "2001:db8::/64", 56).replace("/64']", "/64'] #!") + "[nat]",
+        "ipv6.pool[0].prefixes[0]: 2001:db8::/64 has no prefixes of length 56",
+    ),
+    (
+        "[nat]",
+        IPV6_POOL.format("x", "2001:db8::/48", 72).replace("72", "72 #!") + "[nat]",
+        "ipv6.pool[0].length: 72: a prefix has at most 64 bits, an address 128",
+    ),
+    (
+        "[nat]",
+        IPV6_POOL.format("x", "2001::/16", 64).replace("/16']", "/16'] #!") + "[nat]",
+        "ipv6.pool[0].prefixes[0]: 2001::/16 has more than 2^32 prefixes /64",
+    ),
+    (
+        "[nat]",
+        IPV6_POOL.format("x", "ff02::/48", 64).replace("/48']", "/48'] #!") + "[nat]",
+        "ipv6.pool[0].prefixes[0]: ff02::/48 is not unicast",
+    ),
+    (
+        "[nat]",
+        IPV6_POOL.format("x", "2001:db8::/48", 64)
+        + IPV6_POOL.format("x", "2001:db8:1::/48", 64).replace("'x'", "'x' #!")
+        + "[nat]",
+        "ipv6.pool[1].name: x is in use already",
+    ),
+    (
+        "[nat]",
+        IPV6_POOL.format("x", "2001:db8::/48", 64) + "next = 'x' #!\n[nat]",
+        "ipv6.pool[0].next: the chain of pools comes back to this one",
+    ),
+    (
+        "[nat]",
+        IPV6_POOL.format("x", "2001:db8::/48", 64) + "next = 'y' #!\n[nat]",
+        "ipv6.pool[0].next: there is no [[ipv6.pool]] named y",
+    ),
+    (
+        "[nat]",
+        IPV6_POOL.format("x", "2001:db8::/48", 64) + "exclude = ['2001:db9::/48'] #!\n[nat]",
+        "ipv6.pool[0].exclude[0]: 2001:db9::/48 is not inside one of the prefixes",
+    ),
+    (
+        "[nat]",
+        "[ipv6.ra]\nmin_interval_s = 500 #!\n[nat]",
+        "ipv6.ra.min_interval_s: must be at most 0.75 times max_interval_s",
+    ),
+    (
+        "[nat]",
+        "[ipv6.ra]\nlifetime_s = 500 #!\n[nat]",
+        "ipv6.ra.lifetime_s: must be 0, or at least max_interval_s",
+    ),
+    (
+        "[nat]",
+        "[ipv6.ra]\npreferred_s = 9000 #!\n[nat]",
+        "ipv6.ra.preferred_s: must be at most valid_s",
+    ),
+    (
+        "[nat]",
+        "[ipv6.server]\npreferred_s = 9000 #!\n[nat]",
+        "ipv6.server.preferred_s: must be at most valid_s",
+    ),
+    (
+        "[nat]",
+        "[ipv6.server]\nt1_s = 3000 #!\n[nat]",
+        "ipv6.server.t1_s: t1_s must be at most t2_s",
+    ),
+    (
+        "[nat]",
+        "[ipv6.server]\nt2_s = 4000 #!\n[nat]",
+        "ipv6.server.t2_s: must be at most preferred_s",
+    ),
+    (
+        "[nat]",
+        "[ipv6.server]\nhint_lengths = [60] #!\n[nat]",
+        "ipv6.server.hint_lengths[0]: no [[ipv6.pool]] has length 60",
+    ),
+    (
+        "[nat]",
+        "[ipv6]\ndhcpv6 = 'external'\n[ipv6.external]\nservers = []\n[nat]",
+        'ipv6.external.servers: dhcpv6 = "external" needs a server',
+        "servers = []",
+    ),
+    (
+        "[nat]",
+        "[ipv6]\ndomains = ['a..b'] #!\n[nat]",
+        "ipv6.domains[0]: must be a domain name: up to 253 ASCII characters",
     ),
     # PPPoE and PPP
     (

@@ -4,6 +4,7 @@ import time
 from dataclasses import asdict
 
 from bng.box import Box
+from bng.mgmt.ipv6 import families_of, ipv6_of, prefix_of
 from bng.mgmt.nat import nat_address_of, nat_bypass_of, nat_of, port_forwards_of
 from bng.mgmt.plain import json, plain
 from bng.mgmt.registry import Args, CommandError, command
@@ -53,7 +54,8 @@ def show_session(box: Box, args: Args) -> object:
         "nat_bypass": nat_bypass_of(box, session),
         "port_forwards": port_forwards_of(session),
         "routes": [str(route) for route in session.routes],
-        "interface_id": None if session.interface_id is None else f"{session.interface_id:016x}",
+        "families": families_of(session),
+        **ipv6_of(box, session, box.loop.now()),
         "peer_mru": session.peer_mru,
         "mtu_in": int(entry_in.mtu),
         "mtu_out": int(entry_out.mtu),
@@ -112,6 +114,7 @@ def _row(box: Box, session: Session, now: float) -> dict[str, object]:
         "user": session.user_name,
         "state": session.state.value,
         "address": _str(session.ipv4_address),
+        "ipv6_prefix": prefix_of(session),
         "mac": str(session.mac),
         "port": port_name(box, session.line.port),
         "vlan": vlans_of(session),

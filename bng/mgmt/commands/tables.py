@@ -14,11 +14,18 @@ from dataplane.binding import Ring, ffi, lib
 PLANES = ("tcp", "udp", "icmp")
 
 
-@command("show pools", summary="Address pools: size, used, held, sticky, free.")
+@command("show pools", summary="Pools of addresses and prefixes: size, used, held, sticky, free.")
 def show_pools(box: Box, args: Args) -> object:
     """Return one row for each pool."""
-    stats = box.manager.pools.stats()
-    return [{"pool": name, **asdict(row)} for name, row in stats.items()]
+    lengths = {pool.name: pool.length for pool in box.config.ipv6.pool}
+    rows = [
+        {"pool": name, "family": "ipv4", "length": 32, **asdict(row)}
+        for name, row in box.manager.pools.stats().items()
+    ]
+    return rows + [
+        {"pool": name, "family": "ipv6", "length": lengths[name], **asdict(row)}
+        for name, row in box.manager.pools6.stats().items()
+    ]
 
 
 @command("show ports", summary="Ports: state and counters.")
@@ -109,6 +116,8 @@ def show_counters(box: Box, args: Args) -> object:
         "edges": {f"{n} {to}": count for (n, to, why), count in edges.items() if not why},
         "discovery": dict(box.access.discovery.counters),
         "session": dict(manager.counters),
+        "ipv6": dict(manager.ipv6.counters),
+        "dhcpv6_relay": {} if box.relay is None else dict(box.relay.counters),
         "verifier": {"waiting": box.verifier.waiting, **box.verifier.counters},
         "punt": dict(box.dispatcher.counters),
         "tables": _tables(box),
@@ -133,6 +142,9 @@ def _tables(box: Box) -> dict[str, int]:
         **{f"sessions_{state.value}": states[state] for state in State},
         "pool_used": sum(row.used for row in manager.pools.stats().values()),
         "addresses_in_no_pool": manager.pools.used_outside(),
+        "pool6_used": sum(row.used for row in manager.pools6.stats().values()),
+        "prefixes_in_no_pool": manager.pools6.used_outside(),
+        "ipv6_sessions": sum(s.ipv6 is not None and s.ipv6.on for s in manager.table),
         "nat_sessions": sum(entry.sessions for entry in manager.nat.entries.values()),
         "nat_blocks": sum(int(str(row["blocks_used"])) for row in nat),
         "nat_mappings": sum(int(str(row[plane])) for row in nat for plane in (*PLANES, "gre_esp")),

@@ -130,7 +130,8 @@ def test_json_of_a_session_is_what_bngd_answers(ctl: Ctl, served: Managed) -> No
 @pytest.mark.parametrize(
     ("what", "words"),
     [
-        ("pools", ["subscribers", "4085", "2", "0", "0", "4083"]),
+        ("pools", ["subscribers", "ipv4", "32", "4085", "2", "0"]),
+        ("pools", ["links", "ipv6", "64", "65536", "2", "0"]),
         ("ports", ["acc0", "acc0", "-", "gen", "access", "yes"]),
         ("nat", ["lost", "0"]),
         ("fib", ["waiting_for_room", "0"]),

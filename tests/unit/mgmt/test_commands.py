@@ -54,7 +54,7 @@ def test_a_session_is_found_by_its_own_id_and_address(still: Managed) -> None:
     ("args", "error"),
     [
         ({"mac": "02:b0"}, "mac: not an Ethernet address: '02:b0'"),
-        ({"address": "100.64.0"}, "address: not an IPv4 address: '100.64.0'"),
+        ({"address": "100.64.0"}, "address: not an IP address: '100.64.0'"),
         ({"port": "acc7"}, "port: no port 'acc7'"),
         ({"state": "dead"}, "state: one of setup, waiting, ready, up, paused, ending"),
     ],
@@ -256,7 +256,11 @@ def test_show_ports_pools_and_nat_agree_with_the_table(still: Managed) -> None:
         True,
     )
     assert ports["acc0"]["rx_packets"] > 10 < ports["acc0"]["tx_packets"]
-    (pool,) = still.ask("show pools")["data"]
+    pool, links, homes = still.ask("show pools")["data"]
+    assert [(row["family"], row["length"]) for row in (pool, links, homes)] == [
+        *(("ipv4", 32), ("ipv6", 64), ("ipv6", 56))
+    ]
+    assert (links["size"], links["used"], homes["used"]) == (1 << 16, 2, 0)
     assert (pool["pool"], pool["used"]) == ("subscribers", 2)
     assert pool["size"] == pool["used"] + pool["held"] + pool["sticky"] + pool["free"]
     nat = still.ask("show nat")["data"]
