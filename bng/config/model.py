@@ -5,7 +5,7 @@ changing one needs is in `bng.config.reload`.
 """
 
 from collections.abc import Iterator
-from ipaddress import IPv4Address, IPv4Interface, IPv4Network
+from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Address
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -508,6 +508,12 @@ class Config(Table):
         routed = {address.ip for port in self.routed_ports for address in port.addresses4}
         return routed | {pool.gateway for pool in self.pool} | set(self.nat.addresses)
 
+    @property
+    def own_addresses6(self) -> set[IPv6Address]:
+        """Every IPv6 address of the box, link-local ones aside."""
+        routed = (address.ip for port in self.routed_ports for address in port.addresses)
+        return {a for a in routed if isinstance(a, IPv6Address) and not a.is_link_local}
+
     def known_to_users(self) -> Known:
         """Return what the user file is checked against."""
         return Known(
@@ -519,5 +525,5 @@ class Config(Table):
             nat_pool_of_profile={n: p.pool for n, p in self.nat.profile.items() if p.translate},
             forward_ports=self.nat.forward_ports,
             acls={acl.name for acl in self.acl},
-            own_addresses=self.own_addresses,
+            own_addresses=self.own_addresses | self.own_addresses6,
         )

@@ -17,6 +17,7 @@ from bng.aaa.reading import Value
 from bng.aaa.requests import AccountStatus, Nas, Usage
 from bng.ppp.credentials import encode_name
 from bng.session.actions import Account
+from bng.session.ipv6_side import Ipv6Side
 from bng.session.model import Cause, Counters, Session
 from radius.accounting import EVERYBODY, Accounting
 from radius.client import Answered, Client, Failed
@@ -240,6 +241,8 @@ def _attributes(
         found.append(("Framed-IP-Address", session.ipv4_address))
     if session.interface_id is not None:
         found.append(("Framed-Interface-Id", session.interface_id.to_bytes(8, "big")))
+    if session.ipv6 is not None:
+        found += _ipv6(session.ipv6)
     if session.nat_public is not None:
         found.append(("Bng-Nat-Address", session.nat_public))
     if accept is not None:
@@ -255,6 +258,16 @@ def _attributes(
         found += requests.usage(_carried(counters), action.seconds)
     if action.status is AccountStatus.STOP and cause is not None:
         found.append(("Acct-Terminate-Cause", cause.acct_terminate_cause))
+    return found
+
+
+def _ipv6(side: Ipv6Side) -> requests.Attributes:
+    """Return what a session has: RFC 3162 §2.3, RFC 6911 §3.1, RFC 4818 §3."""
+    found: requests.Attributes = []
+    if side.prefix is not None:
+        found.append(("Framed-IPv6-Prefix", side.prefix))
+    found += (("Framed-IPv6-Address", address) for address in side.addresses)
+    found += (("Delegated-IPv6-Prefix", prefix) for prefix in side.delegated)
     return found
 
 

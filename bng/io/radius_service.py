@@ -6,7 +6,6 @@ import socket
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict
-from ipaddress import IPv4Address
 
 import structlog
 
@@ -253,12 +252,12 @@ def _nas(config: Config, ports: Mapping[int, str]) -> Nas:
 
 
 def _offered(config: Config, extra: Mapping[str, Row]) -> Offered:
-    own: set[IPv4Address] = config.own_addresses
     return Offered(
         pools={pool.name for pool in config.pool},
+        ipv6_pools={pool.name: pool.length for pool in config.ipv6.pool},
         acls={acl.name for acl in config.acl},
         nat_profiles=config.nat.profile.keys(),
-        own_addresses=own,
+        own_addresses=config.own_addresses | config.own_addresses6,
         extra=extra,
     )
 

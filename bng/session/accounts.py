@@ -19,6 +19,10 @@ JITTER = 0.1
 """Of the interval, either way: sessions that came up together report apart (RFC 5080 §2.2.1)."""
 
 
+SETTLE_S = 2.0
+"""How long what has changed waits for more of it."""
+
+
 class Accounts:
     """What accounting is told; a part of *manager*. *entropy* returns random bytes."""
 
@@ -37,6 +41,13 @@ class Accounts:
         """What is said of a session has changed: an interim update is due at once."""
         if session.accounted:
             session.interim_at = 0.0
+            self._manager.reschedule(session)
+
+    def changed_soon(self, session: Session, now: float) -> None:
+        """The same, but more may change in a moment, as at a sign-up: one update for all of it."""
+        if session.accounted:
+            at = now + SETTLE_S
+            session.interim_at = at if session.interim_at is None else min(session.interim_at, at)
             self._manager.reschedule(session)
 
     def adopted(self, session: Session, now: float) -> None:

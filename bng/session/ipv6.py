@@ -292,7 +292,7 @@ class Ipv6:
         for lease in wanted.leases:
             side.leases[lease] = wanted.valid_until
         self._manager.write_down(session)  # nothing leads to it that the next bngd does not know
-        self._manager.accounts.changed(session)
+        self._manager.accounts.changed_soon(session, now)
         for lease in wanted.leases if side.on else ():
             if side.needs_route(lease):
                 self._add_route(session, side, lease.network, wanted.request)
@@ -346,7 +346,7 @@ class Ipv6:
             self._free(side, gone.leases, now)
         if side.on and side.choose_fast():
             self._tell_session(session, side, NOBODY)
-        self._manager.accounts.changed(session)
+        self._manager.accounts.changed_soon(session, now)
         self._manager.write_down(session)
 
     def _free(self, side: Ipv6Side, leases: Iterable[ipv6.Lease], now: float) -> None:

@@ -344,6 +344,8 @@ class SessionManager:
             self.counters["started"] += 1
             self.emit(logs.started(session, now))
             self.accounts.started(session, now)
+        elif family == 6:  # the Start did not know its prefix
+            self.accounts.changed_soon(session, now)
 
     def network_down(self, session: Session, family: int, now: float) -> None:
         """The client closed *family*: the others go on."""
