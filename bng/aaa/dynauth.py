@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv6Address, IPv6Network
 
 from bng.aaa import attributes
 from bng.aaa.attributes import FRAMED_USER
@@ -73,6 +73,10 @@ SESSION_KEYS: Mapping[str, type] = {
     "Acct-Session-Id": str,
     "User-Name": str,
     "Framed-IP-Address": IPv4Address,
+    "Framed-Interface-Id": bytes,
+    "Framed-IPv6-Prefix": IPv6Network,
+    "Framed-IPv6-Address": IPv6Address,
+    "Delegated-IPv6-Prefix": IPv6Network,
     "NAS-Port": int,
     "NAS-Port-Id": str,
     "Calling-Station-Id": str,
@@ -80,7 +84,10 @@ SESSION_KEYS: Mapping[str, type] = {
     "ADSL-Agent-Circuit-Id": bytes,
     "ADSL-Agent-Remote-Id": bytes,
 }
-"""Session identification attributes (§3; vendors' as note 7 of §3.6 allows), and their types."""
+"""Session identification attributes (§3; vendors' as note 7 of §3.6 allows), and their types.
+
+What DHCPv6 gives identifies as well as what RFC 5176 knew of; none of it can change in a session.
+"""
 NO_MATTER = {"Proxy-State", "Message-Authenticator", "Event-Timestamp"}
 ONCE = {*NAS_KEYS, *SESSION_KEYS, "Service-Type", "State", "Session-Timeout", "Idle-Timeout"}
 """Attributes of which there is one at most (§3.6)."""

@@ -10,7 +10,7 @@ counters are final.
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv6Address, IPv6Network
 from typing import TYPE_CHECKING
 
 from bng.aaa import dynauth, requests
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 MAX_WAITING = 4096
 """Orders that are not done yet, of all sessions."""
+NETWORKS = {"Framed-IPv6-Prefix", "Framed-IPv6-Address", "Delegated-IPv6-Prefix"}
+"""Keys whose owner a pool knows."""
 LIVE = {*features.LIVE, *features.NAT}
 
 
@@ -257,33 +259,46 @@ class Orders:
             case _, str() as user, _:
                 return manager.grants.by_user.get(user, ())
             case _, _, IPv4Address() as address:
-                return self._owners(address)
-            case _:
-                self.counters["scans"] += 1
-                return manager.table
+                return self._owners(manager.pools.owner(address))
+        for name in NETWORKS & keys.keys():
+            network = keys[name]
+            if isinstance(network, IPv6Address | IPv6Network):
+                return self._owners(manager.pools6.owner(IPv6Network(network)))
+        self.counters["scans"] += 1
+        return manager.table
 
-    def _owners(self, address: IPv4Address) -> Iterable[Session]:
-        """Return those of whom one has *address*: pools know a user, or a session by its id."""
-        manager = self._manager
-        owner = manager.pools.owner(address) or ""
+    def _owners(self, owner: str | None) -> Iterable[Session]:
+        """Return those of whom one is *owner*: pools know a user, or a session by its id."""
+        manager, owner = self._manager, owner or ""
         session = manager.table.by_id.get(owner)
         return {*manager.grants.by_user.get(owner, ()), *(() if session is None else (session,))}
 
     def _fits(self, session: Session, asked: Asked) -> bool:
         if session.profile is None or session.state is State.ENDING:
             return False
-        for name, wanted in asked.keys.items():
-            if name == "Acct-Session-Id":
-                found: object = session.acct_session_id
-            elif name == "User-Name":
-                found = session.user_name
-            elif name == "Framed-IP-Address":
-                found = session.ipv4_address
-            else:
-                found = self._said(session, name)
-            if found != wanted:
-                return False
-        return True
+        return all(wanted in self._has(session, name) for name, wanted in asked.keys.items())
+
+    def _has(self, session: Session, name: str) -> Sequence[object]:
+        """Return what a session has of attribute *name*: accounting may say it more than once."""
+        side = session.ipv6
+        match name:
+            case "Acct-Session-Id":
+                return (session.acct_session_id,)
+            case "User-Name":
+                return (session.user_name,)
+            case "Framed-IP-Address":
+                return (session.ipv4_address,)
+            case "Framed-Interface-Id":
+                own = session.interface_id
+                return () if own is None else (own.to_bytes(8),)
+            case "Framed-IPv6-Prefix":
+                return () if side is None else (side.prefix,)
+            case "Framed-IPv6-Address":
+                return () if side is None else side.addresses
+            case "Delegated-IPv6-Prefix":
+                return () if side is None else side.delegated
+            case _:
+                return (self._said(session, name),)
 
     def _said(self, session: Session, name: str) -> object:
         """Return what requests about the session say for attribute *name*.

@@ -7,6 +7,7 @@ forwards what it gives. IPv6 ends with IPv6CP, and what the session has of it wi
 
 from collections import deque
 from collections.abc import Iterable
+from errno import ESTALE
 from ipaddress import IPv6Network
 from typing import TYPE_CHECKING, assert_never
 
@@ -35,6 +36,8 @@ PROTOCOL = b"\x00\x57"
 """The PPP protocol field of IPv6 (RFC 5072 §3)."""
 NOBODY = 0
 """The tag of commands that nothing waits for."""
+FRAMED = 1 << 62
+"""The tag of routes that a change of the profile brings or takes: who changes it waits for them."""
 
 
 class Ipv6:
@@ -112,10 +115,12 @@ class Ipv6:
         if side.framed == before or not side.on:
             return False
         gone, new = set(before) - set(side.framed), set(side.framed) - set(before)
+        session.install_pending += not side.waits.left[FRAMED]
         for prefix in sorted(gone):
-            self._manager.emit(DeleteRoute(session.handle, prefix))
+            side.waits.expect(CommandKind.ROUTE6, FRAMED)
+            self._manager.emit(DeleteRoute(session.handle, prefix, answered=True))
         for prefix in sorted(new):
-            self._add_route(session, side, prefix, NOBODY)
+            self._add_route(session, side, prefix, FRAMED)
         return True
 
     # ---- packets, answers, time ----
@@ -148,7 +153,9 @@ class Ipv6:
         if side is None or done is None or session.state is State.ENDING:
             return
         tag, status = done
-        if tag > 0:
+        if tag == FRAMED:
+            self._manager.installing(session, 0 if status == -ESTALE else status, now)
+        elif tag > 0:
             self._leased(session, side, tag, status, now)
         elif tag == side.told and side.on:
             self._forwards(session, side, status, now)

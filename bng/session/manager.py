@@ -181,7 +181,7 @@ class SessionManager:
                 self._released(session, status, now)
             case CommandKind.UP | CommandKind.ROUTE:
                 stolen = kind == CommandKind.ROUTE and status == -ESTALE
-                self._installing(session, 0 if stolen else status, now)
+                self.installing(session, 0 if stolen else status, now)
                 self.reschedule(session)
             case CommandKind.IPV6 | CommandKind.ROUTE6:
                 self.ipv6.completed(session, CommandKind(kind), status, now)
@@ -421,7 +421,7 @@ class SessionManager:
         session.told = up
         session.install_pending += 1
 
-    def _installing(self, session: Session, status: int, now: float) -> None:
+    def installing(self, session: Session, status: int, now: float) -> None:
         """One of the commands of an installation is done."""
         if session.state is State.ENDING:
             return
