@@ -79,6 +79,16 @@ def test_the_kernel_pings_and_is_pinged_behind_the_tags_of_each_port(
         assert complaints(capture.path, mac) == []
 
 
+def test_the_kernel_speaks_ip6_behind_tags(trunk: VlanLab, tmp_path: Path) -> None:
+    with Capture(trunk.inet, "inet0", tmp_path / "c.pcap", "vlan") as capture:
+        run(trunk.bng, "ip", "-6", "neigh", "flush", "dev", "bng-tag300")
+        pinged(trunk.bng, "2001:db8:300::2")
+        pinged(trunk.inet, "2001:db8:300::1")
+    mac = interface_mac(trunk.bng, "wan0")
+    assert count(capture.path, f"eth.src == {mac} && icmpv6 && {TAG300}") >= 7
+    assert complaints(capture.path, mac) == []
+
+
 def test_a_subscriber_reaches_what_is_behind_each_vlan_and_is_reached(
     trunk: VlanLab, tmp_path: Path
 ) -> None:

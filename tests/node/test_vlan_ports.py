@@ -40,6 +40,7 @@ ARGS = (
 )
 IP_PACKET = lab.udp(lab.SERVER, lab.CLIENT_IP)
 OSPF = bytes.fromhex("01005e000005")
+ND = bytes.fromhex("333300000001")
 ND = bytes.fromhex("3333ff000001")
 
 
@@ -99,6 +100,13 @@ def test_the_tags_go_and_the_port_is_the_vlans(vlans: Dataplane, port: int) -> N
     assert header == MACS[device] + lab.NEIGHBOUR + b"\x08\x00"
     assert int(vlans.port(port).rx_packets) == 1
     assert int(vlans.port(port).rx_bytes) == 14 + len(IP_PACKET)
+
+
+@pytest.mark.parametrize("port", LINES)
+def test_ip6_to_us_goes_on_as_the_vlans(vlans: Dataplane, port: int) -> None:
+    packet = b"\x60" + bytes(39)
+    out = ethernet_input(vlans, to(port, packet, 0x86DD), LINES[port][0])
+    assert (out.edge_name, out.rx_port, out.current) == ("ip6_input", port, packet)
 
 
 @pytest.mark.parametrize("port", LINES)

@@ -66,7 +66,7 @@ static inline void insert_tags(struct pkt *p, const struct vlan *vlan)
 {
 	const uint8_t *old = pkt_data(p);
 	uint8_t *start = pkt_push(p, vlan->tags_len);
-	memmove(start, old, 2 * MAC_LEN);
+	l2_move_addresses(start, old);
 	if (vlan->tags_len == VLAN_LEN) /* constant lengths: the copies become a few moves */
 		memcpy(start + 2 * MAC_LEN, vlan->tags, VLAN_LEN);
 	else

@@ -69,19 +69,23 @@ static uint16_t discovery(
 	return EDGE_PUNT;
 }
 
-/* What is not unicast IP to us is the kernel's: ARP, multicast. No tag is left. */
-static inline uint16_t untagged_input(const struct port_shared *port, struct pkt *p)
+/* Which way a frame goes that is a routed port's, without tags: to the stack of its family when it
+ * is unicast to us, else to the kernel: ARP, multicast, ... */
+static inline uint16_t routed_edge(const struct port_shared *port, const struct eth_hdr *eth)
 {
-	const struct eth_hdr *eth = (const struct eth_hdr *)pkt_data(p);
 	if (unlikely(mac_is_multicast(eth->destination)))
 		return EDGE_TWIN_OUTPUT;
 	if (unlikely(mac_word(eth->destination) != mac_word(port->mac)))
 		return EDGE_DESTINATION_NOT_OURS;
-	bool ip4 = eth->type == hton16(ETHERTYPE_IP4);
-	if (unlikely(!ip4 && eth->type != hton16(ETHERTYPE_IP6)))
-		return EDGE_TWIN_OUTPUT;
-	pkt_pull(p, ETH_LEN);
-	return ip4 ? EDGE_IP4_INPUT : EDGE_IP6_INPUT;
+	if (likely(eth->type == hton16(ETHERTYPE_IP4)))
+		return EDGE_IP4_INPUT;
+	return eth->type == hton16(ETHERTYPE_IP6) ? EDGE_IP6_INPUT : EDGE_TWIN_OUTPUT;
+}
+
+/* These begin at the header behind Ethernet, all others at the frame. */
+static inline bool begins_behind(uint16_t edge)
+{
+	return edge == EDGE_IP4_INPUT || edge == EDGE_IP6_INPUT;
 }
 
 /* Tags are stepped over, EtherType `type` follows. They go: the addresses move up against it. */
@@ -95,17 +99,20 @@ static uint16_t vlan_input(const struct tables *t, struct pkt *p, uint16_t type)
 		line_of(p->rx_port, p->outer_tpid, p->outer_vid, p->inner_tpid, p->inner_vid));
 	if (routed == LINE_NONE)
 		return access_allowed(t, p) ? EDGE_ETHERTYPE_UNKNOWN : EDGE_VLAN_NOT_SERVED;
-	const uint8_t *tagged = pkt_data(p) - l2_len(p);
-	memmove(pkt_push(p, ETH_LEN), tagged, 2 * MAC_LEN);
+	struct port_shared *port = &t->port[routed];
+	uint8_t *eth = pkt_data(p) - ETH_LEN;
+	l2_move_addresses(eth, pkt_data(p) - l2_len(p));
 	p->outer_tpid = p->inner_tpid = 0;
 	p->outer_vid = p->inner_vid = 0;
-	struct port_shared *port = &t->port[routed];
 	if (routed != p->rx_port) {
 		p->rx_port = routed;
 		port->rx_packets++; /* by the worker that receives for the parent: the only one */
-		port->rx_bytes += p->len;
+		port->rx_bytes += (uint64_t)p->len + ETH_LEN;
 	}
-	return untagged_input(port, p);
+	uint16_t edge = routed_edge(port, (const struct eth_hdr *)eth);
+	if (unlikely(!begins_behind(edge)))
+		pkt_push(p, ETH_LEN);
+	return edge;
 }
 
 static inline uint16_t access_input(
@@ -133,7 +140,10 @@ static inline uint16_t routed_input(
 	const struct eth_hdr *eth = (const struct eth_hdr *)pkt_data(p);
 	if (unlikely(eth->type != hton16(ETHERTYPE_IP4) && is_tpid(ntoh16(eth->type))))
 		return vlan_input(t, p, parse_tags(p));
-	return untagged_input(port, p);
+	uint16_t edge = routed_edge(port, eth);
+	if (likely(begins_behind(edge)))
+		pkt_pull(p, ETH_LEN);
+	return edge;
 }
 
 static inline uint16_t input(const struct tables *t, struct pkt *p)

@@ -52,6 +52,14 @@ static inline uint64_t l2_client_key(const struct eth_hdr *eth, uint16_t session
 	return (uint64_t)session_id << 48 | __builtin_bswap64(word) >> 16;
 }
 
+/* Both addresses of a frame, a few bytes up or down. */
+static inline void l2_move_addresses(uint8_t *to, const uint8_t *from)
+{
+	uint8_t both[2 * MAC_LEN]; /* registers, where memmove would be called */
+	memcpy(both, from, sizeof(both));
+	memcpy(to, both, sizeof(both));
+}
+
 struct l2_tags {
 	uint16_t outer_tpid, outer_vid; /* TPID 0: no tag */
 	uint16_t inner_tpid, inner_vid;

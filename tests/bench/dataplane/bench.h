@@ -13,6 +13,8 @@ enum {
 	FRAME_LEN = 60,
 	ACC = 0,
 	WAN = 1,
+	VLAN = 2, /* of wan0, where there is one */
+	VLAN_VID = 300,
 	BLOCKS_USABLE = 252, /* of an address: 65536 / 256 less those under port 1024 */
 	MIN_PACKETS = 1 << 18,
 	MAX_RUNS = 64,
@@ -38,6 +40,7 @@ struct bench {
 	/* What kinds of rows differ in, set before the sessions are installed. */
 	void (*adjust)(struct options *o);
 	bool scattered;	    /* subscribers' addresses, over a /10 */
+	bool vlan;	    /* the network is behind a tag */
 	struct pkt *last;   /* free buffer, where the one that was free longest is next */
 	uint32_t remotes;   /* of each session's one port; 0: each flow has a port */
 	uint32_t *server;   /* of each frame; NULL: all the same */

@@ -10,6 +10,7 @@
 #include "hdr/ip4.h"
 #include "io/gen.h"
 #include "mirror_state.h"
+#include "options_parse.h"
 #include "table/fib4.h"
 #include "table/nat44.h"
 
@@ -100,6 +101,22 @@ static void begin_routes(struct bench *b)
 	}
 }
 
+/* ---- the network behind a VLAN tag ---- */
+
+static void add_vlan(struct options *o)
+{
+	char port[] = "name=vlan,role=routed,parent=wan0,outer=300";
+
+	if (parse_port(o, port))
+		exit(2);
+}
+
+static void set_vlan(struct bench *b)
+{
+	b->vlan = true;
+	b->adjust = add_vlan;
+}
+
 /* ---- subscribers whose addresses are anywhere: a /32 each ---- */
 
 static void set_scattered(struct bench *b)
@@ -181,6 +198,7 @@ static void set_remotes(struct bench *b)
 const struct kind bench_kinds[] = {
 	{.up = "up-policed", .down = "down-policed", .begin = bench_policers},
 	{.up = "up-1000-rules", .down = "down-1000-rules", .begin = bench_acls},
+	{.up = "up-vlan", .down = "down-vlan", .set = set_vlan},
 	{.up = "up-trace-of-nobody", .down = "down-trace-of-nobody", .begin = bench_trace},
 	{.up = "up-tcp", .down = "down-tcp", .set = set_tcp, .begin = begin_tcp, .row = {10000, 1}},
 	{.up = "up-64k-buffers",

@@ -75,7 +75,7 @@ void bench_add_neighbour(struct bench *b)
 	uint32_t index = b->dp->options.adjacencies - 1;
 	struct adjacency *a = &t->adjacency[index];
 
-	*a = (struct adjacency){.kind = ADJ_NEIGHBOUR, .port = WAN, .mtu = 1500};
+	*a = (struct adjacency){.kind = ADJ_NEIGHBOUR, .port = b->vlan ? VLAN : WAN, .mtu = 1500};
 	memcpy(a->rewrite, (uint8_t[]){2, 9, 9, 9, 9, 9}, 6);
 	memcpy(a->rewrite + 6, t->port[WAN].mac, 6);
 	a->rewrite[12] = ETHERTYPE_IP4 >> 8;

@@ -125,10 +125,26 @@ static uint8_t answer_flags(const struct bench *b)
 	return b->tcp_flags == TCP_SYN ? TCP_SYN | TCP_ACK : b->tcp_flags;
 }
 
+static uint16_t tag_len(const struct bench *b)
+{
+	return b->vlan ? VLAN_LEN : 0;
+}
+
+/* From the network. */
+static uint8_t *put_wan(const struct bench *b, uint8_t *at)
+{
+	static const uint8_t peer[6] = {2, 9, 9, 9, 9, 9};
+	const struct vlan_hdr tag = {hton16(VLAN_VID), hton16(ETHERTYPE_IP4)};
+
+	at = put_ethernet(
+		at, b->dp->tables.port[WAN].mac, peer, b->vlan ? TPID_8021Q : ETHERTYPE_IP4);
+	memcpy(at, &tag, tag_len(b));
+	return at + tag_len(b);
+}
+
 /* Sends each upstream frame once and makes the answers from what leaves. */
 void make_downstream(struct bench *b)
 {
-	static const uint8_t peer[6] = {2, 9, 9, 9, 9, 9};
 	uint8_t frame[128];
 
 	gen_keep(&b->dp->port[WAN], true);
@@ -143,14 +159,13 @@ void make_downstream(struct bench *b)
 		struct ip4_hdr ip;
 		struct udp_hdr udp; /* a TCP header begins alike */
 		uint16_t len = gen_transmitted(&b->dp->port[WAN], frame, sizeof(frame));
-		assert(len == ETH_LEN + ip_len(b));
-		memcpy(&ip, frame + ETH_LEN, sizeof(ip));
-		memcpy(&udp, frame + ETH_LEN + sizeof(ip), sizeof(udp));
-		uint8_t *at = put_ethernet(
-			b->frames[i], b->dp->tables.port[WAN].mac, peer, ETHERTYPE_IP4);
-		put_ip(at, ntoh32(ip.destination), ntoh32(ip.source), SERVER_PORT,
-			ntoh16(udp.source), FRAME_LEN - ETH_LEN, answer_flags(b));
+		uint16_t head = (uint16_t)(ETH_LEN + tag_len(b));
+		assert(len == head + ip_len(b));
+		memcpy(&ip, frame + head, sizeof(ip));
+		memcpy(&udp, frame + head + sizeof(ip), sizeof(udp));
+		put_ip(put_wan(b, b->frames[i]), ntoh32(ip.destination), ntoh32(ip.source),
+			SERVER_PORT, ntoh16(udp.source), FRAME_LEN - ETH_LEN, answer_flags(b));
 	}
-	b->frame_len = FRAME_LEN;
+	b->frame_len = (uint16_t)(FRAME_LEN + tag_len(b));
 	gen_keep(&b->dp->port[WAN], false);
 }
