@@ -1,11 +1,11 @@
 """Looking an address up in the IPv6 FIB as ``table/fib6.h`` does, and how long its prefix is."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from ipaddress import IPv6Address
 from typing import Protocol
 
 from dataplane.binding import Dataplane
+from dataplane.sight import Leaf
 
 ROOT_BITS = 16
 STEP_BITS = 4
@@ -21,28 +21,19 @@ class Head(Protocol):
     leaf: int
 
 
-@dataclass(frozen=True, slots=True)
-class Leaf6:
-    """The route's length, ``enum fib_leaf_kind`` and its index; all 0: no route."""
-
-    length: int
-    kind: int
-    index: int
-
-
-def _leaf(word: int, depth: int) -> Leaf6:
+def _leaf(word: int, depth: int) -> Leaf:
     """Take a leaf of a slot under *depth* bits apart."""
-    return Leaf6(depth + (word >> 22 & 63), word >> 28 & 7, word & 0x3FFFFF)
+    return Leaf(depth + (word >> 22 & 63), word >> 28 & 7, word & 0x3FFFFF)
 
 
 def walk(
     root: Sequence[int], heads: Sequence[Head], slots: Sequence[int], address: IPv6Address
-) -> Leaf6:
+) -> Leaf:
     """Follow the trie from *root* as far as *address* leads."""
     number = int(address)
     at = root[number >> 128 - ROOT_BITS]
     depth = 0
-    leaf = Leaf6(0, 0, 0)
+    leaf = Leaf(0, 0, 0)
     while at & PAGE:
         node = at & NODE_MASK
         word = number & MASK64 if at & LOWER else number >> 64
@@ -56,6 +47,6 @@ def walk(
     return _leaf(at, depth) if at else leaf
 
 
-def fib6_lookup(dataplane: Dataplane, address: IPv6Address) -> Leaf6:
+def fib6_lookup(dataplane: Dataplane, address: IPv6Address) -> Leaf:
     """Look an address up as the dataplane does."""
     return walk(dataplane.fib6_root, dataplane.fib6_heads, dataplane.fib6_slots, address)

@@ -7,7 +7,7 @@ ago. Names of nodes, edges and features are those that the dataplane wrote there
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_network
 from typing import NamedTuple
 
 from dataplane.binding import (
@@ -214,9 +214,9 @@ class Leaf:
         """Take a leaf apart."""
         return cls(word >> 22 & 63, word >> 28 & 7, word & 0x3FFFFF)
 
-    def prefix(self, address: IPv4Address) -> IPv4Network:
+    def prefix(self, address: IPv4Address | IPv6Address) -> IPv4Network | IPv6Network:
         """Return the route's prefix, given any address in it."""
-        return IPv4Network((address, min(self.length, 32)), strict=False)
+        return ip_network((address, min(self.length, address.max_prefixlen)), strict=False)
 
 
 def fib4_lookup(dataplane: Dataplane, address: IPv4Address) -> Leaf:
@@ -238,14 +238,17 @@ def adjacency(dataplane: Dataplane, index: int) -> dict[str, object]:
         "kind": ADJACENCY_KINDS.get(int(entry.kind), f"kind {entry.kind}"),
     }
     address = IPv4Address(bytes(ffi.buffer(ffi.addressof(entry, "address"), 4)))
+    has_members = entry.kind in {lib.ADJ_GROUP, lib.ADJ_NEXTHOP}
     if int(address):
         row["address"] = str(address)
+    elif not has_members and any(entry.ip6):
+        row["address"] = str(IPv6Address(bytes(entry.ip6)))
     if entry.kind in {lib.ADJ_NEIGHBOUR, lib.ADJ_GLEAN, lib.ADJ_LOCAL}:
         row["port"] = ffi.string(dataplane.ports[entry.port].name).decode()
     if entry.kind == lib.ADJ_NEIGHBOUR:
         row["mac"] = bytes(entry.rewrite[0:6]).hex(":")
         row["mtu"] = int(entry.mtu)
-    if entry.kind in {lib.ADJ_GROUP, lib.ADJ_NEXTHOP}:
+    if has_members:
         row["members"] = sorted({int(member) for member in entry.member})
     return row
 

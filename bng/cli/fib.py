@@ -11,8 +11,8 @@ from bng.cli.common import Json, ask
 def show_fib(context: typer.Context, json: Json = False) -> None:
     """Show how full the FIB is, what was left out of it, and the last dump of the kernel's routes.
 
-    Routes wait while the FIB has no room (dataplane.routes). Unsupported, since the last dump:
-    IPv4 routes with IPv6 or encapsulated next hops, or for one class of traffic only.
+    Routes wait while the FIB has no room (dataplane.routes, dataplane.routes6). Unsupported, since
+    the last dump: encapsulated next hops, routes for one class of traffic or some senders only.
     """
     data = ask(context, "show fib")
     if json:

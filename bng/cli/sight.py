@@ -91,7 +91,7 @@ def measure(
 
 def explain(
     context: typer.Context,
-    address: Annotated[str, typer.Argument(help="An IPv4 address.")],
+    address: Annotated[str, typer.Argument(help="An IPv4 or IPv6 address.")],
     port: Annotated[
         int | None, typer.Option(min=0, max=65535, help="Of a public address: whose is it?")
     ] = None,

@@ -15,6 +15,7 @@ def dataplane_args(config: Config) -> list[str]:
         *("--workers", ",".join("-" if cpu is None else str(cpu) for cpu in dataplane.workers)),
         *("--sessions", str(dataplane.max_sessions)),
         *_fib4_pages(dataplane.routes, dataplane.max_sessions),
+        *_fib6_nodes(dataplane.routes6, dataplane.max_sessions),
         *("--hugepages", dataplane.hugepages),
         *("--buffers", str(dataplane.buffers_per_worker)),
     ]
@@ -69,6 +70,17 @@ def _fib4_pages(routes: int, sessions: int) -> list[str]:
     for_sessions = 64 + sessions // 64
     pages = min(routes, UNICAST_16) + routes // 100 + for_sessions
     return ["--fib4-pages", str(pages), "--fib4-session-pages", str(for_sessions)]
+
+
+def _fib6_nodes(routes: int, sessions: int) -> list[str]:
+    """Return how many nodes of 80 bytes the IPv6 FIB has, and how many of them are for sessions.
+
+    The Internet's routes take less than one each. A session with a /64 and a /56 takes 0.13 when
+    pools are handed out in order, 2.6 when 60,000 are strewn over pools of 2^24.
+    """
+    for_sessions = 1_024 + 2 * sessions
+    nodes = routes + routes // 4 + for_sessions
+    return ["--fib6-nodes", str(nodes), "--fib6-session-nodes", str(for_sessions)]
 
 
 def _port(port: AccessPort | RoutedPort) -> str:

@@ -87,6 +87,7 @@ class Dataplane(Table):
     workers: List[Cpu] = Field(default=(0,), min_length=1, max_length=MAX_WORKERS)
     max_sessions: int = Field(default=20_000, ge=1, le=1_000_000)
     routes: int = Field(default=1_000_000, ge=1_000, le=10_000_000)
+    routes6: int = Field(default=250_000, ge=1_000, le=2_000_000)
     hugepages: Literal["auto", "on", "off"] = "auto"
     buffers_per_worker: int = Field(default=16_384, ge=1_024, le=1_048_576)
 

@@ -6,16 +6,17 @@ from ipaddress import IPv6Address
 import pytest
 
 from dataplane.binding import CommandType
-from dataplane.fib6 import Leaf6, walk
+from dataplane.fib6 import walk
 from dataplane.ip6 import route6_record
+from dataplane.sight import Leaf
 
 from .harness import Dataplane, lib
 
-NOTHING = Leaf6(0, 0, 0)
+NOTHING = Leaf(0, 0, 0)
 MAX_SESSIONS = 1024
 
 
-def leaf(dp: Dataplane, address: str) -> Leaf6:
+def leaf(dp: Dataplane, address: str) -> Leaf:
     return walk(
         dp.section(lib.SECTION_FIB6_ROOT, "uint32_t"),
         dp.section(lib.SECTION_FIB6_HEAD, "struct fib6_head"),
@@ -37,7 +38,7 @@ def send(dp: Dataplane, kind: CommandType, prefix: str, length: int, session: in
 
 def test_a_route_leads_to_its_session_until_it_is_deleted(dp: Dataplane) -> None:
     assert send(dp, CommandType.ROUTE6_ADD, "2001:db8:0:8::", 61, session=7) == 0
-    assert leaf(dp, "2001:db8:0:f:ffff::") == Leaf6(61, lib.LEAF_SESSION, 7)
+    assert leaf(dp, "2001:db8:0:f:ffff::") == Leaf(61, lib.LEAF_SESSION, 7)
     assert leaf(dp, "2001:db8:0:10::") == NOTHING
     assert send(dp, CommandType.ROUTE6_DEL, "2001:db8:0:8::", 61, session=7) == 0
     assert leaf(dp, "2001:db8:0:8::") == NOTHING
@@ -46,8 +47,8 @@ def test_a_route_leads_to_its_session_until_it_is_deleted(dp: Dataplane) -> None
 def test_a_longer_route_is_told_apart_from_the_one_around_it(dp: Dataplane) -> None:
     assert send(dp, CommandType.ROUTE6_ADD, "2001:db8::", 56, session=7) == 0
     assert send(dp, CommandType.ROUTE6_ADD, "2001:db8::1", 128, session=8) == 0
-    assert leaf(dp, "2001:db8::1") == Leaf6(128, lib.LEAF_SESSION, 8)
-    assert leaf(dp, "2001:db8::2") == Leaf6(56, lib.LEAF_SESSION, 7)
+    assert leaf(dp, "2001:db8::1") == Leaf(128, lib.LEAF_SESSION, 8)
+    assert leaf(dp, "2001:db8::2") == Leaf(56, lib.LEAF_SESSION, 7)
 
 
 def test_commands_may_come_twice(dp: Dataplane) -> None:

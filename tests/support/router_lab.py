@@ -26,7 +26,7 @@ from typing import Any, NamedTuple
 from bng.dataplane_launch import binary
 from dataplane import sight
 from dataplane.binding import Dataplane, lib
-from dataplane.fib6 import Leaf6, fib6_lookup
+from dataplane.fib6 import fib6_lookup
 from tests.support.netns import command, processes, run
 
 SIDES = ("a", "bng", "b")
@@ -212,7 +212,7 @@ class RouterLab:
             self._arena.close()
             self._arena = None
 
-    def _found(self, address: str) -> sight.Leaf | Leaf6:
+    def _found(self, address: str) -> sight.Leaf:
         """Look *address* up as a worker does."""
         wanted = ip_address(address)
         if isinstance(wanted, IPv6Address):

@@ -263,6 +263,7 @@ def test_the_dataplane_is_told_what_the_configuration_says() -> None:
     assert " ".join(dataplane_args(found)) == (
         "--socket /run/bng/dataplane.sock --arena-dir /dev/shm --workers 2,- --sessions 20000 "
         "--fib4-pages 67720 --fib4-session-pages 376 "
+        "--fib6-nodes 353524 --fib6-session-nodes 41024 "
         "--hugepages auto --buffers 16384 "
         "--port name=access,if=eth1,driver=af_packet,role=access,mtu=1500,worker=0,pbit=6 "
         "--port name=core,if=eth2,driver=af_packet,role=routed,mtu=1500,worker=0,tap=bng-core "
@@ -290,6 +291,19 @@ def test_the_fib_has_room_for_routes_and_sessions(
     args = dataplane_args(config(("[dataplane]\n", sizes)))
     assert args[args.index("--fib4-pages") + 1] == str(pages)
     assert args[args.index("--fib4-session-pages") + 1] == str(for_sessions)
+
+
+@pytest.mark.parametrize(
+    ("routes", "sessions", "nodes", "for_sessions"),
+    [(1_000, 1, 2_276, 1_026), (250_000, 20_000, 353_524, 41_024)],
+)
+def test_the_ipv6_fib_has_room_for_routes_and_sessions(
+    routes: int, sessions: int, nodes: int, for_sessions: int
+) -> None:
+    sizes = f"[dataplane]\nroutes6 = {routes}\nmax_sessions = {sessions}\n"
+    args = dataplane_args(config(("[dataplane]\n", sizes)))
+    assert args[args.index("--fib6-nodes") + 1] == str(nodes)
+    assert args[args.index("--fib6-session-nodes") + 1] == str(for_sessions)
 
 
 def test_without_a_nat_pool_the_dataplane_hears_nothing_of_nat() -> None:

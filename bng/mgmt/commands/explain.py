@@ -1,6 +1,6 @@
 """``explain``: whose an address is, and where a packet to it would go, from the live tables."""
 
-from ipaddress import AddressValueError, IPv4Address
+from ipaddress import IPv4Address, IPv6Address, ip_address
 
 from bng.box import Box
 from bng.mgmt.commands.trace import route_text
@@ -11,6 +11,7 @@ from bng.mgmt.select import user_of as user
 from bng.session.model import Session
 from dataplane import sight
 from dataplane.binding import lib
+from dataplane.fib6 import fib6_lookup
 
 MAC_LEN = 6
 
@@ -24,27 +25,38 @@ def explain(box: Box, args: Args) -> object:
     """Return the answer in parts: route, adjacency, session, NAT; and a verdict in words."""
     wanted = text(args, "address")
     try:
-        address = IPv4Address(wanted or "")
-    except AddressValueError:
-        raise CommandError(f"address: not an IPv4 address: {wanted!r}") from None
-    leaf = sight.fib4_lookup(box.dataplane, address)
+        address = ip_address(wanted or "")
+    except ValueError:
+        raise CommandError(f"address: not an IP address: {wanted!r}") from None
+    leaf = _look_up(box, address)
     answer: dict[str, object] = {"address": str(address)}
     if (sender := text(args, "from")) is not None:
         answer["from"] = _sender(box, find_one(box, sender))
     answer["route"] = route_text(box, leaf, address)
     if leaf.kind == lib.LEAF_SESSION:
         answer["session"] = _session(box, leaf.index)
-        answer["verdict"] = _to_session(box, leaf.index)
-        answer |= _own_address(box, leaf.index, address)
+        answer["verdict"] = _to_session(box, leaf.index, address)
+        if isinstance(address, IPv4Address):
+            answer |= _own_address(box, leaf.index, address)
     elif leaf.kind == lib.LEAF_ADJACENCY:
         adjacency = sight.adjacency(box.dataplane, leaf.index)
         answer["adjacency"] = adjacency
-        answer["verdict"] = _verdict(adjacency)
+        answer["verdict"] = _verdict(adjacency, address)
         if adjacency["kind"] == "nat-pool":
             answer |= _nat(box, args, leaf.index)
     else:
-        answer["verdict"] = "no route: dropped with ICMP 3/0 to the sender"
+        answer["verdict"] = f"no route: {_error(address, 'ICMP 3/0', 'ICMPv6 1/0')}"
     return answer
+
+
+def _look_up(box: Box, address: IPv4Address | IPv6Address) -> sight.Leaf:
+    if isinstance(address, IPv4Address):
+        return sight.fib4_lookup(box.dataplane, address)
+    return fib6_lookup(box.dataplane, address)
+
+
+def _error(address: IPv4Address | IPv6Address, ip4: str, ip6: str) -> str:
+    return f"dropped with {ip4 if address.version == 4 else ip6} to the sender"
 
 
 def _sender(box: Box, session: Session) -> dict[str, object]:
@@ -92,12 +104,15 @@ def _own_address(box: Box, index: int, address: IPv4Address) -> dict[str, object
     return {"nat": {"mode": "one-to-one", "inner": str(inner)}}
 
 
-def _to_session(box: Box, index: int) -> str:
+def _to_session(box: Box, index: int, address: IPv4Address | IPv6Address | None = None) -> str:
+    """Return what comes of a packet to a session; of IPv6, when *address* is."""
     out = box.dataplane.session_out[index]
     state = sight.SESSION_STATES.get(int(out.state), str(out.state))
     who = f"session {index} of {user(box, index)}"
     if out.state != lib.SESSION_LIVE:
         return f"dropped: {who} is {state}"
+    if isinstance(address, IPv6Address) and not out.features >> lib.FEATURE_OUT_IP6 & 1:
+        return f"dropped: {who} is not served IPv6"
     return f"to {who} on {port_name(box, int(out.port))}, up to {out.mtu} bytes"
 
 
@@ -106,14 +121,17 @@ VERDICTS = {
     "local": "to the kernel: an address of the box on a routed port",
     "gateway": "to the box itself, as subscribers see it: ICMP echo is answered",
     "blackhole": "dropped: blackhole",
-    "unreachable": "dropped with ICMP 3/1 to the sender",
-    "prohibit": "dropped with ICMP 3/13 to the sender",
     "nat-pool": "to the owner of the port, by NAT; give a port to see whose it is",
 }
 
 
-def _verdict(adjacency: dict[str, object]) -> str:
+ERRORS = {"unreachable": ("ICMP 3/1", "ICMPv6 1/3"), "prohibit": ("ICMP 3/13", "ICMPv6 1/1")}
+
+
+def _verdict(adjacency: dict[str, object], address: IPv4Address | IPv6Address) -> str:
     kind = str(adjacency["kind"])
+    if kind in ERRORS:
+        return _error(address, *ERRORS[kind])
     if kind == "neighbour":
         return (
             f"to neighbour {adjacency['mac']} on {adjacency['port']}, "

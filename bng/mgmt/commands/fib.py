@@ -11,12 +11,14 @@ def show_fib(box: Box, args: Args) -> object:
     return {
         "routes": {
             "installed": int(mirror.routes),
+            "installed_ipv6": int(mirror.routes6),
             "waiting_for_room": int(mirror.waiting),
             "unsupported": int(mirror.unsupported),
             "no_memory": int(mirror.no_memory),
             "writes": int(mirror.fib_writes),
         },
         "pages": {"total": int(mirror.pages), "free": int(mirror.pages_free)},
+        "nodes_ipv6": {"total": int(mirror.nodes6), "free": int(mirror.nodes6_free)},
         "next_hops": {
             "adjacencies": int(mirror.adjacencies),
             "objects": int(mirror.nexthops),

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Iterator
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address
 
 from bng.box import Box
 from bng.io.tracer import MAX_COUNT, MAX_NUMBER, MAX_TIMEOUT_S, TraceError
@@ -159,7 +159,7 @@ def _route(box: Box, record: sight.TraceRecord) -> str:
     return route_text(box, sight.Leaf.of(record.leaf), IPv4Address(record.destination))
 
 
-def route_text(box: Box, leaf: sight.Leaf, address: IPv4Address) -> str:
+def route_text(box: Box, leaf: sight.Leaf, address: IPv4Address | IPv6Address) -> str:
     """Return in a line where the FIB leads."""
     if leaf.kind == lib.LEAF_NONE:
         return "no route"
