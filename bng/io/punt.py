@@ -64,9 +64,9 @@ class Dispatcher:
         for group in range(dataplane.n_workers + 1):
             self._each(self._complete, dataplane.completions(group), now)
             self._each(self._event, dataplane.events(group), now)
-            if group < dataplane.n_workers:
-                punts = dataplane.punts(group)
-                packets = packets or bool(punts)
+            if group < dataplane.n_workers and (punts := dataplane.punts(group)):
+                packets = True
+                self.access.discovery.late(now - punts[0].monotonic_ns * 1e-9, now)
                 self.punted(punts, now)
         return packets
 

@@ -13,6 +13,8 @@ COUNTERS: Final = (
     *("limit_half_open", "limit_vlan", "limit_port", "limit_sessions", "limit_delayed_pado"),
     "limit_waiting_padi",
     *("session_ids_exhausted", "padt_unknown", "padt_wrong_client"),
+    # admitted slower than configured: packets were read late
+    "behind",
     # taken all the same
     "line_info_malformed",
     "line_sub_options_ignored",

@@ -38,6 +38,9 @@ from bng.pppoe.table import Port, Session, SessionTable
 
 PADR_REPEAT_S: Final = 10.0  # an equal PADR within this time is a retransmission
 MAX_DELAYED_PADO: Final = 16_384
+LATE_S: Final = 0.1
+BEHIND_SHARE: Final = 10
+"""Of the pace goes on while packets are read later than that: nobody can stop admission."""
 _REPLY_BYTES: Final = MAX_TAGS_BYTES - 4  # leaves room for an error tag
 RELAY_TAG_BYTES: Final = 16  # RFC 2516 Appendix A: a relay's tag may come on top of 1484 bytes
 
@@ -79,6 +82,7 @@ class Discovery:
         self._table = SessionTable()
         self._admission = Admission(now)
         self._draining = False
+        self._behind_until = now
         self._delayed: list[tuple[float, int, SendDiscovery]] = []  # heap
         self._sequence = 0
         self.reconfigure(configs)
@@ -173,7 +177,17 @@ class Discovery:
             "holdoffs": len(self._holdoffs.entries()),
         }
 
-    # -- what the session manager says
+    # -- what others say
+
+    def late(self, late_s: float, now: float) -> None:
+        """Packets are read *late_s* after they came: those who were let in go before others.
+
+        *setup_per_s* is more than the box can do at the moment. It is not let in at that pace
+        before what waits is done: beyond it, every client would only be slower, and ask again.
+        """
+        if late_s > LATE_S:
+            self.counters["behind"] += 1
+            self._behind_until = now + late_s
 
     def accepted(self, line: AccessLine, session_id: int, now: float) -> list[Action]:
         """Confirm a session that is bound: its PADS. Nothing for one that is gone."""
@@ -272,7 +286,9 @@ class Discovery:
     def _admit(self, now: float) -> list[Action]:
         """Answer the PADIs whose turn it is."""
         actions: list[Action] = []
-        for padi in self._admission.due(self.setup_per_s, now):
+        behind = now < self._behind_until
+        pace = max(1, self.setup_per_s // BEHIND_SHARE) if behind else self.setup_per_s
+        for padi in self._admission.due(pace, now):
             actions += self._offer(padi, now)
         return actions
 

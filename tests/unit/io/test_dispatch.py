@@ -77,6 +77,33 @@ def test_a_packet_that_shows_a_defect_is_logged_unless_it_holds_a_password(
     assert (PASSWORD.hex() in str(log)) is logged
 
 
+def test_packets_that_are_read_late_slow_admission_down(
+    box: MemoryBox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    discovery = box.access.discovery
+    discovery.setup_per_s = 1_000
+
+    def read(late_s: float) -> None:
+        fields = (round((box.now - late_s) * 1e9), 7, 1, 0, 0, 0, 0, bytes(6), bytes(6), 2, 0, 20)
+        monkeypatch.setattr(box.dataplane, "punts", lambda group: [Punt(*fields, b"")])
+        box.dispatcher.process(box.now)
+        monkeypatch.undo()
+
+    def answered(seconds: float) -> int:
+        before = discovery.counters["pado_sent"]
+        box.run(seconds, step=0.005)
+        return discovery.counters["pado_sent"] - before
+
+    box.dial(*(box.subscriber(i) for i in range(400)), seconds=0)
+    read(0.05)
+    assert discovery.counters["behind"] == 0
+    assert answered(0.1) >= 90
+    read(0.15)
+    assert discovery.counters["behind"] == 1
+    assert 10 <= answered(0.15) <= 20
+    assert answered(0.1) >= 90
+
+
 def test_a_completion_is_described_as_it_is(
     box: MemoryBox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
