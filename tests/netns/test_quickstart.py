@@ -24,7 +24,9 @@ def test_with_radius_everything_is_seen_and_cleaned_up(
     assert "Acct-Status-Type Stop   User-Name alice" in shown
     assert "Acct-Terminate-Cause Admin-Reset" in shown
     assert "RADIUS server aaa1: Filter-Id" in shown
-    assert "3 received, 0% packet loss" in shown
+    assert shown.count("3 received, 0% packet loss") == 3
+    assert "her network has 2001:db8:d000::/56" in shown
+    assert "so it saw her own address: IPv6 is routed, not translated" in shown
     assert not directory.exists()
     assert not any(exists(f"{PREFIX}-{side}") for side in ("sub", "bng", "inet"))
 

@@ -369,8 +369,7 @@ class Lab:
         client = (sys.executable, "-m", "tests.support.client", "--interface", "sub0")
         self.log_file(name).unlink(missing_ok=True)
         self.spawn("sub", name, *client, *words)
-        self.wait(name, lambda: '"up"' in self.log(name))
-        return next(event for event in self.events(name) if event["event"] == "up")
+        return self.wait_for_event(name, "up")
 
     @contextlib.contextmanager
     def subscriber(
@@ -381,6 +380,11 @@ class Lab:
             yield self.dial(user, password, *options, tun=tun)
         finally:
             self.stop(f"client-{tun}")
+
+    def wait_for_event(self, name: str, event: str) -> dict[str, Any]:
+        """Return the first *event* that the client *name* has printed, or prints now."""
+        self.wait(name, lambda: f'"event": "{event}"' in self.log(name))
+        return next(found for found in self.events(name) if found["event"] == event)
 
     def events(self, name: str) -> list[dict[str, Any]]:
         """Return the events that a client has printed."""

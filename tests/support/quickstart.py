@@ -15,6 +15,7 @@ from types import FrameType
 
 from tests.support.freeradius import BOX, SampleSite
 from tests.support.lab import NAT_POOL, PAGE, SERVER, Lab, LabError, tear_down
+from tests.support.lab6 import SERVER6, DualLab
 from tests.support.netns import run
 from tests.support.radius_lab import SAMPLE_OPTIONS, wait_for_record
 
@@ -38,10 +39,13 @@ def _show(text: str) -> None:
 def _dialled(lab: Lab, password: str) -> str:
     """Dial in and return the subscriber's address, as the session table has it too."""
     _title("alice dials in: PPPoE, LCP, CHAP, IPCP, IPv6CP (our own test client)")
-    event = lab.dial("alice", password)
+    event = lab.dial("alice", password, "--delegate", "56")
     address = str(event["address"])
     took = f"{event['seconds']} s after her PADI, authenticated with {event['auth']}"
     _show(f"she has {address} {took}")
+    six = lab.wait_for_event("client-ppp0", "ipv6")
+    _show(f"she made {six['address']} of the /64 that was advertised on her link")
+    _show(f"her network has {six['delegated']}, delegated by DHCPv6")
     _title("bngctl show sessions")
     table = lab.ctl("show", "sessions").stdout
     _show(table)
@@ -71,6 +75,30 @@ def _through_nat(lab: Lab) -> None:
     if ipaddress.IPv4Address(seen) not in ipaddress.IPv4Network(NAT_POOL):
         raise LabError(f"the server saw {seen}, not an address of {NAT_POOL}")
     _show(f"so it saw {seen}: the subscriber's own address never left the BNG")
+
+
+def _over_ipv6(lab: Lab) -> None:
+    """Ping the server from both of her prefixes, fetch its page, and see whom the server saw."""
+    six = lab.wait_for_event("client-ppp0", "ipv6")
+    home = str(ipaddress.IPv6Network(six["delegated"])[1])
+    for whose, source in (("link", six["address"]), ("own network", home)):
+        _title(f"over IPv6: ping {SERVER6} from an address of her {whose}")
+        replies = run(lab.sub, "ping", "-c", "3", "-i", "0.2", "-I", source, SERVER6).stdout
+        _show(replies)
+        if " 0% packet loss" not in replies:
+            raise LabError("a ping was lost")
+    url = f"http://[{SERVER6}]/"
+    _title(f"alice fetches {url}")
+    page = run(lab.sub, "curl", "-fsS", "--max-time", "10", "--interface", home, url).stdout
+    _show(page)
+    if page != PAGE:
+        raise LabError("that is not the page")
+    _title("what the server logged")
+    request = [line for line in lab.log("http6").splitlines() if '"GET / ' in line][-1]
+    _show(request)
+    if request.split()[0] != home:
+        raise LabError(f"the server saw {request.split()[0]}, not {home}")
+    _show("so it saw her own address: IPv6 is routed, not translated")
 
 
 def _by_radius(lab: Lab) -> str:
@@ -160,6 +188,7 @@ def _all_of_it(lab: Lab, site: SampleSite | None, *, keep: bool) -> None:
     _dialled(lab, "wonder" if site is None else "alice-secret")
     session = "" if site is None else _by_radius(lab)
     _through_nat(lab)
+    _over_ipv6(lab)
     if site is not None:
         _slower(lab, site)
         if not keep:
@@ -177,7 +206,7 @@ def quick_start(arguments: Sequence[str], prefix: str, directory: Path) -> int:
         return 0
     started_at = time.monotonic()
     radius = "--radius" in arguments
-    lab = Lab(prefix, directory, **(SAMPLE_OPTIONS if radius else {}))
+    lab = DualLab(prefix, directory, **(SAMPLE_OPTIONS if radius else {}))
     site = SampleSite(directory / "freeradius", lab.inet) if radius else None
     keep = False
     try:
