@@ -104,6 +104,7 @@ def test_the_kernel_made_an_address_of_the_64_on_the_link(evidence: Evidence) ->
     link = addresses(evidence.alice)["link"]
     assert link.network.prefixlen == 64
     assert link.network.subnet_of(LINKS)
+    assert evidence.session["ipv6_prefix"] == str(link.network)
 
 
 def test_each_client_put_a_64_of_its_own_56_on_its_network(evidence: Evidence) -> None:
@@ -111,7 +112,9 @@ def test_each_client_put_a_64_of_its_own_56_on_its_network(evidence: Evidence) -
     for lan in (alice, bob):
         assert lan.prefixlen == 64
         assert lan.subnet_of(DELEGATED)
-    assert not bob.subnet_of(alice.supernet(new_prefix=56))
+    of_alice = alice.supernet(new_prefix=56)
+    assert not bob.subnet_of(of_alice)
+    assert evidence.session["delegated_prefixes"] == [str(of_alice)]
 
 
 def test_the_internet_reaches_both_of_her_addresses(evidence: Evidence) -> None:

@@ -81,6 +81,12 @@ def _over_ipv6(lab: Lab) -> None:
     """Ping the server from both of her prefixes, fetch its page, and see whom the server saw."""
     six = lab.wait_for_event("client-ppp0", "ipv6")
     home = str(ipaddress.IPv6Network(six["delegated"])[1])
+    _title("bngctl show session alice: what she has of IPv6")
+    shown = lab.ctl("show", "session", "alice").stdout
+    part = shown[shown.index("\nipv6\n") + 1 :].partition("\n\n")[0]
+    _show(part)
+    if six["delegated"] not in part:
+        raise LabError("bngctl does not show the prefix that she has")
     for whose, source in (("link", six["address"]), ("own network", home)):
         _title(f"over IPv6: ping {SERVER6} from an address of her {whose}")
         replies = run(lab.sub, "ping", "-c", "3", "-i", "0.2", "-I", source, SERVER6).stdout
