@@ -14,7 +14,7 @@ from scapy.layers.inet6 import (
 from scapy.packet import Packet
 
 from dataplane import binding
-from dataplane.binding import Direction
+from dataplane.binding import AclAction, Direction
 
 from . import lab, lab6
 from .edge_cases_nat import along, start
@@ -37,13 +37,18 @@ for _bit, _node in {1: "nat44_static_out", 2: "nat44_guard", 3: "acl_out"}.items
     CASES[f"{_node}/ip4_off_out"] = along(_node, _bit, 4)
 
 
-@case("acl_in/drop: ip6-upper-layer-hidden", "acl_out/drop: ip6-upper-layer-hidden")
+@case(
+    *("acl_in/drop: ip6-upper-layer-hidden", "acl_out/drop: ip6-upper-layer-hidden"),
+    "acl_in/icmp6_error",
+)
 def _hidden(dp: Dataplane) -> None:
     generation = lab6.furnish(dp)
     lab.filter_by(dp, generation, [])
     cut = lab6.FRAME[:43]
     dp.node("acl_in", [lab6.at_ip(cut, session=0, arc=0x8008)])
     dp.node("acl_out", [lab6.at_ip(cut, session=0, arc=0x8008)])
+    lab.filter_by(dp, generation, [], AclAction.REJECT)
+    dp.node("acl_in", [lab6.at_ip(lab6.FRAME, session=0, arc=0x8008)])
 
 
 @case("punt/drop: ip6-control-policed")

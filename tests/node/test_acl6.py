@@ -7,6 +7,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from scapy.layers.inet import IP, TCP, UDP
 from scapy.layers.inet6 import (
+    ICMPv6DestUnreach,
     ICMPv6EchoRequest,
     IPv6,
     IPv6ExtHdrDestOpt,
@@ -25,13 +26,13 @@ from dataplane.acl import NO_PORT, Rule, compile_acl, read_counters
 from dataplane.binding import AclAction
 
 from . import lab, lab6
-from .harness import Dataplane, ffi, lib
+from .harness import ACC, START_NS, WAN, Dataplane, ffi, lib
 from .test_acl import between, dp_place, ports, protocols
 
 DENY, PERMIT, REJECT = AclAction.DENY, AclAction.PERMIT, AclAction.REJECT
 ARC = 0x8028
 """The ACL, and behind it the policer."""
-VERDICTS = {"drop: acl-denied": DENY, "policer_in": PERMIT}
+VERDICTS = {"drop: acl-denied": DENY, "policer_in": PERMIT, "icmp6_error": REJECT}
 OUT_VERDICTS = {"drop: acl-denied": DENY, "policer_out": PERMIT}
 HIDDEN = "drop: ip6-upper-layer-hidden"
 LOW64 = (1 << 64) - 1
@@ -116,10 +117,9 @@ def test_the_first_rule_that_fits_decides(
         key = (sport, dport, PROTOCOLS[name], source, destination)
         wanted.append(expected(acl, default, key))
     frames = [packet(*flow) for flow in flows]
-    wanted = [DENY if action == REJECT else action for action in wanted]
     assert verdicts(dp, frames) == wanted
     out = [OUT_VERDICTS[edge] for edge in edges(dp, frames, "acl_out")]
-    assert out == wanted
+    assert out == [DENY if action == REJECT else action for action in wanted]
 
 
 def written(*texts: str) -> list[Rule]:
@@ -134,9 +134,9 @@ def written(*texts: str) -> list[Rule]:
         ("deny 17 any any", DENY, DENY),
         ("deny ip any 0.0.0.0/0", DENY, PERMIT),
         ("deny ip any ::/0", PERMIT, DENY),
-        ("deny udp 2001:db8:1:1::/64 any port 53", PERMIT, DENY),
-        ("deny udp 2001:db8:1:1::6 any", PERMIT, PERMIT),
-        ("deny udp any port 4000 2001:db8:ffff::1-2001:db8:ffff::2", PERMIT, DENY),
+        (f"deny udp {lab6.LINK} any port 53", PERMIT, DENY),
+        (f"deny udp {IPv6Address(lab6.CLIENT) + 1} any", PERMIT, PERMIT),
+        (f"deny udp any port 4000 {lab6.SERVER}-2a02::9", PERMIT, DENY),
         ("deny icmp any any", PERMIT, PERMIT),
         ("deny icmpv6 any any", PERMIT, PERMIT),
         ("deny 1 any any", PERMIT, PERMIT),
@@ -262,3 +262,29 @@ def test_an_acl_that_is_not_there_denies(dp: Dataplane) -> None:
     assert lab.set_acl(dp, 0, b"") == 0
     assert verdicts(dp, [lab6.FRAME]) == [DENY]
     assert edges(dp, [lab6.FRAME], "acl_out") == ["drop: acl-denied"]
+
+
+def test_reject_tells_the_subscriber_and_nobody_outside(dp: Dataplane) -> None:
+    generation = lab6.furnish(dp)
+    lab.filter_by(dp, generation, written("permit icmpv6 any any"), REJECT)
+    dp.set_time(START_NS + 10**9)
+    dp.receive(ACC, lab.session_frame(lab6.FRAME, lab6.PPP_IP6))
+    dp.receive(WAN, lab6.routed_frame(lab6.udp(lab6.SERVER, lab6.CLIENT)))
+    assert dp.sent(WAN) == []
+    (frame,) = dp.sent(ACC)
+    error = lab6.decoded(frame[22:])
+    assert (error.src, error.dst) == (lab6.BOX, lab6.CLIENT)
+    told = error[ICMPv6DestUnreach]
+    assert (told.type, told.code, bytes(told.payload)) == (1, 1, lab6.FRAME)
+    assert dp.counters()["acl_out/drop: acl-denied"] == 1
+
+
+def test_what_passes_goes_on_and_is_charged_what_does_not_is_not(dp: Dataplane) -> None:
+    generation = lab6.furnish(dp)
+    lab.filter_by(dp, generation, written("deny udp any port 4000 any port 54"))
+    passed, denied = lab6.FRAME, lab6.FRAME.replace(b"\x00\x35", b"\x00\x36", 1)
+    dp.receive(ACC, *(lab.session_frame(packet, lab6.PPP_IP6) for packet in (passed, denied)))
+    assert (len(dp.sent(WAN)), dp.counters()["acl_in/drop: acl-denied"]) == (1, 1)
+    assert (dp.session_in(0).packets, lab6.session_ip6(dp, 0).in_packets) == (1, 1)
+    dp.receive(WAN, lab6.routed_frame(lab6.udp(lab6.SERVER, lab6.CLIENT)))
+    assert (len(dp.sent(ACC)), dp.session_out(0).packets) == (1, 1)

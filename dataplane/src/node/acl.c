@@ -10,7 +10,7 @@
 #include "node/account.h"
 #include "node/hints.h"
 
-enum { EDGE_DENIED = ARC_EDGES, EDGE_IP6_HIDDEN, EDGE_ICMP4_ERROR };
+enum { EDGE_DENIED = ARC_EDGES, EDGE_IP6_HIDDEN, EDGE_ICMP4_ERROR, EDGE_ICMP6_ERROR };
 
 static uint16_t refuse_in(const struct worker *w, struct pkt *p, enum acl_action action)
 {
@@ -20,6 +20,16 @@ static uint16_t refuse_in(const struct worker *w, struct pkt *p, enum acl_action
 	p->cause = ICMP4_UNREACHABLE;
 	p->arg = ICMP4_CODE_PROHIBITED;
 	return EDGE_ICMP4_ERROR;
+}
+
+static uint16_t refuse6_in(const struct worker *w, struct pkt *p, enum acl_action action)
+{
+	drop_in(w->t, p->session, IN_DROP_ACL);
+	if (action != ACL_REJECT)
+		return EDGE_DENIED;
+	p->cause = ICMP6_UNREACHABLE;
+	p->arg = ICMP6_CODE_PROHIBITED;
+	return EDGE_ICMP6_ERROR;
 }
 
 static inline uint16_t check_in(const struct worker *w, struct pkt *p)
@@ -41,7 +51,7 @@ static inline uint16_t check6_in(const struct worker *w, struct pkt *p)
 	}
 	enum acl_action action = acl_judge6(w, in->acl, DIRECTION_IN, &key, p->len);
 	if (unlikely(action != ACL_PERMIT))
-		return refuse_in(w, p, ACL_DENY);
+		return refuse6_in(w, p, action);
 	return arc_next_in_both(w->t, in, p);
 }
 
@@ -88,6 +98,7 @@ NODE(acl_in) = {
 			[EDGE_DENIED] = DROP("acl-denied"),
 			[EDGE_IP6_HIDDEN] = DROP("ip6-upper-layer-hidden"),
 			[EDGE_ICMP4_ERROR] = {.next = "icmp4_error"},
+			[EDGE_ICMP6_ERROR] = {.next = "icmp6_error"},
 		},
 };
 
