@@ -15,6 +15,7 @@ from tests.netns.conftest import MakeLab, interface_mac, running_lab
 from tests.support.lab import GATEWAY, PAGE, PUBLIC_ADDRESS, SERVER, Lab, program
 from tests.support.netns import run
 from tests.support.router_lab import until
+from tests.support.routing_lab import Frr
 from tests.support.tshark import Capture, complaints, count, fields
 from tests.support.vlan_host import tag_bytes
 from tests.support.vlan_lab import XDP, OneArmedLab, TwoByTwoLab, VlanLab
@@ -221,6 +222,29 @@ def test_bngd_is_replaced_and_refuses_a_dataplane_with_other_vlans(make_lab: Mak
             "dataplane routed with mtu 1500 in VLAN 300 of wan0 (0x8100): restart the dataplane"
         ) in lab.log("bngd")
         pinged(lab.sub, "198.18.30.1")
+
+
+def test_routers_find_each_other_by_ospf_behind_a_tag(make_lab: MakeLab) -> None:
+    lab = make_lab(kind=VlanLab)
+    run(lab.inet, "ip", "addr", "add", "198.18.77.1/32", "dev", "lo")
+    run(lab.inet, "ip", "route", "del", "203.0.113.0/24", "via", "192.0.2.1")
+    hello = ("ip ospf area 0", "ip ospf network point-to-point", "ip ospf hello-interval 1")
+    with contextlib.ExitStack() as stack:
+        for netns, device, more in (
+            (lab.bng, "bng-tag300", ("ip route 203.0.113.0/24 Null0",)),
+            (lab.inet, "v300", ("interface lo", "ip ospf area 0", "exit")),
+        ):
+            router = Frr(netns, ("ospfd",))
+            stack.callback(router.remove)
+            router.start()
+            router.configure("router ospf", "redistribute static", "exit", *more)
+            router.configure(f"interface {device}", *hello, "ip ospf dead-interval 4")
+        known = ("ip", "route", "show", "proto", "ospf")
+        for netns, prefix in ((lab.bng, "198.18.77.1"), (lab.inet, "203.0.113.0/24")):
+            until(lambda n=netns, p=prefix: p in run(n, *known).stdout, f"{prefix} by OSPF", 60)
+        with lab.subscriber("pat", "public"):
+            pinged(lab.sub, "198.18.77.1")
+    assert ports(lab)["tag300"]["rx_packets"] > ports(lab)["qinq"]["rx_packets"]
 
 
 # ---- one-armed

@@ -230,6 +230,22 @@ def test_a_subscriber_goes_out_and_comes_in_by_a_vlan(vlans: Dataplane, port: in
     assert vlans.drops(0, Direction.IN) == vlans.drops(0, Direction.OUT)
 
 
+def test_each_worker_sends_by_a_vlan_and_the_parents_receives_for_it() -> None:
+    args = [arg.replace("role=routed,mtu=1500", "role=routed,worker=1") for arg in ARGS]
+    with dataplane(*args, "--workers=-,-") as dp:
+        lab.furnish(dp, worker=0)
+        route_by(dp, TAG300)
+        assert [int(dp.port(port).rx_worker) for port in (WAN, TAG300, TAP300)] == [1, 1, 1]
+        dp.receive(ACC, lab.session_frame(lab.udp(lab.CLIENT_IP, lab.SERVER)))
+        dp.receive(TAP300, lab.ethernet(bytes(46), 0x0806, destination=lab.BROADCAST))
+        assert [int(dp.port(TAG300).tx[w].packets) for w in (0, 1)] == [1, 1]
+        assert [int(dp.port(WAN).tx[w].packets) for w in (0, 1)] == [1, 1]
+        assert {frame[12:16] for frame in dp.sent(WAN)} == {b"\x81\x00\x01\x2c"}
+        dp.receive(WAN, to(TAG300, lab.udp(lab.SERVER, lab.CLIENT_IP)))
+        assert len(dp.sent(ACC)) == 1
+        assert int(dp.port(TAG300).rx_packets) == 1
+
+
 def test_a_packet_goes_from_vlan_to_vlan_of_one_device(vlans: Dataplane) -> None:
     lab.furnish(vlans)
     route_by(vlans, QINQ)
