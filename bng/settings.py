@@ -224,10 +224,16 @@ def export(config: Config) -> ExportSettings:
             else pool.name in wanted.pools
         )
     ]
+    pools6 = [
+        prefix
+        for pool in config.ipv6.pool
+        for prefix in pool.prefixes
+        if wanted.pools is None or pool.name in wanted.pools
+    ]
     public = [prefix for pool in config.nat.pool for prefix in pool.addresses] if wanted.nat else []
     return ExportSettings(
         enabled=wanted.enabled,
-        pools=tuple(collapse_addresses(pools)),
+        pools=(*collapse_addresses(pools), *collapse_addresses(pools6)),
         nat=tuple(collapse_addresses(public)),
         static=wanted.static_routes,
         hosts=wanted.host_routes,

@@ -209,7 +209,7 @@ def _pool_chain(config: Config) -> Iterator[Problem]:
 
 
 def _export(config: Config) -> Iterator[Problem]:
-    known = {pool.name for pool in config.pool}
+    known = {pool.name for pool in config.pool} | {pool.name for pool in config.ipv6.pool}
     for index, name in enumerate(config.export.pools or ()):
         if name not in known:
             yield ("export", "pools", index), f"there is no pool {name}"

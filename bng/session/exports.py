@@ -106,11 +106,13 @@ class Exports:
 
     def _session(self, session: Session) -> tuple[tuple[Prefix, Kind], ...] | None:
         """Return what is exported for a session, None when nothing leads to it."""
-        if not session.routes or session.state is State.ENDING:
+        side = session.ipv6
+        routes6 = side.routes() if side is not None and side.on else []
+        if not (session.routes or routes6) or session.state is State.ENDING:
             return None
         if not self.settings.enabled or session.line.port in self.down:
             return ()
-        return (*self._used(session), *self._own(session))
+        return (*self._used(session), *self._own(session), *self._own6(session, routes6))
 
     def _used(self, session: Session) -> Iterator[tuple[Prefix, Kind]]:
         """Yield the prefix of the public address that the session is translated to."""
@@ -134,6 +136,21 @@ class Exports:
                 kind = Kind.STATIC
             else:
                 kind = Kind.HOST
+            if self.settings.hosts if kind is Kind.HOST else self.settings.static:
+                yield prefix, kind
+
+    def _own6(self, session: Session, routes: list[IPv6Network]) -> Iterator[tuple[Prefix, Kind]]:
+        """Yield what of IPv6 leads to nobody but the session."""
+        profile, side = session.profile, session.ipv6
+        framed = set(side.framed) if side is not None else set()
+        static: set[IPv6Network | None] = set()
+        if profile is not None:
+            static = {profile.ipv6_prefix, profile.delegated_prefix}
+            static |= {IPv6Network(profile.ipv6_address)} if profile.ipv6_address else set()
+        for prefix in routes:
+            kind = Kind.FRAMED if prefix in framed else Kind.HOST
+            if kind is Kind.HOST and prefix in static:
+                kind = Kind.STATIC
             if self.settings.hosts if kind is Kind.HOST else self.settings.static:
                 yield prefix, kind
 

@@ -11,6 +11,9 @@
                  +----------------------------------+    | lo 10.255.0.3, 198.18.100.1, .102.1
                                                          +----------------------------------+
 
+IPv6: 2001:db8:2::/64 in the west, 2001:db8:8::/64 in the east; 2001:db8:100::1 behind both,
+2001:db8:101::1 and 2001:db8:102::1 behind one each.
+
 198.18.100.1 is behind both neighbours. The routers have the files of ``conf/frr`` as they are.
 """
 
@@ -31,6 +34,8 @@ SAMPLES = ROOT / "conf" / "frr"
 BOTH, WEST, EAST = "198.18.100.1", "198.18.101.1", "198.18.102.1"
 """Addresses behind both neighbours, behind inet alone, behind east alone."""
 WEST_HOP, EAST_HOP = "192.0.2.2", "10.8.0.2"
+BOTH6, WEST6, EAST6 = "2001:db8:100::1", "2001:db8:101::1", "2001:db8:102::1"
+WEST_HOP6, EAST_HOP6 = "2001:db8:2::2", "2001:db8:8::2"
 _DAEMONS = Path("/usr/lib/frr")
 
 
@@ -119,8 +124,9 @@ class RoutingLab(Lab):
     ) -> None:
         super().__init__(prefix, directory, users=users)
         self.east = f"{prefix}-east"
-        port = {"name": "wan1", "interface": "wan1", "role": "routed", "addresses": ["10.8.0.1/24"]}
-        self.config["port"].append(port)
+        port = {"name": "wan1", "interface": "wan1", "role": "routed"}
+        self.config["port"].append({**port, "addresses": ["10.8.0.1/24", "2001:db8:8::1/64"]})
+        self.config["port"][1]["addresses"].append("2001:db8:2::1/64")
         self.config = merged(self.config, config or {})
         self._daemons = frr
 
@@ -143,6 +149,15 @@ class RoutingLab(Lab):
             (self.bng, "lo", "10.255.0.1/32"),
         ):
             run(netns, "ip", "addr", "add", address, "dev", device)
+        for netns, device, address in (
+            (self.east, "east0", f"{EAST_HOP6}/64"),
+            (self.east, "lo", f"{BOTH6}/128"),
+            (self.east, "lo", f"{EAST6}/128"),
+            (self.inet, "inet0", f"{WEST_HOP6}/64"),
+            (self.inet, "lo", f"{BOTH6}/128"),
+            (self.inet, "lo", f"{WEST6}/128"),
+        ):
+            run(netns, "ip", "-6", "addr", "add", address, "dev", device, "nodad")
         run(self.east, "sh", "-c", "echo 1 >/proc/sys/net/ipv4/ip_forward")
         self.router = Frr(self.bng, self._daemons)
         self.neighbour = Frr(self.inet, self._daemons)
@@ -192,7 +207,8 @@ class RoutingLab(Lab):
 
     def routes(self, netns: str, prefix: str) -> list[dict[str, Any]]:
         """Return the kernel's routes for exactly *prefix*."""
-        shown = run(netns, "ip", "-json", "route", "show", "exact", prefix).stdout
+        family = "-6" if ":" in prefix else "-4"
+        shown = run(netns, "ip", "-json", family, "route", "show", "exact", prefix).stdout
         found: list[dict[str, Any]] = json.loads(shown or "[]")
         return found
 
@@ -207,7 +223,7 @@ class RoutingLab(Lab):
         members = adjacency.get("members", [adjacency["adjacency"]])
         known = {
             found["adjacency"]: hop
-            for hop in (WEST_HOP, EAST_HOP)
+            for hop in ((WEST_HOP6, EAST_HOP6) if ":" in address else (WEST_HOP, EAST_HOP))
             if (found := self._explain(hop).get("adjacency"))
         }
         return {known.get(member, adjacency["kind"]) for member in members}
@@ -219,9 +235,9 @@ class RoutingLab(Lab):
         """Say whether *address* leads to these next hops, or kinds, exactly."""
         return self.hops(address) == set(hops)
 
-    def established(self) -> set[str]:
+    def established(self, family: str = "ipv4Unicast") -> set[str]:
         """Return the BGP neighbours of the box that are established."""
-        peers = self.router.show("bgp summary").get("ipv4Unicast", {}).get("peers", {})
+        peers = self.router.show("bgp summary").get(family, {}).get("peers", {})
         return {peer for peer, state in peers.items() if state["state"] == "Established"}
 
     def bfd_up(self) -> set[str]:
