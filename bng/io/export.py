@@ -159,6 +159,9 @@ class Exporter:
         empty = self._drained and not self.exports.sessions
         self.exports.alive(not empty and bool(self._ports - self.exports.down))
         self._changed |= self.exports.take()
+        settled = [p for p in self._refused if self._change(p) is None]
+        for prefix in settled:
+            del self._refused[prefix]
         if self._resync:
             await self._compare()
         else:
@@ -188,7 +191,6 @@ class Exporter:
         """Have the kernel carry out *changes* and keep what came of it."""
         assert self._kernel is not None  # noqa: S101 - start() gave it
         self._changed.clear()
-        self._refused.clear()
         for at in range(0, len(changes), ROUTES_AT_A_TIME):
             batch = changes[at : at + ROUTES_AT_A_TIME]
             refused = await asyncio.to_thread(self._kernel.apply, batch)
@@ -206,5 +208,6 @@ class Exporter:
             self.counters["refused"] += 1
             self._refused[change.route.prefix] = code
             return
+        self._refused.pop(change.route.prefix, None)
         self.counters["added" if change.add else "removed"] += 1
         (self._there.add if change.add else self._there.discard)(change.route)

@@ -12,24 +12,29 @@ from typing import Any
 import pytest
 
 from tests.support.lab import NAT_POOL, default_config
+from tests.support.lab6 import DELEGATED, IPV6, LINKS
 from tests.support.netns import run
 from tests.support.routing_lab import (
     BOTH,
     EAST,
     EAST_HOP,
+    EAST_HOP6,
     WEST,
     WEST_HOP,
+    WEST_HOP6,
     RoutingLab,
     until,
 )
 
+SAMPLES = ("bgp", "bgp6", "ospf", "ospf6", "isis")
 AGGREGATE = "203.0.113.128/25"
 OWN, FRAMED = "203.0.113.7", "203.0.113.64/29"
 CONFIG: dict[str, Any] = {
     "pool": [
         *default_config(Path("/"))["pool"],
         {"name": "public", "ranges": [AGGREGATE], "gateway": "100.64.0.1"},
-    ]
+    ],
+    "ipv6": IPV6,
 }
 USERS: dict[str, Any] = {"office": {"password": "secret", "routes": [{"prefix": FRAMED}]}}
 
@@ -37,11 +42,11 @@ USERS: dict[str, Any] = {"office": {"password": "secret", "routes": [{"prefix": 
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RoutingLab]:
     directory = tmp_path_factory.mktemp("lab")
-    daemons = ("bgpd", "bfdd", "ospfd", "isisd")
+    daemons = ("bgpd", "bfdd", "ospfd", "ospf6d", "isisd")
     options: dict[str, Any] = {"config": CONFIG, "users": USERS, "frr": daemons}
     with RoutingLab(f"rf{os.getpid()}", directory, **options) as lab:
         lab.start_bird()
-        lab.start_routers("bgp", "ospf", "isis")
+        lab.start_routers(*SAMPLES)
         yield lab
 
 
@@ -59,7 +64,20 @@ def test_ospf_bgp_bfd_and_isis_come_up_through_the_dataplane(lab: RoutingLab) ->
     until(lab.ospf_full, "OSPF is Full")
     until(lambda: " Up " in lab.router.text("show isis neighbor"), "IS-IS is up")
     until(lambda: "10.255.0.2/32" in lab.router.text("show ip route ospf"), "OSPF's routes")
-    assert lab.bfd_up() == {WEST_HOP, EAST_HOP}
+    assert lab.bfd_up() >= {WEST_HOP, EAST_HOP}
+
+
+def test_ospfv3_and_bgp_of_ipv6_come_up_and_exchange_routes(lab: RoutingLab) -> None:
+    both = {WEST_HOP6, EAST_HOP6}
+    until(lambda: lab.established("ipv6Unicast") == both, "BGP of IPv6")
+    until(lambda: lab.bfd_up() >= both, "BFD over IPv6")
+    until(lambda: "Full" in lab.router.text("show ipv6 ospf6 neighbor"), "OSPFv3 is Full")
+    for aggregate in (LINKS, DELEGATED):
+        for netns in (lab.inet, lab.east):
+            until(lambda a=str(aggregate), n=netns: lab.routes(n, a), f"{aggregate} in {netns}")
+    for prefix, ways in (("2001:db8:100::/48", 2), ("2001:db8:101::/48", 1)):
+        [route] = lab.routes(lab.bng, prefix)
+        assert len(route.get("nexthops", [route])) == ways, route
 
 
 def test_routes_of_frr_and_bird_are_in_the_fib(lab: RoutingLab) -> None:
@@ -110,7 +128,7 @@ def test_frr_that_crashed_comes_back_and_nothing_stale_stays(lab: RoutingLab) ->
     lab.router.kill()
     via_west(lab, "router bgp 64501", "address-family ipv4 unicast", "no network 198.18.101.0/24")
     assert lab.leads_to(WEST, WEST_HOP), "without FRR the kernel's routes stay, and forward"
-    lab.start_router("bgp", "ospf", "isis")
+    lab.start_router(*SAMPLES)
     lab.converged()
     until(partial(lab.leads_to, WEST), "what was withdrawn meanwhile is gone")
     via_west(lab, "router bgp 64501", "address-family ipv4 unicast", "network 198.18.101.0/24")
@@ -118,11 +136,13 @@ def test_frr_that_crashed_comes_back_and_nothing_stale_stays(lab: RoutingLab) ->
 
 
 def test_a_restart_of_bngd_changes_nothing(lab: RoutingLab) -> None:
+    everybody = {WEST_HOP, EAST_HOP, WEST_HOP6, EAST_HOP6}
+    until(lambda: lab.bfd_up() >= everybody, "BFD with all")
     lab.stop("bngd")
     lab.start_bngd()
     assert lab.leads_to(BOTH, WEST_HOP, EAST_HOP)
     assert lab.established() == {WEST_HOP, EAST_HOP}
-    assert lab.bfd_up() == {WEST_HOP, EAST_HOP}
+    assert lab.bfd_up() >= everybody
 
 
 def test_a_restart_of_the_dataplane_finds_all_routes_again(lab: RoutingLab) -> None:

@@ -158,6 +158,8 @@ class RoutingLab(Lab):
             (self.inet, "lo", f"{WEST6}/128"),
         ):
             run(netns, "ip", "-6", "addr", "add", address, "dev", device, "nodad")
+        keep = "/proc/sys/net/ipv6/conf/inet0/keep_addr_on_down"
+        run(self.inet, "sh", "-c", f"echo 1 >{keep}")  # as a router does, when its link goes down
         run(self.east, "sh", "-c", "echo 1 >/proc/sys/net/ipv4/ip_forward")
         self.router = Frr(self.bng, self._daemons)
         self.neighbour = Frr(self.inet, self._daemons)

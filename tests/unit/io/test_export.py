@@ -114,7 +114,9 @@ class Case:
 
     def export(self, **keys: Any) -> None:
         """Reload with ``[export]`` changed."""
+        users = (self.managed.directory / "users.toml").read_bytes()
         self.managed.write(export=keys)
+        (self.managed.directory / "users.toml").write_bytes(users)
         assert self.managed.ask("reload")["ok"]
         self.settle()
 
@@ -129,7 +131,7 @@ class Case:
 @pytest.fixture
 def case(tmp_path: Path) -> Iterator[Case]:
     """Yield a box whose exporter has not begun."""
-    with managed_box(tmp_path, pool=[POOL, CGNAT]) as (runner, managed):
+    with managed_box(tmp_path, pool=[POOL, CGNAT], ipv6={"enabled": False}) as (runner, managed):
         managed.write_users(**USERS)
         assert managed.ask("reload")["ok"]
         case = Case(runner, managed)
@@ -204,6 +206,30 @@ def test_a_profile_that_changes_changes_what_is_exported(started: Case) -> None:
     started.memory.turn()
     started.settle()
     assert started.rows() == {AGGREGATE}
+
+
+def test_prefixes_of_ipv6_are_aggregates_and_a_users_own(tmp_path: Path) -> None:
+    pools6 = [
+        {"name": "links", "prefixes": ["2001:db8:a000::/36"], "length": 64},
+        {"name": "delegated", "prefixes": ["2001:db8:d000::/36"], "length": 56},
+    ]
+    own = {"ipv6_prefix": "2001:db8:1:2::/64", "ipv6_routes": [{"prefix": "2001:db8:77::/48"}]}
+    aggregates = {AGGREGATE, ("2001:db8:a000::/36", "pool"), ("2001:db8:d000::/36", "pool")}
+    tables = {"pool": [POOL, CGNAT], "ipv6": {"pool": pools6}}
+    with managed_box(tmp_path, **tables) as (runner, managed):
+        managed.write_users(**{"user00000": USERS["user00000"] | own})
+        assert managed.ask("reload")["ok"]
+        case = Case(runner, managed)
+        case.start()
+        case.dial(0, 1)
+        static = {("2001:db8:1:2::/64", "static"), ("2001:db8:77::/48", "framed")}
+        assert case.rows() == aggregates | static
+        case.export(host_routes=True, pools=[])
+        kinds = [kind for prefix, kind in case.rows() if ":" in prefix]
+        assert sorted(kinds) == ["framed", "host", "static"]
+        case.leave(0, 1)
+        assert case.rows() == set()
+        runner.run(managed.box.exporter.stop(withdraw=False))
 
 
 # ---- what withdraws it
