@@ -136,9 +136,10 @@ struct ip6_upper {
 
 static inline bool ip6_is_extension(uint8_t protocol)
 {
-	return protocol == IPPROTO_HOP_BY_HOP || protocol == IPPROTO_ROUTING6 ||
-	       protocol == IPPROTO_FRAGMENT6 || protocol == IPPROTO_DESTINATION6 ||
-	       protocol == IPPROTO_AH6;
+	const uint64_t all = UINT64_C(1) << IPPROTO_HOP_BY_HOP | UINT64_C(1) << IPPROTO_ROUTING6 |
+			     UINT64_C(1) << IPPROTO_FRAGMENT6 |
+			     UINT64_C(1) << IPPROTO_DESTINATION6 | UINT64_C(1) << IPPROTO_AH6;
+	return protocol < 64 && all >> protocol & 1;
 }
 
 /* Where the upper layer's header is (RFC 8200 section 4). `len` bytes are there, IP6_LEN at least.

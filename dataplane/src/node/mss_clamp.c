@@ -57,11 +57,21 @@ static inline void clamp_tcp(struct pkt *p, uint16_t header, uint16_t mss)
 		clamp_options(tcp, (uint16_t)(p->len - header), mss);
 }
 
-static inline void clamp6(struct pkt *p, uint16_t mss)
+static void clamp_behind_extensions(struct pkt *p, uint16_t mss)
 {
 	const struct ip6_upper upper = ip6_find_upper((const struct ip6_hdr *)pkt_data(p), p->len);
 	if (upper.place == IP6_UPPER_HERE && upper.protocol == IPPROTO_TCP6)
-		clamp_tcp(p, upper.offset, mss > IP6_OVER_IP4 ? mss - IP6_OVER_IP4 : 0);
+		clamp_tcp(p, upper.offset, mss);
+}
+
+static inline void clamp6(struct pkt *p, uint16_t mss4)
+{
+	const struct ip6_hdr *ip = (const struct ip6_hdr *)pkt_data(p);
+	uint16_t mss = mss4 > IP6_OVER_IP4 ? mss4 - IP6_OVER_IP4 : 0;
+	if (ip->next_header == IPPROTO_TCP6)
+		clamp_tcp(p, IP6_LEN, mss);
+	else if (unlikely(ip6_is_extension(ip->next_header)))
+		clamp_behind_extensions(p, mss);
 }
 
 static inline void clamp(struct pkt *p, uint16_t mss)

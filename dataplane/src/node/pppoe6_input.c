@@ -45,11 +45,8 @@ static inline uint16_t input(struct worker *w, struct pkt *p)
 
 static void process(struct worker *w, struct pkt **pkts, uint16_t n, uint16_t *next)
 {
-	for (uint16_t i = 0; i < n; i++) {
-		if (i + PREFETCH_AHEAD < n)
-			prefetch_write(&w->t->ip6[pkts[i + PREFETCH_AHEAD]->session]);
+	for (uint16_t i = 0; i < n; i++)
 		next[i] = input(w, pkts[i]);
-	}
 }
 
 NODE(pppoe6_input) = {

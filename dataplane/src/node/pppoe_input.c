@@ -81,14 +81,7 @@ static bool is_live_echo(const struct tables *t, struct pkt *p)
 	return code == LCP_ECHO_REQUEST || code == LCP_ECHO_REPLY;
 }
 
-static uint16_t ip6(const struct tables *t, const struct pkt *p)
-{
-	if (!(t->in[p->session].features & 1 << FEATURE_IN_ANTISPOOF6))
-		return data_refused(t, p, IN_DROP_NOT_SERVED, EDGE_IP6_NOT_SERVED);
-	return EDGE_PPPOE6_INPUT;
-}
-
-/* Everything but IPv4 of a live session. */
+/* Everything but data of a live session that is served it. */
 static uint16_t off_the_fast_path(struct worker *w, struct pkt *p, uint16_t protocol)
 {
 	const struct session_in *in = &w->t->in[p->session];
@@ -97,8 +90,8 @@ static uint16_t off_the_fast_path(struct worker *w, struct pkt *p, uint16_t prot
 	switch (protocol) {
 	case PPP_IP4:
 	case PPP_IP6:
-		if (likely(in->state == SESSION_LIVE))
-			return ip6(w->t, p);
+		if (in->state == SESSION_LIVE)
+			return data_refused(w->t, p, IN_DROP_NOT_SERVED, EDGE_IP6_NOT_SERVED);
 		return data_refused(w->t, p, IN_DROP_NOT_LIVE,
 			in->state == SESSION_PAUSED ? EDGE_PAUSED : EDGE_NEGOTIATING);
 	case PPP_LCP:
@@ -170,6 +163,11 @@ static inline uint16_t input(struct worker *w, struct pkt *p, uint32_t session)
 	p->generation = in->generation;
 	if (likely(protocol == PPP_IP4 && in->state == SESSION_LIVE))
 		return ip4(w, in, p);
+	if (likely(protocol == PPP_IP6 && in->state == SESSION_LIVE &&
+		    in->features & 1 << FEATURE_IN_ANTISPOOF6)) {
+		prefetch_write(&w->t->ip6[session]);
+		return EDGE_PPPOE6_INPUT;
+	}
 	return off_the_fast_path(w, p, protocol);
 }
 

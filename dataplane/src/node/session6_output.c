@@ -59,6 +59,7 @@ static inline uint16_t output(struct worker *w, struct pkt *p)
 	if (unlikely(ip6_forward(p, out->mtu) != IP6_SEND))
 		return answered(w, p);
 	p->flags |= PKT_TO_SESSION;
+	prefetch_write(&w->t->ip6[p->session]);
 	policer_prefetch(w->t, p->session, DIRECTION_OUT, out->features & 1 << FEATURE_OUT_POLICER);
 	return arc_start(p, (uint16_t)(out->features & ~FEATURES_OUT_IP4_ONLY));
 }
@@ -66,11 +67,8 @@ static inline uint16_t output(struct worker *w, struct pkt *p)
 static void process(struct worker *w, struct pkt **pkts, uint16_t n, uint16_t *next)
 {
 	for (uint16_t i = 0; i < n; i++) {
-		if (i + PREFETCH_AHEAD < n) {
-			uint32_t session = pkts[i + PREFETCH_AHEAD]->session;
-			prefetch_write(&w->t->out[session]);
-			prefetch_write(&w->t->ip6[session]);
-		}
+		if (i + PREFETCH_AHEAD < n)
+			prefetch_write(&w->t->out[pkts[i + PREFETCH_AHEAD]->session]);
 		next[i] = output(w, pkts[i]);
 	}
 }

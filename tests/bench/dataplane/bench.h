@@ -39,12 +39,13 @@ struct bench {
 	uint64_t preempted; /* turns left out */
 	/* What kinds of rows differ in, set before the sessions are installed. */
 	void (*adjust)(struct options *o);
-	bool scattered;	    /* subscribers' addresses, over a /10 */
-	bool vlan;	    /* the network is behind a tag */
-	struct pkt *last;   /* free buffer, where the one that was free longest is next */
-	uint32_t remotes;   /* of each session's one port; 0: each flow has a port */
-	uint32_t *server;   /* of each frame; NULL: all the same */
-	uint8_t tcp_flags;  /* 0: UDP */
+	bool scattered;	   /* subscribers' addresses, over a /10 */
+	bool vlan;	   /* the network is behind a tag */
+	struct pkt *last;  /* free buffer, where the one that was free longest is next */
+	uint32_t remotes;  /* of each session's one port; 0: each flow has a port */
+	uint32_t *server;  /* of each frame; NULL: all the same */
+	uint8_t tcp_flags; /* 0: UDP */
+	bool ip6;
 	uint16_t frame_len; /* of those made last */
 	uint16_t port;	    /* the first one of each session's flows; 0: CLIENT_PORT */
 	uint64_t late_ns;   /* the workers' clock is ahead of ours */
@@ -117,6 +118,11 @@ void bench_command(struct bench *b, uint32_t group, struct command *c);
 void bench_policers(struct bench *b);
 void bench_acls(struct bench *b);
 void bench_trace(struct bench *b);
+/* IPv6 in place of IPv4: see ip6.c. */
+void bench_set_ip6(struct bench *b);
+void bench_begin_ip6(struct bench *b);
+void bench_upstream_ip6(struct bench *b, uint32_t session);
+void bench_downstream_ip6(struct bench *b);
 /* The kinds, the plain one not among them; ends with one without names. */
 extern const struct kind bench_kinds[];
 /* Below n; the same in every run. */

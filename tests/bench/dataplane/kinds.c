@@ -196,6 +196,11 @@ static void set_remotes(struct bench *b)
 }
 
 const struct kind bench_kinds[] = {
+	{.up = "up-ip6",
+		.down = "down-ip6",
+		.no_nat = true,
+		.set = bench_set_ip6,
+		.begin = bench_begin_ip6},
 	{.up = "up-policed", .down = "down-policed", .begin = bench_policers},
 	{.up = "up-1000-rules", .down = "down-1000-rules", .begin = bench_acls},
 	{.up = "up-vlan", .down = "down-vlan", .set = set_vlan},

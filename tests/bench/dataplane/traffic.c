@@ -103,7 +103,10 @@ static uint16_t port_of(const struct bench *b, uint32_t flow)
 void make_upstream(struct bench *b)
 {
 	for (uint32_t i = 0; i < frames_of(b); i++)
-		make_upstream_frame(b, i, i / b->flows, port_of(b, i % b->flows));
+		if (b->ip6)
+			bench_upstream_ip6(b, i);
+		else
+			make_upstream_frame(b, i, i / b->flows, port_of(b, i % b->flows));
 }
 
 void shuffle(struct bench *b, uint32_t first, uint32_t n)
@@ -147,6 +150,10 @@ void make_downstream(struct bench *b)
 {
 	uint8_t frame[128];
 
+	if (b->ip6) {
+		bench_downstream_ip6(b);
+		return;
+	}
 	gen_keep(&b->dp->port[WAN], true);
 	for (uint32_t i = 0; i < frames_of(b); i++)
 		gen_receive(&b->dp->port[ACC], b->frames[i], b->frame_len);
