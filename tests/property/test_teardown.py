@@ -8,20 +8,32 @@ from bng.aaa.reading import Offered, Value
 from bng.aaa.requests import Nas
 from bng.session.coa import Outcome
 from bng.session.model import Cause
-from tests.support.memory_box import MemoryBox, memory_box
+from tests.support.client import wire
+from tests.support.client.ipv6 import Wants
+from tests.support.client.layer import Phase, Profile
+from tests.support.memory_box import CONFIG, MemoryBox, memory_box
 
 CLIENTS = 6
 OPS = (
     *("dial", "wrong", "padt", "terminate", "vanish", "close", "end", "echo", "idle", "wait"),
-    *("coa", "disconnect"),
+    *("coa", "disconnect", "ipcp", "ipv6cp", "again", "release", "restart"),
 )
 ACLS = [{"name": "none", "default": "deny"}]
 TABLE = {
     **{f"user{i:05d}": {"password": "secret"} for i in range(3)},
-    "user00003": {"password": "secret", "ipv4_address": "203.0.113.3", "nat_profile": "none"},
+    "user00001": {"password": "secret", "ipv4": False},
+    "user00003": {
+        "password": "secret",
+        "ipv4_address": "203.0.113.3",
+        "nat_profile": "none",
+        "ipv6_prefix": "2001:db8:aaaa::/64",
+        "ipv6_address": "2001:db8:aaaa::7",
+        "delegated_prefix": "2001:db8:bbbb::/48",
+    },
     "user00004": {
         "password": "secret",
         "routes": [{"prefix": "192.168.7.0/24"}],
+        "ipv6_routes": [{"prefix": "2001:db8:cccc::/48"}],
         "session_timeout_s": 60,
         "acl_in": "none",
         "acl_out": "none",
@@ -31,6 +43,7 @@ TABLE = {
 }
 
 
+PROFILE = Profile(auth=("chap",), wants=Wants(delegate=56, address=True, rapid=False))
 KNOWN = Known(nas=Nas(identifier="bng"), offered=Offered(acls={"none"}))
 
 
@@ -65,6 +78,18 @@ def act(box: MemoryBox, op: str, who: int, step: float) -> None:
                 pairs += [("Bng-Acl-In", "none"), ("Framed-Route", f"10.{who}.0.0/16")]
             disconnect = op == "disconnect"
             box.manager.orders.take(pairs, ignore, box.now, disconnect=disconnect, source="oss")
+        case "ipcp" | "ipv6cp":
+            protocol = wire.P_IPCP if op == "ipcp" else wire.P_IPV6CP
+            client.send_ppp(wire.ppp(protocol, wire.TERM_REQ, 9, b""))
+        case "again" if client.phase in {Phase.NETWORK, Phase.UP}:
+            for layer in (client.ipcp, client.ipv6cp):
+                if layer.protocol in client.names:
+                    client._again(layer, box.now)
+        case "release" if client.v6 is not None:
+            client.v6.release()
+        case "restart":
+            box.restart()
+            box.manager.orders.known = KNOWN
         case "wait":
             step *= 100
     box.run(step, step=max(0.01, step / 10))
@@ -84,10 +109,11 @@ def act(box: MemoryBox, op: str, who: int, step: float) -> None:
 def test_after_all_have_left_and_time_has_passed_every_table_is_empty(
     script: list[tuple[str, int, float]],
 ) -> None:
-    with memory_box(user_table=TABLE, config={"acl": ACLS}) as box:
+    ipv6 = {**CONFIG["ipv6"], "address_from_link": True}
+    with memory_box(user_table=TABLE, config={"acl": ACLS, "ipv6": ipv6}) as box:
         box.manager.orders.known = KNOWN
         for who in range(CLIENTS):
-            box.subscriber(who, user=f"user{who % 5:05d}")
+            box.subscriber(who, user=f"user{who % 5:05d}", profile=PROFILE)
         for op, who, step in script:
             act(box, op, who, step)
         for client in box._by_mac.values():
