@@ -1,7 +1,8 @@
 """What one session has of IPv6, where its leases come from, and what is recorded of it. Sans-IO."""
 
+from base64 import b64encode
 from collections import Counter, deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from ipaddress import IPv6Address, IPv6Network
@@ -12,7 +13,7 @@ from bng.ipv6.link import Ipv6Link
 from bng.ipv6.relay import Relay
 from bng.ipv6.server import Server
 from bng.session.actions import CommandKind
-from bng.session.packing import pack, reader
+from bng.session.packing import reader
 
 if TYPE_CHECKING:
     from bng.session.manager import SessionManager
@@ -23,6 +24,7 @@ LOCAL_SCOPE = ~(1 << 57)
 ADDRESS_TRIES = 8
 MAX_ROUTED_BITS = 64
 """The longest prefix that the dataplane takes for the session's without looking it up."""
+MAX_TEXTS = 16
 KEY = "ip6"
 """Of the record of a session."""
 
@@ -164,6 +166,16 @@ class Ipv6Side:
     fast: IPv6Network | None = None  # of the delegated ones
     told: int = 0  # how often the dataplane was: the last tag of `waits`, negative
     waits: Waits = field(default_factory=Waits)
+    texts: dict[IPv6Network, str] = field(default_factory=dict)  # writing them takes its time
+
+    def text(self, network: IPv6Network) -> str:
+        """Return *network* as it is recorded."""
+        found = self.texts.get(network)
+        if found is None:
+            if len(self.texts) > MAX_TEXTS:
+                self.texts.clear()
+            found = self.texts[network] = str(network)
+        return found
 
     @property
     def delegated(self) -> list[IPv6Network]:
@@ -226,31 +238,31 @@ class RecordedIpv6:
 def describe(side: Ipv6Side, *, clients: bool = True) -> object:
     """Return what is recorded, as JSON has it; without *clients* it is shorter, and good enough.
 
-    Then a client that renews is one with another DUID: it takes over what the session has.
+    Then a client that renews is one with another DUID: it takes over what the session has. It is
+    what `pack` would make of a `RecordedIpv6`, made by hand: every session is recorded often.
     """
     deprecated = side.link.advertiser.deprecated
-    recorded = RecordedIpv6(
-        side.prefix,
-        tuple(_leases(side, clients)),
-        side.framed,
-        tuple((net, round(until, 1)) for net, until in deprecated.items()),
-    )
-    return pack(recorded)
+    return [
+        None if side.prefix is None else side.text(side.prefix),
+        _leases(side, clients) if side.leases else [],
+        [side.text(net) for net in side.framed],
+        [[str(net), round(until, 1)] for net, until in deprecated.items()],
+    ]
 
 
-def _leases(side: Ipv6Side, clients: bool) -> Iterator[RecordedLease]:
+def _leases(side: Ipv6Side, clients: bool) -> list[object]:
     dhcpv6 = side.link.dhcpv6
     known = {}
-    if isinstance(dhcpv6, Server):
+    if clients and isinstance(dhcpv6, Server):
         known = {binding.lease: binding for binding in dhcpv6.bindings(offers=True)}
+    rows: list[object] = []
     for lease, until in current(side).items():
         binding = known.get(lease)
-        if binding is None or not clients:
-            yield RecordedLease(lease.network, lease.delegated, round(until, 1))
-            continue
-        yield RecordedLease(
-            lease.network, lease.delegated, round(until, 1), binding.iaid, binding.client_id
-        )
+        row: list[object] = [side.text(lease.network), lease.delegated, round(until, 1)]
+        if binding is not None:
+            row += [binding.iaid, b64encode(binding.client_id).decode()]
+        rows.append(row)
+    return rows
 
 
 def current(side: Ipv6Side) -> dict[Lease, float]:

@@ -21,10 +21,13 @@ from scapy.layers.inet6 import (
 )
 from scapy.packet import Packet
 
+from bng.ipv6.actions import Lease
 from bng.ipv6.dhcpv6 import build_relay, parse_relay
 from bng.ipv6.messages import RelayMessage
+from bng.session import ipv6_side
 from bng.session.ipv6_side import Ipv6Side
 from bng.session.model import IPV4, IPV6, Cause, Session, State
+from bng.session.packing import pack
 from dataplane.binding import lib
 from tests.support.client import wire
 from tests.support.client.ipv6 import Wants
@@ -642,3 +645,25 @@ def test_an_answer_for_nobody_is_counted(make: Made) -> None:
     )
     box.manager.ipv6.from_server(lost, box.now)
     assert box.manager.counters["ipv6_answer_for_no_session"] == 1
+
+
+def test_what_is_recorded_by_hand_is_what_packing_would_make(make: Made) -> None:
+    users = {"user00001": {"password": "secret", "ipv6_routes": [{"prefix": "2001:db8:f::/48"}]}}
+    box, heard = make(users=users, ipv6={"address_from_link": True})
+    client = dial(box)
+    send(box, client, ask(dhcp6.DHCP6_Solicit(), RAPID, na(), pd()))
+    assert heard.take(client, dhcp6.DHCP6_Reply)
+    mine = side(box, client)
+    mine.link.advertiser.deprecate(IPv6Network("2001:db8:77::/64"), box.now)
+    recorded = ipv6_side.read({ipv6_side.KEY: ipv6_side.describe(mine)})
+    assert recorded is not None
+    assert pack(recorded) == ipv6_side.describe(mine)
+    assert recorded.prefix == mine.prefix
+    assert {Lease(one.network, one.delegated) for one in recorded.leases} == set(mine.leases)
+    assert all(one.client_id == bytes(DUID_CLIENT) for one in recorded.leases)
+    assert recorded.framed == (IPv6Network("2001:db8:f::/48"),)
+    assert [net for net, _ in recorded.deprecated] == [IPv6Network("2001:db8:77::/64")]
+    short = ipv6_side.read({ipv6_side.KEY: ipv6_side.describe(mine, clients=False)})
+    assert short is not None
+    assert [one.network for one in short.leases] == [one.network for one in recorded.leases]
+    assert all(one.client_id == b"" for one in short.leases)
