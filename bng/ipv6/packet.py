@@ -103,9 +103,9 @@ def checksum(
     """Return the upper-layer checksum (RFC 8200 §8.1): 0 over a payload that has a right one."""
     pseudo = source.packed + destination.packed + struct.pack("!II", len(payload), next_header)
     words = pseudo + payload + bytes(len(payload) % 2)
-    total: int = sum(struct.unpack(f"!{len(words) // 2}H", words))
-    total = (total & 0xFFFF) + (total >> 16)
-    return ~((total & 0xFFFF) + (total >> 16)) & 0xFFFF
+    # The one's complement sum of 16-bit words is what remains modulo 2^16 - 1, never +0 (RFC 1071).
+    total = int.from_bytes(words) % 0xFFFF or 0xFFFF
+    return ~total & 0xFFFF
 
 
 def parse_udp(packet: Ipv6Packet) -> Datagram:

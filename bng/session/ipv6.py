@@ -79,6 +79,7 @@ class Ipv6:
         if side is None:
             return
         side.link.pause(now)
+        side.due = side.link.next_deadline()
         side.started = False
         side.request = None
         self._withdraw(session, side)
@@ -94,6 +95,7 @@ class Ipv6:
         self._tell_session(session, side, side.told)
         profile = session.profile
         side.framed = () if profile is None else tuple(r.prefix for r in profile.ipv6_routes)
+        side.recorded = None
         for prefix in side.routes():
             self._add_route(session, side, prefix, side.told)
 
@@ -112,6 +114,7 @@ class Ipv6:
         if side is None or profile is None:
             return False
         before, side.framed = side.framed, tuple(r.prefix for r in profile.ipv6_routes)
+        side.recorded = None
         if side.framed == before or not side.on:
             return False
         gone, new = set(before) - set(side.framed), set(side.framed) - set(before)
@@ -289,6 +292,7 @@ class Ipv6:
                     self._remove(session, side, action, now)
                 case _:
                     assert_never(action)
+        side.due = side.link.next_deadline()
 
     def _install(
         self, session: Session, side: Ipv6Side, wanted: ipv6.Install, now: float
@@ -298,6 +302,7 @@ class Ipv6:
             return side.link.installed(wanted.request, False, now)
         for lease in wanted.leases:
             side.leases[lease] = wanted.valid_until
+        side.recorded = None
         self._manager.write_down(session)  # nothing leads to it that the next bngd does not know
         self._manager.accounts.changed_soon(session, now)
         for lease in wanted.leases if side.on else ():
@@ -347,6 +352,7 @@ class Ipv6:
         """Forward leases no more."""
         for lease in gone.leases:
             side.leases.pop(lease, None)
+            side.recorded = None
             if side.on and side.needs_route(lease):
                 self._manager.emit(DeleteRoute(session.handle, lease.network))
         if not isinstance(side.link.dhcpv6, Server):
@@ -366,6 +372,7 @@ class Ipv6:
         now_valid = current(side)
         if now_valid != side.leases:
             side.leases = now_valid
+            side.recorded = None
             self._manager.write_down(session)
 
     # ---- commands ----

@@ -77,6 +77,7 @@ class Links:
         if session.families & IPV6:
             side.link.advertiser.go_on(recorded.prefix, dict(recorded.deprecated), now)
             side.started = True
+        side.due = side.link.next_deadline()
 
     def _adopt_leases(
         self, session: Session, side: Ipv6Side, recorded: RecordedIpv6, now: float
@@ -107,6 +108,7 @@ class Links:
         side.link.advertiser.reconfigure(self._advertise_config(profile), now)
         if isinstance(side.link.dhcpv6, Server):
             side.link.dhcpv6.reconfigure(self._server_config(profile))
+        side.due = side.link.next_deadline()
         self._manager.reschedule(session)
 
     def _advertise_config(self, profile: SubscriberProfile) -> AdvertiseConfig:

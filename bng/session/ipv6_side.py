@@ -166,6 +166,8 @@ class Ipv6Side:
     fast: IPv6Network | None = None  # of the delegated ones
     told: int = 0  # how often the dataplane was: the last tag of `waits`, negative
     waits: Waits = field(default_factory=Waits)
+    due: float | None = None  # when the link wants to be woken
+    recorded: object = None  # what `describe` made of it; None: something has changed
     texts: dict[IPv6Network, str] = field(default_factory=dict)  # writing them takes its time
 
     def text(self, network: IPv6Network) -> str:
@@ -195,7 +197,10 @@ class Ipv6Side:
 
     def needs_route(self, lease: Lease) -> bool:
         """Say whether *lease* is more than a part of the link's prefix."""
-        return self.prefix is None or not lease.network.subnet_of(self.prefix)
+        prefix, network = self.prefix, lease.network
+        if prefix is None or network.prefixlen < prefix.prefixlen:
+            return True
+        return not network.subnet_of(prefix)
 
     def choose_fast(self) -> bool:
         """Choose the delegated prefix that the dataplane knows by heart; say if it changed."""
@@ -241,13 +246,18 @@ def describe(side: Ipv6Side, *, clients: bool = True) -> object:
     Then a client that renews is one with another DUID: it takes over what the session has. It is
     what `pack` would make of a `RecordedIpv6`, made by hand: every session is recorded often.
     """
+    if clients and side.recorded is not None:
+        return side.recorded
     deprecated = side.link.advertiser.deprecated
-    return [
+    recorded = [
         None if side.prefix is None else side.text(side.prefix),
         _leases(side, clients) if side.leases else [],
         [side.text(net) for net in side.framed],
-        [[str(net), round(until, 1)] for net, until in deprecated.items()],
+        [[side.text(net), round(until, 1)] for net, until in deprecated.items()],
     ]
+    if clients:
+        side.recorded = recorded
+    return recorded
 
 
 def _leases(side: Ipv6Side, clients: bool) -> list[object]:

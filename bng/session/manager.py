@@ -138,7 +138,7 @@ class SessionManager:
     def reschedule(self, session: Session) -> None:
         """Put the session's next deadline on the heap."""
         at = session.method.deadline(session)
-        ipv6_at = None if session.ipv6 is None else session.ipv6.link.next_deadline()
+        ipv6_at = None if session.ipv6 is None else session.ipv6.due
         for other in (session.timeout_at, session.interim_at, ipv6_at):
             if other is not None and (at is None or other < at):
                 at = other
