@@ -10,7 +10,7 @@ counters are final.
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from ipaddress import IPv4Address, IPv6Address, IPv6Network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from typing import TYPE_CHECKING
 
 from bng.aaa import dynauth, requests
@@ -191,6 +191,7 @@ class Orders:
         assert old is not None  # noqa: S101 - the caller looked
         if profile.port_forwards != old.port_forwards:
             self._check_forwards(session, profile)
+        self._check_routes(session, _networks(profile) - _networks(old))
         if self._translate(session, profile):
             return
         assert session.ipv4_address is not None  # noqa: S101 - it is installed
@@ -217,6 +218,20 @@ class Orders:
             holder = self._manager.forwards.holders.get(key, session.acct_session_id)
             if holder != session.acct_session_id:
                 detail = f"port forward {forward} is held by {holder}"
+                raise Refused(ErrorCause.RESOURCES_UNAVAILABLE, detail)
+
+    def _check_routes(self, session: Session, new: set[IPv4Network | IPv6Network]) -> None:
+        """Make sure that the *new* networks lead to nobody else.
+
+        All sessions are looked at: there is no index of networks for what is ordered so seldom.
+        """
+        if not new:
+            return
+        for other in self._manager.table:
+            if other is session or other.state is State.ENDING or other.profile is None:
+                continue
+            for prefix in new & {*other.routes, *_networks(other.profile)}:
+                detail = f"{prefix} leads to {other.acct_session_id}"
                 raise Refused(ErrorCause.RESOURCES_UNAVAILABLE, detail)
 
     def _put(self, session: Session, order: _Order, accept: AccessAccept, now: float) -> None:
@@ -337,3 +352,9 @@ def _changed(before: AccessAccept, order: _Order) -> AccessAccept:
         interim_interval_s=before.interim_interval_s if interim is None else interim,
         sources={**before.sources, **said},
     )
+
+
+def _networks(profile: SubscriberProfile) -> set[IPv4Network | IPv6Network]:
+    """Return the networks behind a subscriber."""
+    ipv4 = [route.prefix for route in profile.routes]
+    return {*ipv4, *(route.prefix for route in profile.ipv6_routes)}

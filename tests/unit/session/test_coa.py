@@ -348,10 +348,25 @@ def test_routes_change_and_lead_to_the_session(bed: Bed) -> None:
     assert bed.coa(ONE, ("Framed-Route", "10.3.0.0/16")) is None
     assert not leads("10.1.0.0/24")
     assert leads("10.3.0.0/16")
-    assert bed.coa(("User-Name", "user00002"), ("Framed-Route", "10.3.0.0/16")) is None
-    assert not leads("10.3.0.0/16"), "another session has it now"
     assert bed.coa(ONE, ("Framed-Route", "10.4.0.0/16")) is None
+    assert not leads("10.3.0.0/16")
     assert session.cause is None
+
+
+def test_a_route_that_leads_to_another_session_is_refused(bed: Bed) -> None:
+    one, two = bed.session(1), ("User-Name", "user00002")
+    assert bed.coa(ONE, ("Framed-Route", "10.3.0.0/16")) is None
+    for prefix in ("10.3.0.0/16", f"{one.ipv4_address}/32"):
+        assert bed.coa(two, ("Framed-Route", prefix)) == ErrorCause.RESOURCES_UNAVAILABLE
+    assert bed.coa(ONE, ("Framed-IPv6-Route", "2001:db8:5::/48")) is None
+    assert (
+        bed.coa(two, ("Framed-IPv6-Route", "2001:db8:5::/48")) == ErrorCause.RESOURCES_UNAVAILABLE
+    )
+    assert bed.leads(one, IPv4Address("10.3.0.1"))
+    assert bed.coa(two, ("Framed-Route", "10.3.0.0/24")) is None, "a part of it is another route"
+    assert bed.disconnect(ONE) is None
+    assert bed.coa(two, ("Framed-Route", "10.3.0.0/16")) is None
+    assert bed.leads(bed.session(2), IPv4Address("10.3.0.1"))
 
 
 def test_what_does_not_fit_the_record_is_refused(bed: Bed) -> None:
