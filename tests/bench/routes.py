@@ -11,6 +11,8 @@ after the last message that is. Memory is that of the whole process: the FIB's p
 it from the start. Of a dump: how long it took, CPU time of the kernel and our own, and the messages
 a second that the latter makes.
 
+Then IPv6 beside them (``routes6.py``): ``events6``, ``dump6`` and ``lost6`` are the same.
+
 The lab is that of ``tests.support.router_lab``. The routes are /20s to /24s, one in 200 a /25
 to /32, spread over 1.0.0.0 to 223.255.255.255; they lead to 62 gateways on two ports.
 """
@@ -29,13 +31,15 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from dataplane.binding import CommandType, route4_record
+from tests.bench import routes6
 from tests.support.netns import command
 from tests.support.router_lab import HOST_A, HOST_B, ROUTED_PORTS, RouterLab, until
 
@@ -216,12 +220,12 @@ def _dumps(lab: RouterLab) -> list[Dump]:
     return [Dump(*map(int, found)) for found in _DUMP.findall(lab.log.read_text())]
 
 
-def _snapshots(lab: RouterLab) -> list[tuple[float, Snapshot]]:
+def _snapshots(copy: Callable[[], Any]) -> list[tuple[float, Any]]:
     begin = time.monotonic()
     taken = []
     for at in SNAPSHOTS_S:
         time.sleep(max(0.0, begin + at - time.monotonic()))
-        taken.append((time.monotonic() - begin, snapshot(lab)))
+        taken.append((time.monotonic() - begin, copy()))
     return taken
 
 
@@ -240,7 +244,19 @@ def _ip_batch(lab: RouterLab, batch: Path) -> None:
     subprocess.run(argv, check=True, stdout=subprocess.DEVNULL)
 
 
-def phase(lab: RouterLab, name: str, lines: list[str], *, stopped: bool = False) -> Row:
+class Look(NamedTuple):
+    """How the FIB of a family is looked at."""
+
+    copy: Callable[[RouterLab], Any]
+    judge: Callable[[RouterLab, list[tuple[float, Any]]], float | None]
+
+
+IP4 = Look(snapshot, _judge)
+
+
+def phase(
+    lab: RouterLab, name: str, lines: list[str], *, stopped: bool = False, look: Look = IP4
+) -> Row:
     """Give *lines* to ``ip -batch``, the dataplane meanwhile *stopped* or forwarding."""
     assert lab.process is not None
     seen = len(_dumps(lab))
@@ -255,11 +271,11 @@ def phase(lab: RouterLab, name: str, lines: list[str], *, stopped: bool = False)
         if stopped:
             lab.process.send_signal(signal.SIGCONT)
         batch_s = time.monotonic() - begin
-        taken = _snapshots(lab)
+        taken = _snapshots(partial(look.copy, lab))
     memory = _memory_mb(lab)
     lost = pinger.sent - pinger.received
     dumps = _dumps(lab)[seen:]
-    return Row(name, batch_s, _judge(lab, taken), dumps, memory, pinger.sent, lost)
+    return Row(name, batch_s, look.judge(lab, taken), dumps, memory, pinger.sent, lost)
 
 
 def command_ms(lab: RouterLab) -> list[float]:
@@ -302,7 +318,7 @@ def repoint_ms(lab: RouterLab) -> tuple[float, int, int]:
     return took, int(box.mirror.fib_writes) - writes, int(box.mirror.repoints) - repoints
 
 
-def measure(count: int) -> Iterator[Row | str]:
+def measure(count: int, count6: int) -> Iterator[Row | str]:
     """Yield the phases, and lines on commands and nexthop objects."""
     table = make_routes(count)
     changed = dict(list(table.items())[:CHANGED])
@@ -310,6 +326,7 @@ def measure(count: int) -> Iterator[Row | str]:
         tempfile.TemporaryDirectory(prefix="bng-bench-") as directory,
         RouterLab(f"br{os.getpid()}", Path(directory), ROUTED_PORTS) as lab,
     ):
+        lab.options = (f"--fib6-nodes={count6 * 5 // 4 + 1024}",)
         lab.start()
         lab.meet()
         for gateway in GATEWAYS:
@@ -321,6 +338,12 @@ def measure(count: int) -> Iterator[Row | str]:
         lines = [f"addr {verb} 10.9.0.3/32 dev bng-wan0" for verb in ("add", "del")]
         yield phase(lab, "dump", lines)
         yield phase(lab, "lost", _lines("del", changed), stopped=True)
+        table6 = routes6.prepare(lab, count6)
+        look = Look(routes6.snapshot, routes6.judge)
+        yield phase(lab, "events6", routes6.lines("add", table6), look=look)
+        yield phase(lab, "dump6", routes6.LOSE_AN_ADDRESS, look=look)
+        some = dict(list(table6.items())[:CHANGED])
+        yield phase(lab, "lost6", routes6.lines("del", some), stopped=True, look=look)
         took = command_ms(lab)
         yield (
             f"{len(took)} commands during a dump: {took[len(took) // 2]:.2f} ms, "
@@ -337,10 +360,11 @@ def main() -> None:
     """Print a row for each phase."""
     parser = argparse.ArgumentParser(prog="packaging/bench routes", description=__doc__)
     parser.add_argument("--routes", type=int, default=1_000_000)
+    parser.add_argument("--routes6", type=int, default=250_000)
     parser.add_argument("--json", action="store_true")
     args = parser.parse_args()
     with contextlib.redirect_stdout(sys.stderr):  # the lab tells its log
-        found = list(measure(args.routes))
+        found = list(measure(args.routes, args.routes6))
     rows = [row for row in found if isinstance(row, Row)]
     lines = [line for line in found if isinstance(line, str)]
     if args.json:
