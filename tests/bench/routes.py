@@ -356,13 +356,29 @@ def measure(count: int, count6: int) -> Iterator[Row | str]:
         )
 
 
+def _from_peer(count: int, kind: str, *, as_json: bool) -> None:
+    from tests.bench import routes_peer  # which imports this module
+
+    with contextlib.redirect_stdout(sys.stderr):
+        rows = list(routes_peer.measure(count, kind, make_routes(count)))
+    if as_json:
+        print(json.dumps([row._asdict() for row in rows]))
+    else:
+        print(routes_peer.version(kind))
+        routes_peer.show(rows)
+
+
 def main() -> None:
     """Print a row for each phase."""
     parser = argparse.ArgumentParser(prog="packaging/bench routes", description=__doc__)
     parser.add_argument("--routes", type=int, default=1_000_000)
     parser.add_argument("--routes6", type=int, default=250_000)
+    parser.add_argument("--from", dest="peer", choices=("bird", "frr"), help="by BGP, from BIRD")
     parser.add_argument("--json", action="store_true")
     args = parser.parse_args()
+    if args.peer:
+        _from_peer(args.routes, args.peer, as_json=args.json)
+        return
     with contextlib.redirect_stdout(sys.stderr):  # the lab tells its log
         found = list(measure(args.routes, args.routes6))
     rows = [row for row in found if isinstance(row, Row)]
