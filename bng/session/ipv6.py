@@ -303,7 +303,9 @@ class Ipv6:
         for lease in wanted.leases:
             side.leases[lease] = wanted.valid_until
         side.recorded = None
-        self._manager.write_down(session)  # nothing leads to it that the next bngd does not know
+        self._manager.write_down_soon(
+            session
+        )  # nothing leads to it that the next bngd does not know
         self._manager.accounts.changed_soon(session, now)
         for lease in wanted.leases if side.on else ():
             if side.needs_route(lease):
@@ -360,7 +362,7 @@ class Ipv6:
         if side.on and side.choose_fast():
             self._tell_session(session, side, NOBODY)
         self._manager.accounts.changed_soon(session, now)
-        self._manager.write_down(session)
+        self._manager.write_down_soon(session)
 
     def _free(self, side: Ipv6Side, leases: Iterable[ipv6.Lease], now: float) -> None:
         """Let others have what an external server gave."""
@@ -373,7 +375,7 @@ class Ipv6:
         if now_valid != side.leases:
             side.leases = now_valid
             side.recorded = None
-            self._manager.write_down(session)
+            self._manager.write_down_soon(session)
 
     # ---- commands ----
 

@@ -86,6 +86,7 @@ class SessionManager:
         self._prefix = prefix
         self._serial = 0
         self._actions: list[Action] = []
+        self._unrecorded: dict[Session, None] = {}
 
     @property
     def box_session_id(self) -> str:
@@ -105,6 +106,9 @@ class SessionManager:
 
     def take(self) -> list[Action]:
         """Return what is to be done, in order."""
+        unrecorded, self._unrecorded = self._unrecorded, {}
+        for session in unrecorded:
+            self.write_down(session)
         actions = self._actions
         self._actions = []
         return actions
@@ -339,7 +343,7 @@ class SessionManager:
             session.up_at = now
             session.accounted = self.settings.accounting
             self._start_timers(session, now)
-        self.write_down(session)  # before anybody is told that it is up
+        self.write_down_soon(session)  # before anybody is told that it is up
         if first:
             self.counters["started"] += 1
             self.emit(logs.started(session, now))
@@ -359,7 +363,7 @@ class SessionManager:
             self._pause(session)
         elif family == 4 and session.told is not None and not session.paused:
             self._tell_families(session)
-        self.write_down(session)
+        self.write_down_soon(session)
 
     def close(self, session: Session, cause: Cause, detail: str, now: float) -> None:
         """End politely: the access method tells the client, then ends it."""
@@ -386,6 +390,10 @@ class SessionManager:
             return False
         self.emit(Record(session.handle, session.acct_session_id, record))
         return True
+
+    def write_down_soon(self, session: Session) -> None:
+        """Write it down once, with the actions that are taken next: they leave all at once."""
+        self._unrecorded[session] = None
 
     # ---- the dataplane entry ----
 
