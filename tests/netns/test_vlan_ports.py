@@ -5,23 +5,32 @@ behind a TAP whose frames our own code tags.
 """
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.netns.conftest import MakeLab, interface_mac, running_lab
-from tests.support.lab import GATEWAY, PAGE, PUBLIC_ADDRESS, SERVER, Lab, program
+from tests.netns.test_dual_stack import delegated, on_link
+from tests.support.client.flows import Address
+from tests.support.client.ipv6 import Wants
+from tests.support.client.layer import Profile
+from tests.support.client.load import LoadClient
+from tests.support.client.subscriber import Subscriber
+from tests.support.lab import GATEWAY, PAGE, PUBLIC_ADDRESS, SERVER, Lab, load_users, program
+from tests.support.lab6 import SERVER6
 from tests.support.netns import run
 from tests.support.router_lab import until
 from tests.support.routing_lab import Frr
+from tests.support.traffic import EchoServer
 from tests.support.tshark import Capture, complaints, count, fields
 from tests.support.vlan_host import tag_bytes
 from tests.support.vlan_lab import XDP, OneArmedLab, TwoByTwoLab, VlanLab
 
 TAG300 = "!ieee8021ad && vlan.id == 300"
 QINQ = "ieee8021ad.id == 400 && vlan.id == 7"
+MANY = 20
 FULL = ("-M", "do", "-s", "1472")
 DRIVERS: list[dict[str, Any]] = [{"driver": "af_packet"}, XDP]
 
@@ -39,7 +48,12 @@ def trunk(
 def armed(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[OneArmedLab]:
-    with running_lab(tmp_path_factory.mktemp("armed"), OneArmedLab, driver=request.param) as lab:
+    with running_lab(
+        tmp_path_factory.mktemp("armed"),
+        OneArmedLab,
+        driver=request.param,
+        users=load_users(MANY),
+    ) as lab:
         assert isinstance(lab, OneArmedLab)
         yield lab
 
@@ -288,6 +302,33 @@ def test_both_directions_of_a_public_address_and_qinq_subscribers_one_armed(
             assert 9 <= rows["arm"][way] - before["arm"][way] <= 20
             assert rows["acc0"][way] - before["acc0"][way] >= 18
     armed.wait_for_sessions(0)
+
+
+def test_both_families_of_many_subscribers_go_one_armed(armed: OneArmedLab) -> None:
+    for host in (SERVER, SERVER6):
+        pinged(armed.bng, host)  # the first packet to an unknown neighbour may be lost
+    profile = Profile(auth=("chap",), wants=Wants(delegate=56))
+    client = LoadClient("sub0", MANY, 50, netns=armed.sub, vlan="10.{c}", profile=profile)
+    try:
+        result = client.run(timeout_s=30, until=lambda client: client.dual == MANY)
+        assert (result.opened, client.dual, result.malformed) == (MANY, MANY, 0), result
+        sources: list[tuple[str, Callable[[Subscriber], Address]]] = [
+            (SERVER, lambda subscriber: subscriber.address),
+            (SERVER6, on_link),
+            (SERVER6, delegated),
+        ]
+        for server, source in sources:
+            with EchoServer(armed.inet, server) as echo:
+                traffic = client.send_traffic(400, 1, server=server, source=source)
+                far = echo.stop()
+            assert traffic.sent > 300
+            assert (traffic.lost, traffic.duplicated, traffic.misdelivered) == (0, 0, 0), traffic
+            assert (far.received, far.duplicated) == (traffic.sent, 0)
+    finally:
+        client.terminate_all("terminate")
+        client.close()
+    armed.wait_for_sessions(0)
+    assert set(armed.occupancy().values()) == {0}
 
 
 def test_discovery_in_the_routed_vlan_and_ip_in_a_subscribers_one_are_dropped(

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.support.lab import NAT_POOL, SERVER, Lab, default_config, merged
+from tests.support.lab6 import BOX6, DELEGATED, IPV6, LINKS, SERVER6
 from tests.support.netns import offloads_off, run
 
 XDP = {"driver": "af_xdp", "options": {"peer-offloads": "off"}}
@@ -98,15 +99,17 @@ class OneArmedLab(VlanLab):
     |                    |  |      |        TAP bng-arm 192.0.2.1   |
     +--------------------|--+      +--------------------------------+
               PREFIX-inet: v200, VLAN 200, 192.0.2.2
+
+    Both families, as in `tests.support.lab6`.
     """
 
-    hosts = (("v200", "200", "0x8100", f"{SERVER}/24"),)
-    ports = ({"name": "arm", "outer": "200", "addresses": ["192.0.2.1/24"]},)
+    hosts = (("v200", "200", "0x8100", f"{SERVER6}/64", f"{SERVER}/24"),)
+    ports = ({"name": "arm", "outer": "200", "addresses": ["192.0.2.1/24", f"{BOX6}/64"]},)
     parent = "acc0"
 
     def __init__(self, prefix: str, directory: Path, **options: Any) -> None:
         super().__init__(prefix, directory, **options)
-        self.config["route"] = []
+        self.config.update(route=[], ipv6=IPV6)
 
     def _devices(self, directory: Path) -> list[dict[str, Any]]:
         access = default_config(directory)["port"][0]
@@ -124,6 +127,8 @@ class OneArmedLab(VlanLab):
         run(self.inet, "ip", "link", "set", "inet0", "down")
         for prefix in (NAT_POOL, "203.0.113.0/24"):
             self.route_back(prefix)
+        for pool in (LINKS, DELEGATED):
+            run(self.inet, "ip", "-6", "route", "replace", str(pool), "via", BOX6)
 
 
 class TwoByTwoLab(Lab):
