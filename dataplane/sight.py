@@ -21,7 +21,7 @@ from dataplane.binding import (
     lib,
 )
 
-TRACE_FILTER = struct.Struct("=4s4s2sBBII20x")
+TRACE_FILTER = struct.Struct("=4s4s2sBBII16sB3x")
 TRACE_RECORD = struct.Struct("=IHHQQIIII4s4s2s2sHHHHHHBBBBBBBx")
 
 IN_FEATURES = {
@@ -81,7 +81,7 @@ class Node(NamedTuple):
 
 
 class TraceRecord(NamedTuple):
-    """``struct trace_record`` of dataplane.h, and its bytes."""
+    """``struct trace_record`` of dataplane.h, and its bytes; addresses of 4 bytes or of 16."""
 
     packet: int
     node: int
@@ -126,22 +126,28 @@ class TraceFilter:
     """
 
     session: tuple[int, int] | None = None
-    prefix: IPv4Network | None = None
+    prefix: IPv4Network | IPv6Network | None = None
     protocol: int = 0
     l4_port: int = 0
     port: int | None = None
 
     def record(self, number: int, count: int, lease_ms: int) -> bytes:
         """Pack CMD_TRACE."""
-        prefix = self.prefix or IPv4Network("0.0.0.0/0")
+        ip6 = isinstance(self.prefix, IPv6Network)
+        address, mask, length = bytes(16), bytes(16), 0
+        if self.prefix is not None:
+            address, mask = self.prefix.network_address.packed, self.prefix.netmask.packed
+            length = self.prefix.prefixlen
         body = TRACE_FILTER.pack(
-            prefix.network_address.packed,
-            prefix.netmask.packed,
+            bytes(4) if ip6 else address[:4],
+            bytes(4) if ip6 else mask[:4],
             self.l4_port.to_bytes(2, "big"),
             self.protocol,
             lib.TRACE_ANY if self.port is None else self.port,
             count,
             lease_ms,
+            address if ip6 else bytes(16),
+            length if ip6 else 0,
         )
         index, generation = self.session or (NO_SESSION, 0)
         return COMMAND.pack(CommandType.TRACE, 0, index, generation, number, 0, body)
@@ -154,12 +160,21 @@ def trace_off_record() -> bytes:
 
 def trace_records(dataplane: Dataplane, worker: int) -> list[TraceRecord]:
     """Take a batch of trace records of a worker; [] when there are none."""
-    size = TRACE_RECORD.size
     return [
-        TraceRecord._make((*TRACE_RECORD.unpack_from(raw), raw[size:]))
+        _trace_record(raw)
         for raw in dataplane.records(worker, Ring.TRACE)
-        if len(raw) >= size
+        if len(raw) >= TRACE_RECORD.size
     ]
+
+
+def _trace_record(raw: bytes) -> TraceRecord:
+    """Take a record apart; the addresses of IPv6 stand behind it."""
+    size = TRACE_RECORD.size
+    record = TraceRecord._make((*TRACE_RECORD.unpack_from(raw), raw[size:]))
+    if not record.flags & lib.TRACE_IP6:
+        return record
+    data = record.data
+    return record._replace(source=data[:16], destination=data[16:32], data=data[32:])
 
 
 def measure_record(on: bool) -> bytes:

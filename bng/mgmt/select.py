@@ -12,7 +12,7 @@ from bng.session.model import Session, State
 
 SELECTORS = ("id", "user", "address", "mac", "port", "vlan", "state")
 """Argument names; a session must fit all that are given."""
-PROTOCOLS = {"icmp": 1, "tcp": 6, "udp": 17, "gre": 47, "esp": 50}
+PROTOCOLS = {"icmp": 1, "tcp": 6, "udp": 17, "gre": 47, "esp": 50, "icmpv6": 58}
 MAX_PORT = 0xFFFF
 MAX_DIGITS = 10
 

@@ -553,7 +553,9 @@ struct trace_filter {
 	uint8_t port;	  /* that it comes in by, TRACE_ANY */
 	uint32_t count;	  /* mark no more than that many */
 	uint32_t lease_ms;
-	uint8_t reserved[20];
+	uint8_t prefix6[16]; /* source or destination, of IPv6 */
+	uint8_t length6;     /* of it; 0: any */
+	uint8_t reserved[3];
 };
 
 /* 64 bytes; CMD_ACCESS_SET is followed by its ranges. Idempotent. */
@@ -658,6 +660,7 @@ enum trace_flags {
 	TRACE_LAST = 2,	     /* the bytes are the packet's as it left or was dropped */
 	TRACE_HAS_TUPLE = 4, /* protocol to destination_port are known */
 	TRACE_INJECTED = 8,  /* the bytes are an inject record, not a frame */
+	TRACE_IP6 = 16,	     /* source and destination are the 32 bytes in front of the bytes */
 };
 
 /* A traced packet as it left a node; as it entered, when the node consumed it. */

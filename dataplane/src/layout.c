@@ -497,6 +497,8 @@ static const uint32_t layout[] = {
 	FIELD(trace_filter, port),
 	FIELD(trace_filter, count),
 	FIELD(trace_filter, lease_ms),
+	FIELD(trace_filter, prefix6),
+	FIELD(trace_filter, length6),
 	SIZE(trace_record),
 	FIELD(trace_record, packet),
 	FIELD(trace_record, node),

@@ -15,6 +15,7 @@ enum { NUMBER_SHIFT = 20, WORKER_SHIFT = 16 };
 struct before {
 	struct trace_record record;
 	uint16_t at; /* in the vector */
+	uint8_t ip6[TRACE_IP6_LEN];
 	uint8_t bytes[TRACE_BYTES];
 };
 
@@ -46,7 +47,7 @@ static int check(const struct worker *w, const struct command *c)
 	if (c->arg > TRACE_MAX || !f->count || f->count > TRACE_MAX_COUNT || !f->lease_ms ||
 		f->lease_ms > TRACE_MAX_LEASE)
 		return -EINVAL;
-	if (f->port != TRACE_ANY && f->port >= w->t->n_ports)
+	if ((f->port != TRACE_ANY && f->port >= w->t->n_ports) || f->length6 > 128)
 		return -EINVAL;
 	if (c->session == NO_SESSION)
 		return 0;
@@ -97,8 +98,9 @@ static void mark(const struct worker *w, struct trace *t, struct pkt *p)
 	p->trace = t->number << NUMBER_SHIFT | (uint32_t)w->id << WORKER_SHIFT | t->marked;
 }
 
-/* What can be seen of a packet from outside a node. */
-static void fill(const struct worker *w, struct trace_record *r, const struct pkt *p)
+/* What can be seen of a packet from outside a node; with TRACE_IP6 its addresses are in ip6. */
+static void fill(const struct worker *w, struct trace_record *r, const struct pkt *p,
+	uint8_t ip6[TRACE_IP6_LEN])
 {
 	struct trace_tuple tuple = {0};
 	bool has_tuple = trace_read(p->buf + p->data, p->len, &tuple);
@@ -126,20 +128,27 @@ static void fill(const struct worker *w, struct trace_record *r, const struct pk
 		.cause = p->cause,
 		.flags = has_tuple ? TRACE_HAS_TUPLE : 0,
 	};
+	if (!tuple.is_ip6)
+		return;
+	r->flags |= TRACE_IP6;
+	memcpy(ip6, tuple.ip6, TRACE_IP6_LEN);
 }
 
 /* A ring without room counts it: a trace never waits. */
-static void write_record(struct worker *w, const struct trace_record *r, const uint8_t *bytes)
+static void write_record(struct worker *w, const struct trace_record *r,
+	const uint8_t ip6[TRACE_IP6_LEN], const uint8_t *bytes)
 {
 	struct ring *ring = &w->t->ring[w->id * RINGS_PER_GROUP + RING_TRACE];
 	uint8_t *ring_data = ring_bytes(w->t, ring);
-	uint32_t len = (uint32_t)sizeof(*r) + r->n_bytes;
+	uint32_t addresses = r->flags & TRACE_IP6 ? TRACE_IP6_LEN : 0;
+	uint32_t len = (uint32_t)sizeof(*r) + addresses + r->n_bytes;
 	uint8_t *room = ring_reserve(ring, ring_data, len);
 
 	if (!room)
 		return;
 	memcpy(room, r, sizeof(*r));
-	memcpy(room + sizeof(*r), bytes, r->n_bytes);
+	memcpy(room + sizeof(*r), ip6, addresses);
+	memcpy(room + sizeof(*r) + addresses, bytes, r->n_bytes);
 	ring_publish(ring, ring_data, len);
 }
 
@@ -175,7 +184,7 @@ static uint16_t note(struct worker *w, uint16_t id, struct pkt **pkts, uint16_t 
 			mark(w, t, p);
 		if (!is_marked(t, p))
 			continue;
-		fill(w, &b->record, p);
+		fill(w, &b->record, p, b->ip6);
 		b->at = i;
 		b->record.flags |= (uint8_t)((first ? TRACE_FIRST : 0) |
 					     (first && injected ? TRACE_INJECTED : 0));
@@ -186,7 +195,7 @@ static uint16_t note(struct worker *w, uint16_t id, struct pkt **pkts, uint16_t 
 	return noted;
 }
 
-static void finish(struct worker *w, uint16_t id, const struct before *b, const struct pkt *p)
+static void finish(struct worker *w, uint16_t id, struct before *b, const struct pkt *p)
 {
 	struct engine *e = w->engine;
 	uint16_t edge = e->next[b->at];
@@ -194,7 +203,7 @@ static void finish(struct worker *w, uint16_t id, const struct before *b, const 
 	struct trace_record r = b->record;
 
 	if (!consumed) /* else it may be another worker's, or free */
-		fill(w, &r, p);
+		fill(w, &r, p, b->ip6);
 	r.node = id;
 	r.edge = edge;
 	r.tsc = __rdtsc();
@@ -204,7 +213,7 @@ static void finish(struct worker *w, uint16_t id, const struct before *b, const 
 	bool keeps = r.flags & (TRACE_FIRST | TRACE_LAST);
 	r.bytes_of = keeps ? b->record.len : 0;
 	r.n_bytes = keeps ? b->record.n_bytes : 0;
-	write_record(w, &r, b->bytes);
+	write_record(w, &r, b->ip6, b->bytes);
 }
 
 /* A packet of the session that could not be known for it when it came: an ICMP error to it, one
@@ -212,17 +221,18 @@ static void finish(struct worker *w, uint16_t id, const struct before *b, const 
 static void join(struct worker *w, uint16_t id, uint16_t edge, struct pkt *p)
 {
 	struct trace_record r;
+	uint8_t ip6[TRACE_IP6_LEN];
 	uint16_t start = p->data < PKT_HEADROOM ? p->data : PKT_HEADROOM;
 
 	mark(w, w->engine->trace, p);
-	fill(w, &r, p);
+	fill(w, &r, p, ip6);
 	r.node = id;
 	r.edge = edge;
 	r.tsc = __rdtsc();
 	r.flags |= TRACE_FIRST;
 	r.bytes_of = (uint16_t)(p->data + p->len - start);
 	r.n_bytes = trace_keep(p->buf + start, r.bytes_of);
-	write_record(w, &r, p->buf + start);
+	write_record(w, &r, ip6, p->buf + start);
 }
 
 static void join_session(struct worker *w, uint16_t id, struct pkt **pkts, uint16_t n)
@@ -240,7 +250,7 @@ static void join_session(struct worker *w, uint16_t id, struct pkt **pkts, uint1
 
 void trace_process(struct worker *w, uint16_t id, struct pkt **pkts, uint16_t n)
 {
-	const struct trace *t = w->engine->trace;
+	struct trace *t = w->engine->trace;
 
 	if (is_over(w, t)) {
 		stop(w);

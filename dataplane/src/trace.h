@@ -20,8 +20,12 @@ int trace_command(struct worker *w, const struct command *c);
 /* graph_process() with records of the marked packets; marks those that enter by this node. */
 void trace_process(struct worker *w, uint16_t id, struct pkt **pkts, uint16_t n);
 
-/* What a filter looks at: addresses and ports of an IPv4 packet. */
+enum { TRACE_IP6_LEN = 32 };
+
+/* What a filter looks at: addresses and ports of an IP packet. */
 struct trace_tuple {
+	bool is_ip6;
+	uint8_t ip6[TRACE_IP6_LEN]; /* source and destination of IPv6 */
 	be32 source, destination;
 	be16 source_port;      /* or ICMP identifier of a query, 0 where there is none */
 	be16 destination_port; /* ICMP: type and code */
@@ -29,7 +33,7 @@ struct trace_tuple {
 	uint8_t ttl;
 };
 
-/* Reads the IPv4 header that the bytes start with, or that is in the frame which they are; false
+/* Reads the IP header that the bytes start with, or that is in the frame which they are; false
  * when there is none. */
 bool trace_read(const uint8_t *bytes, uint16_t len, struct trace_tuple *tuple);
 /* Does a packet fit that enters by ethernet_input, or, with `injected`, by inject? */

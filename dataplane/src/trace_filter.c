@@ -5,9 +5,11 @@
 #include "hdr/checksum.h"
 #include "hdr/ethernet.h"
 #include "hdr/ip4.h"
+#include "hdr/ip6.h"
 #include "hdr/pppoe.h"
 #include "node/l2.h"
 #include "table/fib4.h"
+#include "table/fib6.h"
 #include "table/line.h"
 #include "table/session.h"
 #include "trace.h"
@@ -16,7 +18,7 @@
 enum { TYPE_OFFSET = 12, MAX_TAGS = 2, PORTS_LEN = 4, PPP_HEADER_LEN = 4 };
 
 struct frame {
-	const uint8_t *ip; /* NULL: not IPv4 */
+	const uint8_t *ip; /* NULL: not IP */
 	uint16_t room;
 	uint16_t tpid[MAX_TAGS], vid[MAX_TAGS]; /* outer, inner; 0: no tag */
 	uint16_t session_id;			/* PPPoE, 0: none */
@@ -36,7 +38,31 @@ static bool is_query(uint8_t type)
 	return type == ICMP4_ECHO_REQUEST || type == ICMP4_ECHO_REPLY;
 }
 
-static bool read_tuple(const uint8_t *bytes, uint16_t room, struct trace_tuple *tuple)
+static bool read_tuple6(const uint8_t *bytes, uint16_t room, struct trace_tuple *tuple)
+{
+	const struct ip6_hdr *ip = (const struct ip6_hdr *)bytes;
+
+	if (room < IP6_LEN || bytes[0] >> 4 != 6)
+		return false;
+	const struct ip6_upper upper = ip6_find_upper(ip, room);
+	*tuple = (struct trace_tuple){
+		.is_ip6 = true, .protocol = upper.protocol, .ttl = ip->hop_limit};
+	memcpy(tuple->ip6, ip->source, TRACE_IP6_LEN);
+	if (upper.place != IP6_UPPER_HERE || room < upper.offset + ICMP6_LEN)
+		return true;
+	const uint8_t *l4 = bytes + upper.offset;
+	if (upper.protocol == IPPROTO_TCP6 || upper.protocol == IPPROTO_UDP6) {
+		tuple->source_port = read16(l4);
+		tuple->destination_port = read16(l4 + 2);
+	} else if (upper.protocol == IPPROTO_ICMP6) {
+		bool query = l4[0] == ICMP6_ECHO_REQUEST || l4[0] == ICMP6_ECHO_REPLY;
+		tuple->source_port = query ? read16(l4 + PORTS_LEN) : 0;
+		tuple->destination_port = read16(l4);
+	}
+	return true;
+}
+
+static bool read_tuple4(const uint8_t *bytes, uint16_t room, struct trace_tuple *tuple)
 {
 	const struct ip4_hdr *ip = (const struct ip4_hdr *)bytes;
 
@@ -62,6 +88,11 @@ static bool read_tuple(const uint8_t *bytes, uint16_t room, struct trace_tuple *
 	return true;
 }
 
+static bool read_tuple(const uint8_t *bytes, uint16_t room, struct trace_tuple *tuple)
+{
+	return read_tuple4(bytes, room, tuple) || read_tuple6(bytes, room, tuple);
+}
+
 static struct frame look(const uint8_t *bytes, uint16_t len)
 {
 	struct frame frame = {0};
@@ -84,9 +115,11 @@ static struct frame look(const uint8_t *bytes, uint16_t len)
 		at += PPPOE_LEN + 2;
 		frame.ppp = at;
 		frame.protocol = ntoh16(read16(bytes + at - 2));
-		type = frame.protocol == PPP_IP4 ? ETHERTYPE_IP4 : 0;
+		type = frame.protocol == PPP_IP4   ? ETHERTYPE_IP4
+		       : frame.protocol == PPP_IP6 ? ETHERTYPE_IP6
+						   : 0;
 	}
-	if (type == ETHERTYPE_IP4) {
+	if (type == ETHERTYPE_IP4 || type == ETHERTYPE_IP6) {
 		frame.ip = bytes + at;
 		frame.room = (uint16_t)(len - at);
 	}
@@ -124,9 +157,18 @@ static bool is_ip4(const uint8_t *bytes, uint16_t len)
 	       checksum(ip, ip4_header_len(ip)) == 0;
 }
 
+/* No checksum, but the length: a frame to a MAC that happens to look like both is mistaken for it.
+ */
+static bool is_ip6(const uint8_t *bytes, uint16_t len)
+{
+	const struct ip6_hdr *ip = (const struct ip6_hdr *)bytes;
+
+	return len >= IP6_LEN && bytes[0] >> 4 == 6 && ntoh16(ip->payload_length) == len - IP6_LEN;
+}
+
 bool trace_read(const uint8_t *bytes, uint16_t len, struct trace_tuple *tuple)
 {
-	if (is_ip4(bytes, len))
+	if (is_ip4(bytes, len) || is_ip6(bytes, len))
 		return read_tuple(bytes, len, tuple);
 	struct frame frame = look(bytes, len);
 	return frame.ip && read_tuple(frame.ip, frame.room, tuple);
@@ -135,11 +177,13 @@ bool trace_read(const uint8_t *bytes, uint16_t len, struct trace_tuple *tuple)
 /* The session that a packet goes to: by its address, or by the NAT block of its port. */
 static uint32_t session_of(const struct tables *t, const struct trace_tuple *tuple)
 {
-	uint32_t leaf = fib4_lookup(t->fib4_root, t->fib4_page, ntoh32(tuple->destination));
+	uint32_t leaf =
+		tuple->is_ip6 ? fib6_lookup(&t->fib6, tuple->ip6 + IP6_ADDRESS_LEN)
+			      : fib4_lookup(t->fib4_root, t->fib4_page, ntoh32(tuple->destination));
 
 	if (leaf_kind(leaf) == LEAF_SESSION)
 		return leaf_index(leaf);
-	if (leaf_kind(leaf) != LEAF_ADJACENCY)
+	if (leaf_kind(leaf) != LEAF_ADJACENCY || tuple->is_ip6)
 		return NO_SESSION;
 	const struct adjacency *adjacency = &t->adjacency[leaf_index(leaf)];
 	if (adjacency->kind != ADJ_NAT_POOL || adjacency->index >= t->nat->n_addresses)
@@ -149,21 +193,41 @@ static uint32_t session_of(const struct tables *t, const struct trace_tuple *tup
 	return t->nat_block[adjacency->index * t->nat->blocks_per_address + block].session - 1;
 }
 
+static bool is_in_prefix(const struct trace_filter *f, const uint8_t address[IP6_ADDRESS_LEN])
+{
+	uint8_t bytes = f->length6 / 8, bits = f->length6 % 8;
+
+	if (memcmp(address, f->prefix6, bytes) != 0)
+		return false;
+	return !bits || !((address[bytes] ^ f->prefix6[bytes]) >> (8 - bits));
+}
+
+static bool fits_address(const struct trace_filter *f, const struct trace_tuple *tuple)
+{
+	if (f->length6)
+		return tuple->is_ip6 && (is_in_prefix(f, tuple->ip6) ||
+						is_in_prefix(f, tuple->ip6 + IP6_ADDRESS_LEN));
+	if (!f->mask)
+		return true;
+	return !tuple->is_ip6 && ((tuple->source & f->mask) == (f->address & f->mask) ||
+					 (tuple->destination & f->mask) == (f->address & f->mask));
+}
+
 static bool fits_tuple(const struct trace_filter *f, const struct trace_tuple *tuple)
 {
-	if ((tuple->source & f->mask) != (f->address & f->mask) &&
-		(tuple->destination & f->mask) != (f->address & f->mask))
+	if (!fits_address(f, tuple))
 		return false;
 	if (f->protocol && f->protocol != tuple->protocol)
 		return false;
 	if (!f->l4_port || f->l4_port == tuple->source_port)
 		return true;
-	return tuple->protocol != IPPROTO_ICMP4 && f->l4_port == tuple->destination_port;
+	return tuple->protocol != IPPROTO_ICMP4 && tuple->protocol != IPPROTO_ICMP6 &&
+	       f->l4_port == tuple->destination_port;
 }
 
 bool trace_is_narrow(const struct trace_filter *f)
 {
-	return f->mask || f->l4_port || f->protocol || f->port != TRACE_ANY;
+	return f->mask || f->length6 || f->l4_port || f->protocol || f->port != TRACE_ANY;
 }
 
 static bool fits_injected(const struct trace_filter *f, uint32_t session, struct pkt *p)
@@ -200,7 +264,7 @@ bool trace_fits(const struct worker *w, const struct trace_filter *f, uint32_t s
 		session_lookup(w->t, p->rx_port, frame.vid[0], frame.session_id) != session &&
 		!(has_tuple && session_of(w->t, &tuple) == session))
 		return false;
-	if (f->mask || f->l4_port || f->protocol)
+	if (f->mask || f->length6 || f->l4_port || f->protocol)
 		return has_tuple && fits_tuple(f, &tuple);
 	return true;
 }

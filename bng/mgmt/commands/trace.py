@@ -2,7 +2,8 @@
 
 import time
 from collections.abc import Iterator
-from ipaddress import IPv4Address, IPv4Network, IPv6Address
+from dataclasses import replace
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 
 from bng.box import Box
 from bng.io.tracer import MAX_COUNT, MAX_NUMBER, MAX_TIMEOUT_S, TraceError
@@ -10,9 +11,11 @@ from bng.mgmt.registry import Args, CommandError, command
 from bng.mgmt.select import MAX_PORT, PROTOCOLS, find_one, number, protocol, text, user_of
 from dataplane import sight
 from dataplane.binding import NO_SESSION, PuntCause, ffi, lib
+from dataplane.fib6 import fib6_lookup
 
 PROTOCOL_NAMES = {number: name for name, number in PROTOCOLS.items()}
 PKT_TO_SESSION = 2
+LOOKUPS = {"ip4_lookup", "ip6_lookup"}
 
 
 @command(
@@ -62,9 +65,9 @@ def _filter(box: Box, args: Args) -> sight.TraceFilter:
         raise CommandError(f"port: no port {port!r}")
     address = text(args, "address")
     try:
-        prefix = None if address is None else IPv4Network(address, strict=False)
+        prefix = None if address is None else ip_network(address, strict=False)
     except ValueError:
-        raise CommandError(f"address: not an IPv4 address or prefix: {address!r}") from None
+        raise CommandError(f"address: not an IP address or prefix: {address!r}") from None
     return sight.TraceFilter(
         session=None if session is None else (session.index, session.generation),
         prefix=prefix,
@@ -107,7 +110,7 @@ def _step(
         "flow": _flow(record) if has_flow else None,
         "ttl": record.ttl if has_flow else None,
         "features": _features(record) or None,
-        "route": _route(box, record) if node.name == "ip4_lookup" and has_flow else None,
+        "route": _route(box, record) if node.name in LOOKUPS and has_flow else None,
         "cause": _cause(edge.next, record),
         "to": _port(box, record.tx_port) if "port_output" in {node.name, edge.next} else None,
         "first": bool(record.flags & lib.TRACE_FIRST),
@@ -128,13 +131,15 @@ def _port(box: Box, index: int) -> str:
 
 def _flow(record: sight.TraceRecord) -> str:
     name = PROTOCOL_NAMES.get(record.protocol, str(record.protocol))
-    source, destination = IPv4Address(record.source), IPv4Address(record.destination)
-    if record.protocol == PROTOCOLS["icmp"]:
+    source, destination = ip_address(record.source), ip_address(record.destination)
+    if name in {"icmp", "icmpv6"}:
         kind, code = record.destination_port
-        return f"icmp {kind}/{code} id {_be(record.source_port)} {source} > {destination}"
+        return f"{name} {kind}/{code} id {_be(record.source_port)} {source} > {destination}"
     ports = (_be(record.source_port), _be(record.destination_port))
     if not any(ports):
         return f"{name} {source} > {destination}"
+    if source.version == 6:
+        return f"{name} [{source}]:{ports[0]} > [{destination}]:{ports[1]}"
     return f"{name} {source}:{ports[0]} > {destination}:{ports[1]}"
 
 
@@ -152,11 +157,17 @@ def _cause(following: str, record: sight.TraceRecord) -> str | None:
         return PuntCause(record.cause).name.lower().replace("_", "-")
     if following == "icmp4_error":
         return f"icmp {record.cause}/{record.arg & 0xFF}"
+    if following == "icmp6_error":
+        return f"icmpv6 {record.cause}/{record.arg & 0xFF}"
     return None
 
 
 def _route(box: Box, record: sight.TraceRecord) -> str:
-    return route_text(box, sight.Leaf.of(record.leaf), IPv4Address(record.destination))
+    """Return where the lookup led; of IPv6 the length is that of the route as it is now."""
+    leaf, address = sight.Leaf.of(record.leaf), ip_address(record.destination)
+    if isinstance(address, IPv6Address):
+        leaf = replace(leaf, length=fib6_lookup(box.dataplane, address).length)
+    return route_text(box, leaf, address)
 
 
 def route_text(box: Box, leaf: sight.Leaf, address: IPv4Address | IPv6Address) -> str:

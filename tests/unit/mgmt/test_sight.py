@@ -110,9 +110,13 @@ def test_errors_say_where_and_why(box: Managed) -> None:
         (
             "trace start",
             {"address": "1.2.3.4/33"},
-            "address: not an IPv4 address or prefix: '1.2.3.4/33'",
+            "address: not an IP address or prefix: '1.2.3.4/33'",
         ),
-        ("trace start", {"protocol": "ip"}, "protocol: icmp, tcp, udp, gre, esp, or 1 to 255"),
+        (
+            "trace start",
+            {"protocol": "ip"},
+            "protocol: icmp, tcp, udp, gre, esp, icmpv6, or 1 to 255",
+        ),
         ("trace start", {"l4_port": "65536"}, "l4_port: a whole number, 0 to 65535"),
         ("trace read", {"number": "1"}, "trace: there is no such trace any more"),
         ("trace stop", {"number": "1"}, "trace: there is no such trace any more"),
