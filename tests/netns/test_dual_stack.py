@@ -12,6 +12,7 @@ delegated prefix. Sources that are others' are dropped, and counted. In the end 
 """
 
 import contextlib
+import time
 from collections.abc import Callable, Iterator
 from ipaddress import IPv6Address
 
@@ -28,6 +29,8 @@ from tests.support.traffic import EchoServer
 
 _COUNT, _RATE = 1000, 400
 _PPS, _SECONDS = 3000, 2
+_NEIGHBOURS = 3
+"""As many routes may come and go meanwhile: the routed port's neighbours, by either family."""
 LAB_OPTIONS = {
     "kind": DualLab,
     "config": {"session": {"setup_per_s": 2000}, "dataplane": {"max_sessions": 2048}},
@@ -63,9 +66,19 @@ def subscribers(lab: Lab, count: int) -> Iterator[LoadClient]:
         client.close()
 
 
+def routes(lab: Lab) -> tuple[int, int]:
+    """Return how many routes the dataplane has of IPv4 and of IPv6; some are of neighbours."""
+    time.sleep(0.5)  # they are counted a little later than they are installed
+    found = lab.ask("show fib")["routes"]
+    return found["installed"], found["installed_ipv6"]
+
+
 def test_a_thousand_have_both_families_and_leave_nothing_behind(lab: Lab) -> None:
     assert not any(lab.occupancy().values()), lab.occupancy()
+    before = routes(lab)
     with subscribers(lab, _COUNT) as client:
+        more = [now - then for now, then in zip(routes(lab), before, strict=True)]
+        assert more == pytest.approx([_COUNT, 2 * _COUNT], abs=_NEIGHBOURS)
         hosts = [subscriber.v6 for subscriber in client.subscribers if subscriber.v6]
         links = {host.advertised.prefix for host in hosts if host.advertised}
         networks = {host.delegated for host in hosts}
@@ -85,6 +98,8 @@ def test_a_thousand_have_both_families_and_leave_nothing_behind(lab: Lab) -> Non
             assert (far.received, far.duplicated) == (traffic.sent, 0)
     lab.wait_for_sessions(0)
     assert not any(lab.occupancy().values()), lab.occupancy()
+    assert not any(pool["used"] for pool in lab.ask("show pools"))
+    assert routes(lab) == pytest.approx(before, abs=_NEIGHBOURS)
 
 
 @pytest.mark.parametrize(

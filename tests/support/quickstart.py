@@ -83,7 +83,7 @@ def _over_ipv6(lab: Lab) -> None:
     home = str(ipaddress.IPv6Network(six["delegated"])[1])
     _title("bngctl show session alice: what she has of IPv6")
     shown = lab.ctl("show", "session", "alice").stdout
-    part = shown[shown.index("\nipv6\n") + 1 :].partition("\n\n")[0]
+    part = shown[shown.index("\nipv6\n") + 1 : shown.index("\nlink\n")]
     _show(part)
     if six["delegated"] not in part:
         raise LabError("bngctl does not show the prefix that she has")
