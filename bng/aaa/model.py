@@ -189,6 +189,8 @@ class AccessRequest:
     """Agent-Remote-Id (RFC 4679 §3.3.2)."""
     line_attributes: tuple[tuple[str, int | bytes], ...] = ()
     """The others of RFC 4679, by name."""
+    interface_id: int | None = None
+    """What a session that authenticates again had settled (RFC 3162 §2.2)."""
     key: tuple[int, int] = (0, 0)
     """Index and generation of the session: come back with a late answer."""
 

@@ -80,6 +80,11 @@ class Subscriber(Protocol):
         """The other attributes of RFC 4679, by name."""
         ...
 
+    @property
+    def interface_id(self) -> int | None:
+        """What IPv6CP has settled for the client; None: it is not known."""
+        ...
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Nas:
@@ -210,6 +215,8 @@ def subscriber(nas: Nas, who: Subscriber, *, of_access: bool = False) -> Attribu
         for pair in who.line_attributes
         if not of_access or pair[0] in LINE_ATTRIBUTES_OF_ACCESS
     )
+    if who.interface_id is not None:  # RFC 3162 §2.2
+        found.append(("Framed-Interface-Id", who.interface_id.to_bytes(8)))
     found.append(("Acct-Session-Id", who.acct_session_id))
     return found
 

@@ -239,8 +239,6 @@ def _attributes(
     found += requests.subscriber(nas, session)
     if session.ipv4_address is not None:
         found.append(("Framed-IP-Address", session.ipv4_address))
-    if session.interface_id is not None:
-        found.append(("Framed-Interface-Id", session.interface_id.to_bytes(8, "big")))
     if session.ipv6 is not None:
         found += _ipv6(session.ipv6)
     if session.nat_public is not None:

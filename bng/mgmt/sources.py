@@ -6,11 +6,12 @@ said is the configuration's.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv6Network
 
 from bng.aaa.model import AccessAccept, SubscriberProfile
 from bng.box import Box
 from bng.mgmt.nat import nat_address_of
+from bng.session.ipv6_side import Ipv6Side
 from bng.session.model import Session
 
 
@@ -23,7 +24,10 @@ class Sourced:
     source: str
 
 
-SAID = ("routes", "rate_up", "rate_down", "acl_in", "acl_out", "port_forwards")
+SAID = (
+    *("ipv4", "ipv6", "routes", "ipv6_routes", "ipv6_announced_routes", "rate_up", "rate_down"),
+    *("acl_in", "acl_out", "port_forwards"),
+)
 SAID_LAST = ("session_timeout_s", "idle_timeout_s", "reply_message")
 """Fields of a profile that nothing stands in for."""
 
@@ -36,6 +40,7 @@ def sources_of(box: Box, session: Session) -> list[Sourced]:
     return [
         *_name(session, accept),
         *_address(box, session, profile, accept),
+        *_ipv6(box, session, profile, accept),
         *_said(profile, accept, SAID),
         *_link(box, session, profile, accept),
         *_nat(box, session, profile, accept),
@@ -56,7 +61,7 @@ def _said(
     profile: SubscriberProfile, accept: AccessAccept, names: tuple[str, ...]
 ) -> Iterator[Sourced]:
     for name in names:
-        if value := getattr(profile, name):
+        if (value := getattr(profile, name)) not in (None, "", ()):
             yield Sourced(name, value, _from(accept, name))
 
 
@@ -86,10 +91,48 @@ def _address(
                 yield Sourced(name, said, _from(accept, name))
             elif value:
                 yield Sourced(name, value, f"pool {first}")
+
+
+def _ipv6(
+    box: Box, session: Session, profile: SubscriberProfile, accept: AccessAccept
+) -> Iterator[Sourced]:
     if session.interface_id is not None:
         said = session.interface_id == profile.ipv6_interface_id
         source = _from(accept, "ipv6_interface_id") if said else "negotiated"
         yield Sourced("ipv6_interface_id", f"{session.interface_id:016x}", source)
+    side, policy = session.ipv6, box.manager.settings.ipv6
+    if side is None:
+        return
+    pools = {
+        "ipv6_prefix": ("ipv6_pool", policy.link_pool_of(profile), "link_pool"),
+        "ipv6_address": ("ipv6_address_pool", policy.address_pool_of(profile), "address_pool"),
+        "delegated_prefix": ("delegated_pool", policy.delegated_pool_of(profile), "delegated_pool"),
+    }
+    prefixes = () if side.prefix is None else (side.prefix,)
+    held = zip(pools, (prefixes, side.addresses, side.delegated), strict=True)
+    for name, values in held:
+        for value in values[:1]:
+            static = value == getattr(profile, name)
+            own = _from(accept, name) if static else _giver(box, side, IPv6Network(value))
+            yield Sourced(name, value if len(values) == 1 else values, own)
+            key, pool, default = pools[name]
+            if own == f"pool {pool}":
+                said = pool == getattr(profile, key)
+                yield Sourced(key, pool, _from(accept, key) if said else f"default: ipv6.{default}")
+    if profile.ipv6_dns:
+        yield Sourced("ipv6_dns", profile.ipv6_dns, _from(accept, "ipv6_dns"))
+    elif policy.advertise.rdnss:
+        yield Sourced("ipv6_dns", policy.advertise.rdnss, "default: ipv6.dns")
+
+
+def _giver(box: Box, side: Ipv6Side, network: IPv6Network) -> str:
+    """Return where a prefix or address came from that is not static."""
+    if side.prefix is not None and network != side.prefix and network.subnet_of(side.prefix):
+        return "the link's prefix"
+    pool = box.manager.pools6.pool_of(network)
+    external = box.manager.settings.ipv6.dhcpv6 == "external"
+    elsewhere = "external DHCPv6 server" if external else "a pool of the past"
+    return f"pool {pool}" if pool else elsewhere
 
 
 def _link(

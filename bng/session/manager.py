@@ -261,6 +261,7 @@ class SessionManager:
             circuit_id=session.circuit_id,
             remote_id=session.remote_id,
             line_attributes=session.line_attributes,
+            interface_id=session.interface_id,
             key=(session.handle.index, session.handle.generation),
         )
         answer = self.backend.start(request, now)

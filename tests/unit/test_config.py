@@ -121,16 +121,11 @@ def test_the_shipped_users_load_against_the_shipped_configuration() -> None:
     assert shipped_users().by_name["alice@example.net"].profile.ipv4_pool == "cgnat"
 
 
-NOT_IN_THE_USER_FILE = {
-    *("ipv4", "ipv6_pool", "ipv6_address_pool", "delegated_pool"),
-}
-
-
 def test_the_shipped_users_show_every_attribute() -> None:
     profiles = [user.profile for user in shipped_users().by_name.values()]
     nothing = SubscriberProfile(user_name="")
     text = (CONF / "users.toml").read_text()
-    for name in set(SubscriberProfile.__slots__) - NOT_IN_THE_USER_FILE:
+    for name in SubscriberProfile.__slots__:
         said = any(getattr(profile, name) != getattr(nothing, name) for profile in profiles)
         assert said or re.search(rf"^{name} = ", text, re.MULTILINE), name
 

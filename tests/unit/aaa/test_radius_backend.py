@@ -1,5 +1,6 @@
 """What a RADIUS answer means, and what happens without one."""
 
+from dataclasses import replace
 from ipaddress import IPv4Address
 
 import pytest
@@ -123,6 +124,19 @@ def test_of_what_the_access_node_measured_only_what_rfc_4679_allows_is_asked_wit
     names = {name for name, _ in told}
     assert [pair for pair in asked if pair[0] in names] == [told[0], told[3], told[4]]
     assert set(told) <= set(requests.subscriber(Nas(identifier="bng1"), who))
+
+
+def test_who_authenticates_again_is_asked_about_with_his_interface_identifier() -> None:
+    who = AccessRequest(
+        acct_session_id="0001",
+        request_id=5,
+        credentials=PAP,
+        line=LINE,
+        mac=Mac.parse("02:00:5e:00:00:01"),
+    )
+    first, _ = requests.access(Nas(identifier="bng1"), who, PAP)
+    again, _ = requests.access(Nas(identifier="bng1"), replace(who, interface_id=0x0102), PAP)
+    assert set(again) - set(first) == {("Framed-Interface-Id", bytes(6) + b"\1\2")}
 
 
 @pytest.mark.parametrize(

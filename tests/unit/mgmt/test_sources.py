@@ -7,6 +7,8 @@ from typing import Any
 
 from bng.aaa.model import FramedRoute, RatePolicy
 from bng.session.model import Session
+from tests.support.client.ipv6 import Wants
+from tests.support.client.layer import Profile
 from tests.support.managed_box import Managed, managed_box
 
 ACLS = [{"name": "web", "default": "deny", "rules": ["permit ip any any"]}]
@@ -34,6 +36,9 @@ def test_what_nobody_says_is_of_the_pool_and_of_the_configuration(still: Managed
         "gateway": ("100.64.0.1", "pool subscribers"),
         "ipv4_dns": (["192.0.2.53"], "pool subscribers"),
         "ipv6_interface_id": (shown(still)["ipv6_interface_id"][0], "negotiated"),
+        "ipv6_prefix": ("2001:db8:1::/64", "pool links"),
+        "ipv6_pool": ("links", "default: ipv6.link_pool"),
+        "ipv6_dns": (["2001:db8::53"], "default: ipv6.dns"),
         "mtu": (1492, "negotiated"),
         "mss_clamp": (True, "default: session.mss_clamp"),
         "simultaneous_use": (1, "default"),
@@ -171,3 +176,40 @@ def test_a_session_that_has_not_got_in_has_nothing_of_it(dialled: Managed) -> No
     session = session_of(dialled)
     session.profile = session.accept = None
     assert shown(dialled) == {}
+
+
+IPV6_USER = {
+    "password": "secret",
+    "ipv6_prefix": "2001:db8:f000:1::/64",
+    "delegated_pool": "homes",
+    "ipv6_routes": [{"prefix": "2001:db8:f002::/48"}],
+    "ipv6_announced_routes": ["2001:db8::/32"],
+    "ipv6_dns": ["2001:db8::54"],
+    "ipv4": True,
+}
+
+
+def test_what_a_session_has_of_ipv6_has_a_source(tmp_path: Path) -> None:
+    with managed_box(tmp_path) as (_, box):
+        box.write_users(user00001=IPV6_USER)
+        assert "error" not in box.ask("reload")
+        settings = box.memory.manager.settings
+        from_link = replace(settings.ipv6, addresses_from_link=True)
+        box.memory.manager.settings = replace(settings, ipv6=from_link)
+        wants = Wants(delegate=56, address=True)
+        box.memory.dial(box.memory.subscriber(1, profile=Profile(auth=("chap",), wants=wants)))
+        box.memory.run(1.0)
+        found = shown(box)
+        side = session_of(box).ipv6
+        assert side is not None
+        assert {name: found[name] for name in found if "6" in name or "deleg" in name} == {
+            "ipv6_interface_id": (found["ipv6_interface_id"][0], "negotiated"),
+            "ipv6_prefix": ("2001:db8:f000:1::/64", "user file"),
+            "ipv6_address": (str(side.addresses[0]), "the link's prefix"),
+            "delegated_prefix": (str(side.delegated[0]), "pool homes"),
+            "delegated_pool": ("homes", "user file"),
+            "ipv6_routes": ([{"prefix": "2001:db8:f002::/48", "metric": 1}], "user file"),
+            "ipv6_announced_routes": (["2001:db8::/32"], "user file"),
+            "ipv6_dns": (["2001:db8::54"], "user file"),
+        }
+        assert found["ipv4"] == (True, "user file")
