@@ -15,10 +15,13 @@ import sys
 import time
 from collections.abc import Iterator
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.bench.routes import make_routes
+from tests.bench.routes_peer import measure
 from tests.support.client.load import LoadClient
 from tests.support.lab import GATEWAY, PAGE, ROOT, load_users
 from tests.support.netns import command, inside, run
@@ -106,6 +109,33 @@ def test_sessions_stay_up_while_hundreds_dial_in(lab: RoutingLab) -> None:
         client.close()
     assert lost(lab) == before
     lab.wait_for_sessions(0)
+
+
+# ---- a netlink socket that overflows
+
+
+def test_after_an_overrun_of_netlink_the_fib_is_the_kernels_again(
+    lab: RoutingLab, tmp_path: Path
+) -> None:
+    """The dataplane stands still, which BFD notices, while more changes than its socket holds."""
+    file = tmp_path / "batch"
+    prefixes = [f"198.{20 + (i >> 16)}.{i >> 8 & 255}.{i & 255}/32" for i in range(60_000)]
+    lost_before = lab.ctl_json("show", "fib")["kernel"]["events_lost"]
+    process = lab.process("bng-dataplane")
+    process.send_signal(signal.SIGSTOP)
+    try:
+        for verb in ("add", "del"):
+            some = prefixes if verb == "add" else prefixes[1:]
+            file.write_text("".join(f"route {verb} {prefix} via {EAST_HOP}\n" for prefix in some))
+            run(lab.bng, "ip", "-batch", str(file))
+        run(lab.bng, "ip", "route", "replace", prefixes[0], "via", WEST_HOP)
+    finally:
+        process.send_signal(signal.SIGCONT)
+    until(lambda: lab.ctl_json("show", "fib")["kernel"]["events_lost"] > lost_before, "noticed")
+    until(partial(lab.leads_to, "198.20.0.0", WEST_HOP), "what changed last")
+    until(partial(lab.leads_to, "198.20.0.1"), "what came and went")
+    lab.converged()
+    run(lab.bng, "ip", "route", "del", prefixes[0])
 
 
 # ---- convergence
@@ -221,3 +251,13 @@ def test_subscribers_ping_their_gateway_and_see_the_box_in_a_traceroute(lab: Rou
         hop = _ping(lab.sub, "-t", "1", "-I", "ppp0", WEST_HOP)
         assert f"From {GATEWAY} icmp_seq=1 Time to live exceeded" in hop
         assert "2 received" in _ping(lab.sub, "-t", "2", "-I", "ppp0", WEST_HOP)
+
+
+# ---- many routes
+
+
+def test_thousands_of_birds_routes_are_in_the_fib_and_gone_without_a_packet_lost() -> None:
+    """What ``packaging/bench routes --from bird`` measures with a million."""
+    learned, withdrawn = measure(5_000, "bird", make_routes(5_000))
+    assert learned.right and withdrawn.right
+    assert learned.lost == withdrawn.lost == 0

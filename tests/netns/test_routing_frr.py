@@ -16,10 +16,13 @@ from tests.support.lab6 import DELEGATED, IPV6, LINKS
 from tests.support.netns import run
 from tests.support.routing_lab import (
     BOTH,
+    BOTH6,
     EAST,
+    EAST6,
     EAST_HOP,
     EAST_HOP6,
     WEST,
+    WEST6,
     WEST_HOP,
     WEST_HOP6,
     RoutingLab,
@@ -27,6 +30,7 @@ from tests.support.routing_lab import (
 )
 
 SAMPLES = ("bgp", "bgp6", "ospf", "ospf6", "isis")
+LINKS_ARE = "2001:db8:a000:"
 AGGREGATE = "203.0.113.128/25"
 OWN, FRAMED = "203.0.113.7", "203.0.113.64/29"
 CONFIG: dict[str, Any] = {
@@ -78,6 +82,15 @@ def test_ospfv3_and_bgp_of_ipv6_come_up_and_exchange_routes(lab: RoutingLab) -> 
     for prefix, ways in (("2001:db8:100::/48", 2), ("2001:db8:101::/48", 1)):
         [route] = lab.routes(lab.bng, prefix)
         assert len(route.get("nexthops", [route])) == ways, route
+    for address, port in ((WEST6, "wan0"), (EAST6, "wan1")):
+        until(partial(leaves_by, lab, address, port), f"{address} by {port}")
+    until(lambda: len(lab.explain(BOTH6)["adjacency"].get("members", [])) == 2, "both share it")
+
+
+def leaves_by(lab: RoutingLab, address: str, port: str) -> bool:
+    """Say whether *address* leads to a neighbour on *port*: of IPv6, a link-local one."""
+    found = lab.explain(address).get("adjacency", {})
+    return (found.get("kind"), found.get("port")) == ("neighbour", port)
 
 
 def test_routes_of_frr_and_bird_are_in_the_fib(lab: RoutingLab) -> None:
@@ -189,6 +202,9 @@ def test_a_subscriber_reaches_both_neighbours_by_what_they_were_told(lab: Routin
         until(partial(knows, lab, NAT_POOL), "announced while it is in use")
         for address in (WEST, EAST, BOTH):
             assert pings(lab.sub, "-I", "ppp0", address), address
+        until(lambda: LINKS_ARE in run(lab.sub, "ip", "-6", "addr").stdout, "SLAAC")
+        for address in (WEST6, EAST6, BOTH6):
+            until(lambda a=address: pings(lab.sub, "-I", "ppp0", a), f"{address} answers")
     until(partial(forgets, lab, NAT_POOL), "withdrawn with its last user")
 
 

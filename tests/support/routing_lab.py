@@ -219,18 +219,19 @@ class RoutingLab(Lab):
 
         A route that leads elsewhere has its kind instead, no route nothing.
         """
-        adjacency = self._explain(address).get("adjacency")
+        adjacency = self.explain(address).get("adjacency")
         if adjacency is None:
             return set()
         members = adjacency.get("members", [adjacency["adjacency"]])
         known = {
             found["adjacency"]: hop
             for hop in ((WEST_HOP6, EAST_HOP6) if ":" in address else (WEST_HOP, EAST_HOP))
-            if (found := self._explain(hop).get("adjacency"))
+            if (found := self.explain(hop).get("adjacency"))
         }
         return {known.get(member, adjacency["kind"]) for member in members}
 
-    def _explain(self, address: str) -> dict[str, Any]:
+    def explain(self, address: str) -> dict[str, Any]:
+        """Return where the dataplane sends *address*, and why: as ``bngctl explain`` does."""
         return cast(dict[str, Any], call(str(self.socket), "explain", address=address))
 
     def leads_to(self, address: str, *hops: str) -> bool:
