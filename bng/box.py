@@ -20,7 +20,7 @@ from bng.access.domains import Domains
 from bng.access.pppoe import PppoeAccess
 from bng.config import Change, Config, diff, live, load
 from bng.errors import ConfigError
-from bng.io import drained, kernel
+from bng.io import drained, kernel, pasts
 from bng.io import duid as server_duid
 from bng.io import reconcile as accounts
 from bng.io.acl import AclError, AclTable, compiled_acls
@@ -343,6 +343,7 @@ class Box:
 
     async def flush(self) -> None:
         """Bring journal and NAT log to the disk. One at a time: each has one writer."""
+        pasts.save(self.journal, self.manager.pools_by_version, time.monotonic())
         await self.journal.flush()
         await self.nat_log.flush_later()
 
@@ -657,6 +658,7 @@ async def _take_over(box: Box, found: Sequence[Left]) -> None:
             ended=len(came.ended),
             seconds=round(time.monotonic() - begun, 3),
         )
+    pasts.restore(box.journal, box.manager.pools_by_version, time.monotonic())
     await _forget_lost(box, found, {session.acct_session_id for session in came.adopted}, log)
 
 
@@ -684,6 +686,8 @@ async def _forget_lost(
     recorded = box.journal.read()
     for acct_session_id in recorded.keys() - adopted:
         box.journal.delete(acct_session_id)
+    gone = [recorded[name] for name in sorted(recorded.keys() - adopted)]
+    pasts.lost(box.manager.pools, gone, time.monotonic())
     for left in found:
         name = left.acct_session_id
         if name in adopted and recorded.get(name) != left.data:

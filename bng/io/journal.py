@@ -1,7 +1,8 @@
-"""Journal of living sessions: SQLite in WAL mode, written in batches.
+"""Journal of living sessions, and of who had which address: SQLite in WAL mode, in batches.
 
-The arena is the truth while the dataplane lives; the journal is for the death of the dataplane and
-of the machine. What was put last within a batch wins; what came and went in one costs nothing.
+The arena is the truth of sessions while the dataplane lives; the journal is for the death of the
+dataplane and of the machine, and for what is no session's any more. What was put last within a
+batch wins; a session that came and went in one costs nothing.
 """
 
 import asyncio
@@ -14,8 +15,17 @@ SCHEMA = """
 CREATE TABLE IF NOT EXISTS session (
     acct_session_id TEXT PRIMARY KEY,
     record BLOB NOT NULL
-) WITHOUT ROWID
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS past (
+    network TEXT PRIMARY KEY,
+    owner TEXT NOT NULL,
+    freed_at REAL NOT NULL,
+    remembered INTEGER NOT NULL
+) WITHOUT ROWID;
 """
+
+Past = tuple[str, float, bool]
+"""The last owner of a network, when it was freed (wall time), and whether it waits for him."""
 
 
 class JournalError(Exception):
@@ -32,6 +42,7 @@ class Journal:
         self.path = path
         self.errors = 0
         self._pending: dict[str, bytes | None] = {}
+        self._pasts: dict[str, Past | None] = {}
         self._written: set[str] = set()  # on disk, or on the way there
         self._db: sqlite3.Connection | None = None
         self._log = structlog.get_logger("journal")
@@ -42,13 +53,13 @@ class Journal:
             self._db = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
             self._db.execute("PRAGMA journal_mode=WAL")
             self._db.execute("PRAGMA synchronous=NORMAL")
-            self._db.execute(SCHEMA)
+            self._db.executescript(SCHEMA)
         except (OSError, sqlite3.Error) as error:
             raise JournalError(f"journal {path}: {error}") from None
 
     def __len__(self) -> int:
         """Return how many changes wait for the next flush."""
-        return len(self._pending)
+        return len(self._pending) + len(self._pasts)
 
     def put(self, acct_session_id: str, record: bytes) -> None:
         """Write a session's record with the next flush."""
@@ -73,32 +84,60 @@ class Journal:
         self._written |= found.keys()
         return found
 
+    def put_past(self, network: str, past: Past | None) -> None:
+        """Write with the next flush whose *network* was; None: nobody's that is remembered."""
+        if self._db is not None:
+            self._pasts[network] = past
+
+    def pasts(self) -> dict[str, Past]:
+        """Return whose each network was. Raises: JournalError when that cannot be read."""
+        if self._db is None:
+            return {}
+        try:
+            rows = self._db.execute("SELECT network, owner, freed_at, remembered FROM past")
+            return {
+                str(network): (str(owner), float(at), bool(kept))
+                for network, owner, at, kept in rows
+            }
+        except (sqlite3.Error, ValueError) as error:
+            raise JournalError(f"journal {self.path}: {error}") from None
+
     async def flush(self) -> None:
         """Write what waits, in one transaction, in a thread: a slow disk stops no packet.
 
         A failure is counted; the batch is kept.
         """
-        if self._db is None or not self._pending:
+        if self._db is None or not (self._pending or self._pasts):
             return
         batch, self._pending = self._pending, {}
+        pasts, self._pasts = self._pasts, {}
         self._written |= batch.keys()
         try:
-            await asyncio.to_thread(self._write, self._db, batch)
+            await asyncio.to_thread(self._write, self._db, batch, pasts)
         except sqlite3.Error as error:
             self.errors += 1
             self._pending = {**batch, **self._pending}
+            self._pasts = {**pasts, **self._pasts}
             self._log.error("journal-not-written", path=str(self.path), error=str(error))
         else:
             self._written.difference_update(key for key in batch if batch[key] is None)
 
     @staticmethod
-    def _write(db: sqlite3.Connection, batch: dict[str, bytes | None]) -> None:
+    def _write(
+        db: sqlite3.Connection, batch: dict[str, bytes | None], pasts: dict[str, Past | None]
+    ) -> None:
         put = [(key, record) for key, record in batch.items() if record is not None]
         gone = [(key,) for key, record in batch.items() if record is None]
         db.execute("BEGIN")
         try:
             db.executemany("INSERT OR REPLACE INTO session VALUES (?, ?)", put)
             db.executemany("DELETE FROM session WHERE acct_session_id = ?", gone)
+            db.executemany(
+                "INSERT OR REPLACE INTO past VALUES (?, ?, ?, ?)",
+                ((network, *past) for network, past in pasts.items() if past is not None),
+            )
+            forgotten = ((network,) for network, past in pasts.items() if past is None)
+            db.executemany("DELETE FROM past WHERE network = ?", forgotten)
             db.execute("COMMIT")
         except sqlite3.Error:
             if db.in_transaction:

@@ -13,7 +13,7 @@ Who gets which pool, and routes for the pools, are not this module's business.
 from abc import ABC, abstractmethod
 from bisect import bisect_right
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Generic, NamedTuple, TypeVar
@@ -57,6 +57,16 @@ class Freed(NamedTuple):
     released_at: float
 
 
+class Past(NamedTuple):
+    """What is remembered of an item of *size* addresses; *freed* None: nothing."""
+
+    item: int
+    size: int
+    freed: Freed | None
+    remembered: bool = False
+    """It waits for its last owner."""
+
+
 Occupied = Callable[[int], int | None]
 """Says of an item where what is in use there ends (its last address), None when nothing is."""
 
@@ -79,6 +89,7 @@ class Pool:
         "name",
         "segments",
         "size",
+        "touched",
         "used",
     )
 
@@ -98,6 +109,7 @@ class Pool:
         self._sticky: OrderedDict[int, Freed] = OrderedDict()
         self._ready: OrderedDict[int, None] = OrderedDict()
         self._remembered: OrderedDict[str, int] = OrderedDict()  # of held and sticky ones
+        self.touched: set[int] = set()  # items whose past is another than it was
 
     def remembered(self, owner: str) -> int | None:
         """Return the free item that *owner* had last."""
@@ -141,7 +153,9 @@ class Pool:
         freed = self._held.pop(item, None) or self._sticky.pop(item, None)
         if freed is None:
             self._ready.pop(item, None)
-        elif self._remembered.get(freed.owner) == item:
+            return
+        self.touched.add(item)
+        if self._remembered.get(freed.owner) == item:
             del self._remembered[freed.owner]
 
     def give_back(self, item: int, owner: str, now: float, *, remember: bool = True) -> None:
@@ -153,6 +167,7 @@ class Pool:
     def refile(self, item: int, freed: Freed, *, remember: bool) -> None:
         """Add a freed item that is newer than all others."""
         self._held[item] = freed
+        self.touched.add(item)
         if not remember:
             return
         self._forget(freed.owner)
@@ -165,6 +180,14 @@ class Pool:
         for table in (self._held, self._sticky):
             for item, freed in table.items():
                 yield item, freed, self._remembered.get(freed.owner) == item
+
+    def changes(self) -> Iterator[Past]:
+        """Yield the items whose past is another than when this was asked last."""
+        while self.touched:
+            item = self.touched.pop()
+            freed = self._held.get(item) or self._sticky.get(item)
+            remembered = freed is not None and self._remembered.get(freed.owner) == item
+            yield Past(item, self.item_size, freed, remembered)
 
     def expire(self, now: float) -> None:
         """End hold-downs and forget owners whose time has come."""
@@ -182,6 +205,7 @@ class Pool:
                 self._sticky[item] = freed
             else:
                 self._ready[item] = None
+                self.touched.add(item)
         if not self.used and not self._held and not self._sticky:
             self._ready.clear()  # all fresh again
             self._segment = self._cursor = 0
@@ -207,7 +231,10 @@ class Pool:
 
     def _forget(self, owner: str) -> None:
         item = self._remembered.pop(owner, None)
-        if item is not None and self._sticky.pop(item, None) is not None:
+        if item is None:
+            return
+        self.touched.add(item)
+        if self._sticky.pop(item, None) is not None:
             self._ready[item] = None
 
 
@@ -270,6 +297,23 @@ class Pools(ABC, Generic[C]):
             pool = self._home(item, size)
             if pool is not None:
                 pool.refile(item, past, remember=remember)
+        self.expire(now)
+
+    def changes(self) -> Iterator[Past]:
+        """Yield what has another past than when this was asked last; for `restore`."""
+        for pool in self._pools.values():
+            yield from pool.changes()
+
+    def restore(self, pasts: Iterable[Past], now: float) -> None:
+        """Remember *pasts* of before a restart, unless they are in use by now, or in no pool.
+
+        Those that are remembered are among the `changes`.
+        """
+        known = [(past.freed, past) for past in pasts if past.freed is not None]
+        for freed, past in sorted(known, key=lambda each: each[0].released_at):
+            pool = self._home(past.item, past.size)
+            if pool is not None and self._occupied(past.item, past.size) is None:
+                pool.refile(past.item, freed, remember=past.remembered)
         self.expire(now)
 
     def stats(self) -> dict[str, PoolStats]:

@@ -94,6 +94,11 @@ class SessionManager:
         return f"{self._prefix}{0:08x}"
 
     @property
+    def pools_by_version(self) -> dict[int, Ipv4Pools | Ipv6Pools]:
+        """The pools of IPv4 and of IPv6."""
+        return {4: self.pools, 6: self.pools6}
+
+    @property
     def nat(self) -> NatAddresses:
         """The public addresses."""
         return self.placement.nat

@@ -3,6 +3,7 @@
 import asyncio
 import sqlite3
 from pathlib import Path
+from typing import Any
 
 import pytest
 from structlog.testing import capture_logs
@@ -80,10 +81,11 @@ def test_a_change_during_a_flush_is_part_of_the_next(
     journal = Journal(path)
     write = Journal._write
 
-    def slowly(db: sqlite3.Connection, batch: dict[str, bytes | None]) -> None:
+    def slowly(db: sqlite3.Connection, *batches: Any) -> None:
         journal.put("b", b"2")
         journal.delete("a")
-        write(db, batch)
+        journal.put_past("10.0.0.1/32", ("bob", 1.0, True))
+        write(db, *batches)
 
     monkeypatch.setattr(Journal, "_write", staticmethod(slowly))
     journal.put("a", b"1")
@@ -92,6 +94,7 @@ def test_a_change_during_a_flush_is_part_of_the_next(
     monkeypatch.undo()
     asyncio.run(journal.flush())
     assert on_disk(path) == {"b": b"2"}
+    assert journal.pasts() == {"10.0.0.1/32": ("bob", 1.0, True)}
 
 
 def test_a_file_that_is_no_journal_is_an_error_that_names_it(path: Path) -> None:
@@ -115,8 +118,9 @@ def test_a_journal_with_a_broken_page_is_named(path: Path) -> None:
     asyncio.run(journal.flush())
     asyncio.run(journal.close())
     raw = bytearray(path.read_bytes())
-    assert len(raw) == 8192
-    raw[4096:] = b"\xee" * 4096
+    assert len(raw) == 3 * 4096
+    raw[4096:] = b"\xee" * 8192
     path.write_bytes(raw)
-    with pytest.raises(JournalError, match=r"journal .*journal\.sqlite: .*malformed"):
-        Journal(path).read()
+    for read in (Journal(path).read, Journal(path).pasts):
+        with pytest.raises(JournalError, match=r"journal .*journal\.sqlite: .*malformed"):
+            read()
