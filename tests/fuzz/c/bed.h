@@ -321,7 +321,10 @@ static inline void bed_trace(void)
 		.port = TRACE_ANY, .count = TRACE_MAX_COUNT, .lease_ms = TRACE_MAX_LEASE};
 	if (number % 3 == 1)
 		c.session = number & 1 ? NAT_SESSION : OTHER_SESSION;
-	if (number % 3 == 2) {
+	if (number % 12 == 5) { /* 2a00::/13 */
+		c.u.trace.prefix6[0] = 0x2a;
+		c.u.trace.length6 = 13;
+	} else if (number % 3 == 2) {
 		c.u.trace.mask = hton32(0x80000000);
 		c.u.trace.l4_port = number & 1 ? hton16(53) : 0;
 		c.u.trace.protocol = number & 1 ? IPPROTO_UDP4 : 0;
