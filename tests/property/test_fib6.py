@@ -29,7 +29,18 @@ def library(tmp_path_factory: pytest.TempPathFactory) -> ctypes.CDLL:
     dataplane = ROOT / "dataplane"
     subprocess.run(
         [
-            *("cc", "-O3", "-g", "-shared", "-fPIC", "-Wall", "-Werror", "-o", out),
+            *(
+                "cc",
+                "-O3",
+                "-march=x86-64-v2",
+                "-g",
+                "-shared",
+                "-fPIC",
+                "-Wall",
+                "-Werror",
+                "-o",
+                out,
+            ),
             *("-I", dataplane / "include", "-I", dataplane / "src"),
             *(dataplane / "src/table" / name for name in ("fib6.c", "fib6_list.c")),
             ROOT / "tests/support/c/fib6_shim.c",

@@ -27,23 +27,48 @@ struct fib6_view {
 	uint32_t *slot;		/* [node * FIB6_SLOTS] */
 };
 
-/* Leaf for an address, of which kind and index count; 0 is no route. */
-static inline uint32_t fib6_lookup_words(const struct fib6_view *v, uint64_t high, uint64_t low)
+/* Down the nodes of one half of the address, whose slots have `kind` in their upper two bits.
+ * False: the address is not one of those below, and `*at` still leads to the node which says so. */
+static inline bool fib6_descend(
+	const struct fib6_view *v, uint32_t *at, uint32_t kind, uint64_t word)
+{
+	while (*at >> 30 == kind) {
+		uint32_t node = *at & FIB6_NODE;
+		uint64_t slot = (word ^ v->head[node].prefix) >> (*at >> FIB6_SHIFT & 63);
+		if (slot >= FIB6_SLOTS)
+			return false;
+		*at = __atomic_load_n(&v->slot[node * FIB6_SLOTS + slot], __ATOMIC_ACQUIRE);
+	}
+	return true;
+}
+
+/* The last leaf on the way down. */
+static inline uint32_t fib6_last_leaf(const struct fib6_view *v, uint64_t high, uint64_t low)
 {
 	uint32_t leaf = 0;
 	uint32_t at = __atomic_load_n(&v->root[high >> 48], __ATOMIC_ACQUIRE);
 	while (at & LEAF_PAGE) {
 		const struct fib6_head *head = &v->head[at & FIB6_NODE];
 		uint64_t word = at & FIB6_LOWER ? low : high;
-		uint32_t shift = at >> FIB6_SHIFT & 63;
+		uint64_t slot = (word ^ head->prefix) >> (at >> FIB6_SHIFT & 63);
 		uint32_t over = __atomic_load_n(&head->leaf, __ATOMIC_ACQUIRE);
 		leaf = over ? over : leaf;
-		if ((word ^ head->prefix) >> shift >= FIB6_SLOTS)
+		if (slot >= FIB6_SLOTS)
 			return leaf;
-		at = __atomic_load_n(&v->slot[(at & FIB6_NODE) * FIB6_SLOTS + (word >> shift & 15)],
-			__ATOMIC_ACQUIRE);
+		at = __atomic_load_n(
+			&v->slot[(at & FIB6_NODE) * FIB6_SLOTS + slot], __ATOMIC_ACQUIRE);
 	}
 	return at ? at : leaf;
+}
+
+/* Leaf for an address, of which kind and index count; 0 is no route. Most ways end at a leaf, those
+ * that do not are gone once more. */
+static inline uint32_t fib6_lookup_words(const struct fib6_view *v, uint64_t high, uint64_t low)
+{
+	uint32_t at = __atomic_load_n(&v->root[high >> 48], __ATOMIC_ACQUIRE);
+	bool there = fib6_descend(v, &at, LEAF_PAGE >> 30, high) &&
+		     fib6_descend(v, &at, (LEAF_PAGE | FIB6_LOWER) >> 30, low);
+	return there && at ? at : fib6_last_leaf(v, high, low);
 }
 
 static inline uint32_t fib6_lookup(const struct fib6_view *v, const uint8_t address[16])
