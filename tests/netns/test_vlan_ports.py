@@ -133,11 +133,16 @@ def test_nat_goes_through_a_vlan(trunk: VlanLab) -> None:
     trunk.route_back("198.51.100.0/28")
 
 
-def test_full_packets_pass_in_one_tag_and_the_mtu_of_a_vlan_is_its_own(
+def test_full_packets_pass_in_tags_and_the_mtu_of_a_vlan_is_its_own(
     trunk: VlanLab, tmp_path: Path
 ) -> None:
     pinged(trunk.bng, *FULL, "198.18.0.2")
     pinged(trunk.inet, *FULL, "198.18.0.1")
+    with Capture(trunk.inet, "inet0", tmp_path / "deep.pcap") as deep:
+        pinged(trunk.bng, *FULL, "198.18.3.2")
+        pinged(trunk.inet, *FULL, "198.18.3.1")
+    assert run(trunk.bng, "cat", "/sys/class/net/wan0/mtu").stdout == "1508\n"
+    assert count(deep.path, "frame.len == 1522 && frame[12:2] == 91:00") == 12
     pinged(trunk.bng, "-M", "do", "-s", "1372", "198.18.1.2")
     assert "mtu=1400" in ping(trunk.bng, "-M", "do", "-s", "1373", "198.18.1.2")
     run(trunk.inet, "ip", "route", "replace", "203.0.113.0/24", "via", "198.18.1.1", "dev", "v400")
@@ -199,7 +204,7 @@ def test_bngctl_shows_each_vlan_with_counters_of_its_own(trunk: VlanLab) -> None
 
 
 def test_the_device_going_down_and_up_takes_its_vlans_along(trunk: VlanLab) -> None:
-    names = ("wan0", "tag300", "qinq")
+    names = ("wan0", "tag300", "qinq", "deep")
 
     def states() -> list[bool]:
         rows = ports(trunk)
@@ -210,10 +215,10 @@ def test_the_device_going_down_and_up_takes_its_vlans_along(trunk: VlanLab) -> N
         return run(trunk.bng, "cat", *taps).stdout.split()
 
     run(trunk.inet, "ip", "link", "set", "inet0", "down")
-    until(lambda: states() == [False] * 3, "all are down")
-    until(lambda: carriers() == ["0"] * 3, "their TAPs have no carrier")
+    until(lambda: states() == [False] * 4, "all are down")
+    until(lambda: carriers() == ["0"] * 4, "their TAPs have no carrier")
     run(trunk.inet, "ip", "link", "set", "inet0", "up")
-    until(lambda: states() == [True] * 3 and carriers() == ["1"] * 3, "all are up again")
+    until(lambda: states() == [True] * 4 and carriers() == ["1"] * 4, "all are up again")
     until(lambda: "3 received" in ping(trunk.bng, "198.18.0.2"), "VLAN 300 works again", 20)
     trunk.route_back("198.51.100.0/28")
     trunk.route_back("203.0.113.0/24")

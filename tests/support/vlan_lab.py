@@ -13,19 +13,21 @@ XDP = {"driver": "af_xdp", "options": {"peer-offloads": "off"}}
 
 
 class VlanLab(Lab):
-    """A lab whose ``wan0`` is a trunk: untagged, VLAN 300, and VLAN 400.7 with an MTU of 1400.
+    """A lab whose ``wan0`` is a trunk: untagged, VLANs 300 and 500.9, 400.7 with an MTU of 1400.
 
     PREFIX-bng                                              PREFIX-inet
     +----------------------------------+                 +------------------------------------+
     | TAP bng-wan0     192.0.2.1/24    |                 | inet0 192.0.2.2, untagged          |
     | TAP bng-tag300   198.18.0.1/24 wan0 ------------ inet0 - v300 198.18.0.2, 198.18.30.1    |
     | TAP bng-qinq     198.18.1.1/24   |                 |       v400 198.18.1.2, 198.18.40.1 |
+    | TAP bng-deep     198.18.3.1/24   |                 |       v500 198.18.3.2              |
     +----------------------------------+                 +------------------------------------+
     """
 
     hosts: tuple[tuple[str, ...], ...] = (
         ("v300", "300", "0x8100", "2001:db8:300::2/64", "198.18.0.2/24", "198.18.30.1/32"),
         ("v400", "400.7", "0x88a8", "198.18.1.2/24", "198.18.40.1/32"),
+        ("v500", "500.9", "0x9100", "198.18.3.2/24"),
     )
     ports: tuple[dict[str, Any], ...] = (
         {"name": "tag300", "outer": "300", "addresses": ["198.18.0.1/24", "2001:db8:300::1/64"]},
@@ -36,6 +38,13 @@ class VlanLab(Lab):
             "tpid": "0x88a8",
             "mtu": 1400,
             "addresses": ["198.18.1.1/24"],
+        },
+        {
+            "name": "deep",
+            "outer": "500",
+            "inner": "9",
+            "tpid": "0x9100",
+            "addresses": ["198.18.3.1/24"],
         },
     )
     parent = "wan0"
@@ -76,6 +85,7 @@ class VlanLab(Lab):
         if self.driver:
             offloads_off(self.sub, "sub0")
             offloads_off(self.inet, "inet0")
+        run(self.inet, "ip", "link", "set", "inet0", "mtu", "1508")  # room for two tags
         for tap, vlan, tpid, *addresses in self.hosts:
             self.start_host(tap, vlan, tpid, *addresses)
 
