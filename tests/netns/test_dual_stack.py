@@ -12,6 +12,7 @@ delegated prefix. Sources that are others' are dropped, and counted. In the end 
 """
 
 import contextlib
+import signal
 import time
 from collections.abc import Callable, Iterator
 from ipaddress import IPv6Address
@@ -127,3 +128,26 @@ def test_a_source_that_is_anothers_or_nobodys_is_dropped_and_counted(
         honest = client.send_traffic(200, 0.5, server=SERVER6, source=own)
         assert honest.lost == 0
         assert echo.stop().received == honest.sent, "a packet with another's address came through"
+
+
+def test_prefixes_outlive_a_bngd_that_is_killed(lab: Lab) -> None:
+    count = 100
+    with EchoServer(lab.inet, SERVER6), subscribers(lab, count) as client:
+        before = [(on_link(s), delegated(s)) for s in client.subscribers]
+        lab.stop("bngd", signal.SIGKILL)
+        for source in (on_link, delegated):
+            traffic = client.send_traffic(1000, 1, server=SERVER6, source=source)
+            assert (traffic.lost, traffic.duplicated, traffic.misdelivered) == (0, 0, 0), traffic
+        lab.start_bngd()
+        assert len(lab.wait_for_sessions(count)) == count
+        for subscriber in client.subscribers:  # asks anew, and must be given what it has
+            assert subscriber.v6 is not None
+            subscriber.v6.forget(time.monotonic())
+            client.dialer.arm(subscriber)
+        client.run(timeout_s=20, until=lambda client: client.dual == 2 * count)
+        assert [(on_link(s), delegated(s)) for s in client.subscribers] == before
+        for source in (on_link, delegated):
+            traffic = client.send_traffic(1000, 1, server=SERVER6, source=source)
+            assert (traffic.lost, traffic.duplicated, traffic.misdelivered) == (0, 0, 0), traffic
+    lab.wait_for_sessions(0)
+    assert not any(lab.occupancy().values()), lab.occupancy()

@@ -209,6 +209,12 @@ class Ipv6Host:
             self.deadline = None
         return True
 
+    def forget(self, now: float) -> None:
+        """Lose all that it was given, as a router that starts anew, and solicit again."""
+        self.advertised = self.address = self.delegated = self.leased = None
+        self.tries = 0
+        self.tick(now)
+
     def release(self) -> None:
         """Give back what DHCPv6 gave (RFC 8415 §18.2.7)."""
         if self.server:
