@@ -23,8 +23,11 @@ from bng.pppoe import packet as pppoe
 from tests.netns.conftest import interface_mac
 from tests.support import uml
 from tests.support.lab import NAT_POOL, PAGE, SERVER, Lab
+from tests.support.lab6 import DualLab
 from tests.support.netns import run
 from tests.support.tshark import Capture, complaints, count, fields
+
+LAB_OPTIONS = {"kind": DualLab}
 
 _COMMANDS = f"""ping -c 3 -i 0.2 {SERVER} && ping -c 1 -M do -s 1464 {SERVER} && echo PINGED &&
 curl -fsS --max-time 10 http://{SERVER}/ && iperf3 -c {SERVER} -n 8M && echo UP-DONE &&

@@ -97,7 +97,7 @@ def dial_in_background(
     *,
     pppd_options: str = "",
     vlan: str | None = None,
-    want: str = "4 6",
+    want: str = "4",
     wait_s: int = 20,
     limit_s: int = 90,
     mac: str | None = None,
@@ -121,7 +121,7 @@ def dial(
     *,
     pppd_options: str = "",
     vlan: str | None = None,
-    want: str = "4 6",
+    want: str = "4",
     wait_s: int = 20,
     limit_s: int = 90,
     mac: str | None = None,
@@ -163,7 +163,7 @@ _NEXT = "=====NEXT===== "
 
 
 def dial_each(
-    netns: str, ifname: str, attempts: Sequence[Attempt], *, want: str = "4 6", limit_s: int = 180
+    netns: str, ifname: str, attempts: Sequence[Attempt], *, want: str = "4", limit_s: int = 180
 ) -> list[Result]:
     """Boot one guest and dial from it again and again; see `dial` for the rest."""
     lines = [f"export WANT={shlex.quote(want)} WAIT=20 VLAN= VERBOSE="]
