@@ -73,6 +73,8 @@ class Drain:
     offered_per_s: float
     """0: all at once."""
     written_and_drained_per_s: float
+    tail_s: float
+    """From the last record to the last answer: what is behind, when it does not keep up."""
     cpu_us_each: float
     most_on_disk: int
 
@@ -185,10 +187,13 @@ async def _drain(spool: Spool, port: int, count: int, rate: float) -> Drain:
     running = asyncio.create_task(accounting.run())
     records = [_record(number) for number in range(count)]
     began, cpu, put, most = time.monotonic(), time.process_time(), 0, 0
+    offered = 0.0
     while len(written) < count or spool.depth["main"]:
         due = min(count, int((time.monotonic() - began) * rate)) if rate else count
         for record in records[put:due]:
             accounting.put(record, tag=record.session)
+        if put < due == count:
+            offered = time.monotonic() - began
         put = max(put, due)
         most = max(most, spool.depth["main"])
         await asyncio.sleep(0.002)
@@ -200,6 +205,7 @@ async def _drain(spool: Spool, port: int, count: int, rate: float) -> Drain:
         records=count,
         offered_per_s=rate,
         written_and_drained_per_s=count / took,
+        tail_s=took - offered,
         cpu_us_each=cpu / count * 1e6,
         most_on_disk=most,
     )
@@ -289,7 +295,8 @@ def _drains(args: argparse.Namespace) -> list[dict[str, Any]]:
             if not args.json:
                 print(
                     f"{run.records} records, {f'{rate:.0f} a second' if rate else 'all at once'}: "
-                    f"{run.written_and_drained_per_s:.0f}/s written and drained, "
+                    f"{run.written_and_drained_per_s:.0f}/s written and drained, the last "
+                    f"{run.tail_s:.2f} s after it was offered, "
                     f"{run.cpu_us_each:.0f} us CPU each, at most {run.most_on_disk} on disk"
                 )
     return rows
