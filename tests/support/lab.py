@@ -90,6 +90,7 @@ def default_config(directory: Path) -> dict[str, Any]:
                 "dns": ["192.0.2.53", "192.0.2.54"],
             }
         ],
+        "ipv6": {"pool": [{"name": "links", "prefixes": ["2001:db8:a000::/36"], "length": 64}]},
     }
 
 
