@@ -252,13 +252,16 @@ static struct rib_key neighbour_key(uint8_t port, struct ip6_words address, unsi
 	return key;
 }
 
+/* A gateway that routes still need is asked for at once: no packet has to miss it first. */
 static void neighbour_lost(
 	struct mirror *m, uint8_t port, struct ip6_words address, unsigned family)
 {
 	uint32_t id = adjacency_find(m->adjacencies, port, address);
 	struct rib_key key = neighbour_key(port, address, family);
-	if (id != ADJACENCY_NONE)
-		rib_del(rib_of(m, family), &key, id);
+	if (id == ADJACENCY_NONE || !rib_del(rib_of(m, family), &key, id))
+		return;
+	if (adjacency_find(m->adjacencies, port, address) != ADJACENCY_NONE)
+		mirror_resolve(m, port, address);
 }
 
 static void neighbour_known(struct mirror *m, uint8_t port, struct ip6_words address,

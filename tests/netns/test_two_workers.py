@@ -133,7 +133,8 @@ def test_more_than_both_workers_can_take_is_dropped_but_never_reordered(
         assert tally.bad_checksum == 0
     print(f"sent {near.sent}, echoed {far.received}, back {near.received}")
     drill.hang_up()
-    assert _of_workers(lab, "buffers_free") == free, "buffers were lost on their way home"
+    after = zip(_of_workers(lab, "buffers_free"), free, strict=True)  # some were under way before
+    assert all(now >= before for now, before in after), "buffers were lost on their way home"
 
 
 def test_subscribers_pinned_to_one_workers_address_are_all_moved_there(

@@ -66,6 +66,8 @@ class Frr:
             words = ["-d", "-P", "0", "-i", f"{self.directory}/{name}.pid"]
             words += ["--vty_socket", str(self.directory), "-z", f"{self.directory}/zserv.api"]
             words += ["--log", f"file:{self.directory}/{name}.log"]
+            if name == "zebra":
+                words += ["-K", "3"]  # else routes of a zebra that crashed may stay
             run(self.netns, str(_DAEMONS / name), *words)
 
     def load(self, *files: Path) -> None:

@@ -167,7 +167,9 @@ def dial_each(
 ) -> list[Result]:
     """Boot one guest and dial from it again and again; see `dial` for the rest."""
     lines = [f"export WANT={shlex.quote(want)} WAIT=20 VLAN= VERBOSE="]
-    lines.append(f"PATH=$PATH:{SCRIPTS}")
+    lines.append(
+        "PATH=$PATH:$umljob  # the scripts are copied there: the guest has a /tmp of its own"
+    )
     for number, attempt in enumerate(attempts):
         words = (attempt.user, attempt.password, attempt.pppd_options, attempt.command)
         lines += [
