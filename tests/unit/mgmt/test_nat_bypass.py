@@ -126,7 +126,7 @@ def test_show_says_what_and_how_much_of_it(box: Managed) -> None:
         ("", "a rule is: DESTINATION [PROTOCOL [PORTS]]"),
         ("10.0.0.0/8 udp 1 2", "a rule is: DESTINATION [PROTOCOL [PORTS]]"),
         ("10.0.0.300", "'10.0.0.300' is not any, an address, a prefix or FIRST-LAST"),
-        ("any sctp", "'sctp' is not ip, icmp, tcp, udp, gre, esp or a number up to 255"),
+        ("any sctp", "'sctp' is not ip, icmp, tcp, udp, gre, esp, icmpv6 or a number up to 255"),
         ("any icmp 7", "ports are those of tcp and udp"),
         ("any udp 70000", "'70000' is not a port up to 65535, or a range of them"),
     ],
