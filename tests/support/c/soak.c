@@ -29,7 +29,8 @@
 
 enum {
 	UNDER_WAY = 3072, /* buffers of a worker: no hand-off ring overflows */
-	SKIP_MOST = 512,  /* inactive flows passed over in one call */
+	UNDER_WAY_IN_FLOOD = 1024,
+	SKIP_MOST = 512, /* inactive flows passed over in one call */
 	NAP_NS = 50000,
 	GATHER = 64,	     /* packets sent together, as a card moderates its interrupts, ... */
 	GATHER_PER_S = 1000, /* ... but those of a millisecond at most */
@@ -264,10 +265,12 @@ static uint16_t soak_rx(struct port *port, struct worker *w, struct pkt **pkts, 
 	int direction = direction_from(port);
 	uint32_t under_way = w->n_buffers - w->n_free;
 	uint16_t n = real->rx(port, w, pkts, max);
+	bool flood = area->hostile_count[SOAK_UP] || area->hostile_count[SOAK_DOWN];
+	uint32_t window = flood ? UNDER_WAY_IN_FLOOD : UNDER_WAY;
 
-	if (under_way + n >= UNDER_WAY)
+	if (under_way + n >= window)
 		return n;
-	uint32_t room = UNDER_WAY - under_way - n;
+	uint32_t room = window - under_way - n;
 	uint16_t most = room < (uint32_t)(max - n) ? (uint16_t)room : (uint16_t)(max - n);
 	uint16_t ours = put_flows(port, w, pkts + n, most, direction);
 	ours = (uint16_t)(ours +
