@@ -154,20 +154,21 @@ class RadiusAccounting:
 
     def account(self, action: Account) -> None:
         """Take what a session has to report."""
-        self._report(action, time.time())
+        self._report(action, time.time() - (time.monotonic() - action.at))
 
     def start(self, session: Session, now: float) -> None:
         """Report a Start that was lost: the session has been up for a while."""
         assert session.up_at is not None  # noqa: S101 - it is up
-        lost = Account(session, AccountStatus.START, None, 0)
+        lost = Account(session, AccountStatus.START, None, 0, session.up_at)
         self._report(lost, time.time() - (now - session.up_at))
 
     def whole(self, session: Session, counters: Counters, now: float) -> None:
         """Report Start and Stop of a session of which nothing was reported."""
         assert session.up_at is not None  # noqa: S101 - it was up
         seconds, wall = int(now - session.up_at), time.time()
-        self._put(Account(session, AccountStatus.START, None, 0), None, wall - seconds)
-        self._put(Account(session, AccountStatus.STOP, None, seconds), counters, wall)
+        start = Account(session, AccountStatus.START, None, 0, session.up_at)
+        self._put(start, None, wall - seconds)
+        self._put(Account(session, AccountStatus.STOP, None, seconds, now), counters, wall)
 
     def _report(self, action: Account, wall: float) -> None:
         session, status, counters = action.session, action.status, action.counters

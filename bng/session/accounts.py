@@ -109,7 +109,7 @@ class Accounts:
     ) -> None:
         assert session.up_at is not None  # noqa: S101 - it has started
         self._manager.counters[f"accounting_{status.name.lower()}"] += 1
-        self._manager.emit(Account(session, status, counters, int(now - session.up_at)))
+        self._manager.emit(Account(session, status, counters, int(now - session.up_at), now))
 
     def _spread(self) -> float:
         """Return 1 and a jitter."""

@@ -252,12 +252,16 @@ class Forget:
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """Tell accounting of *session*; *counters* None: those that the dataplane has now."""
+    """Tell accounting of *session*; *counters* None: those that the dataplane has now.
+
+    It happened *at*, on the core's clock: Event-Timestamp says so, however late it is carried out.
+    """
 
     session: "Session"
     status: "AccountStatus"
     counters: "Counters | None"
     seconds: int
+    at: float
 
 
 @dataclass(frozen=True, slots=True)

@@ -150,6 +150,6 @@ def on_record(server: FreeRadius, ledger: Ledger, lab: Lab) -> None:
     for of in found.values():
         start, stop = (event_at(of[status]) for status in ("Start", "Stop"))
         lasted = int(of["Stop"]["Acct-Session-Time"])
-        assert abs(stop - start - lasted) <= 3, of  # a record is stamped when it is made
+        assert abs(stop - start - lasted) <= 1, of
         assert int(of["Start"]["Acct-Delay-Time"]) >= 1
     assert lab.ctl_json("show", "accounting")["open_accounts"] == 0

@@ -124,8 +124,9 @@ def test_hand_off_both_ways_loses_and_reorders_nothing(lab: Lab, tmp_path: Path)
 def test_more_than_both_workers_can_take_is_dropped_but_never_reordered(
     lab: Lab, tmp_path: Path
 ) -> None:
-    drill = Drill(lab, tmp_path)
+    Drill(lab, tmp_path).hang_up()  # what was under way before is home
     free = _of_workers(lab, "buffers_free")
+    drill = Drill(lab, tmp_path)
     near, far = drill.run(_TOO_MUCH)
     assert far.received > 20_000 * _SECONDS, far
     for tally in (near, far):
@@ -133,8 +134,7 @@ def test_more_than_both_workers_can_take_is_dropped_but_never_reordered(
         assert tally.bad_checksum == 0
     print(f"sent {near.sent}, echoed {far.received}, back {near.received}")
     drill.hang_up()
-    after = zip(_of_workers(lab, "buffers_free"), free, strict=True)  # some were under way before
-    assert all(now >= before for now, before in after), "buffers were lost on their way home"
+    assert _of_workers(lab, "buffers_free") == free, "buffers were lost on their way home"
 
 
 def test_subscribers_pinned_to_one_workers_address_are_all_moved_there(

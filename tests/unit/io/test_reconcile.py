@@ -62,7 +62,7 @@ class Books:
 
     def say(self, session: Session, status: AccountStatus, seconds: int = 0) -> None:
         counters = CARRIED if status is AccountStatus.STOP else None
-        self.accounting.account(Account(session, status, counters, seconds))
+        self.accounting.account(Account(session, status, counters, seconds, time.monotonic()))
 
     def reconcile(
         self,
