@@ -20,7 +20,7 @@ from tests.support.tshark import Capture, complaints, count
 
 LONGEST_FRAME = 1514
 SOL_UDP, UDP_SEGMENT = 17, 103
-PACED = ("--bytes", "4M", "--bitrate", "40M")  # in blocks all the same, and tcpdump keeps up
+PACED = ("--bytes", "4M", "--bitrate", "40M")  # in blocks all the same, and captures stay small
 
 
 @pytest.fixture
