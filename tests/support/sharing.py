@@ -1,55 +1,35 @@
 """How tests are shared out when there are several workers (``pytest -n 2``).
 
-There are two queues. Tests that measure, or that a busy machine would fail (packets at full rate of
-which none may be lost, storms, deadlines of others), are in one that only the first worker takes
-from, so no two of them ever run at the same time. All other tests are for whoever is free; the
-first worker takes of them when its own are done. Modules of namespaces are never torn apart, for
-they share a lab; any other test is a unit of its own. Long ones go first, so that what is left at
-the end is small and both workers end together.
+There are two queues. Tests in namespaces and benchmarks want the machine to themselves: packets at
+full rate of which none may be lost, storms, deadlines of other people's programs. Only the first
+worker takes them, one module at a time, for the tests of a module share a lab. All other tests are
+for whoever is free, each a unit of its own, at the lowest priority: they only need their turn.
+Long ones go first, so that what is left at the end is small and all workers end together.
 """
 
+import os
 from typing import Any
 
 from xdist.scheduler import LoadScopeScheduling
 
-QUIET = frozenset(
-    {
-        "tests/bench/test_bench.py",
-        *(
-            f"tests/netns/test_{name}.py"
-            for name in (
-                "accounting_outage",
-                "bngd_killed",
-                "break_full",
-                "break_links",
-                "break_processes",
-                "coa_drill",
-                "dual_stack",
-                "garbage",
-                "hostile",
-                "load",
-                "natlog_killed",
-                "policed_session",
-                "radius_flood",
-                "radius_storm",
-                "restart_drill",
-                "routing_drills",
-                "soak",
-                "spread",
-                "two_workers",
-            )
-        ),
-    }
-)
-"""Modules that want the machine to themselves, as far as it can be had."""
+_QUIET = ("tests/netns/", "tests/bench/")
+_ORDER = (*_QUIET, "tests/property/", "tests/fuzz/", "tests/node/", "tests/unit/")
+_LOWEST_PRIORITY = 19
 
-_WHOLE = ("tests/bench/", "tests/netns/")
-_ORDER = ("tests/netns/", "tests/property/", "tests/fuzz/", "tests/node/", "tests/unit/")
+
+def is_quiet(nodeid: str) -> bool:
+    """Say whether a test wants the machine to itself, as far as it can be had."""
+    return nodeid.startswith(_QUIET)
 
 
 def scope_of(nodeid: str) -> str:
     """Return the unit of work that a test belongs to."""
-    return nodeid.split("::", 1)[0] if nodeid.startswith(_WHOLE) else nodeid
+    return nodeid.split("::", 1)[0] if is_quiet(nodeid) else nodeid
+
+
+def give_way(nodeid: str) -> None:
+    """Let all others go first while a test runs that needs no quiet."""
+    os.setpriority(os.PRIO_PROCESS, 0, 0 if is_quiet(nodeid) else _LOWEST_PRIORITY)
 
 
 def _rank(scope: str) -> int:
@@ -57,7 +37,7 @@ def _rank(scope: str) -> int:
 
 
 class Sharing(LoadScopeScheduling):
-    """Gives the tests of `QUIET` to one worker, any other test to whichever is free."""
+    """Gives tests that want quiet to one worker, any other test to whichever is free."""
 
     def _split_scope(self, nodeid: str) -> str:
         return scope_of(nodeid)
@@ -66,10 +46,10 @@ class Sharing(LoadScopeScheduling):
         """Choose a worker's next unit: of the first worker's own queue, then of the one for all."""
         first = next(other for other in self.nodes if not other.shutting_down)
         if node is first:
-            quiet = next((scope for scope in self.workqueue if scope in QUIET), None)
+            quiet = next((scope for scope in self.workqueue if is_quiet(scope)), None)
             if quiet is not None:
                 return quiet
-        return next((scope for scope in self.workqueue if scope not in QUIET), None)
+        return next((scope for scope in self.workqueue if not is_quiet(scope)), None)
 
     def _assign_work_unit(self, node: Any) -> None:
         if not any(self.assigned_work.values()):  # the very first: what is long goes first

@@ -1,12 +1,12 @@
-"""Tests are shared out between workers: each once, those that want the machine in one of them."""
+"""Tests are shared out between workers: each once, those that want quiet in one of them."""
 
+import os
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from tests.support.lab import ROOT
-from tests.support.sharing import QUIET, Sharing
+from tests.support.sharing import Sharing, give_way, is_quiet
 
 LOAD, SOAK = (f"tests/netns/test_{name}.py" for name in ("load", "soak"))
 TESTS = [
@@ -64,22 +64,25 @@ def test_each_test_is_run_once(tests: list[str], turns: str) -> None:
 
 
 @pytest.mark.parametrize("turns", ["01", "0001", "0111111"])
-def test_the_first_worker_has_all_that_want_quiet_and_a_module_of_namespaces_is_whole(
-    turns: str,
-) -> None:
+def test_the_first_worker_has_all_that_want_quiet_module_by_module(turns: str) -> None:
     first, second = share(TESTS, turns)
-    modules = [test.split("::")[0] for test in first.done]
-    assert modules[:10] == [LOAD] * 5 + [SOAK] * 5
-    assert QUIET.isdisjoint(test.split("::")[0] for test in second.done)
-    order = [test for test in first.done + second.done if "pppd_vlan" in test]
-    assert order == TESTS[15:20]
+    assert first.done[:15] == TESTS[10:25]
+    assert not any(is_quiet(test) for test in second.done)
 
 
-def test_who_is_done_early_helps_the_other() -> None:
-    first, second = share(TESTS, "0001")
+def test_the_first_worker_helps_with_the_others_when_its_own_are_done() -> None:
+    first, _ = share(TESTS, "0001")
     assert len(first.done) > 20
-    assert second.done[0].startswith("tests/netns/test_pppd_vlan")
 
 
-def test_what_wants_quiet_exists() -> None:
-    assert all((ROOT / module).is_file() for module in QUIET)
+def test_only_what_wants_no_quiet_gives_way() -> None:
+    if os.geteuid():
+        pytest.skip("only root gets its priority back")
+    before = os.getpriority(os.PRIO_PROCESS, 0)
+    try:
+        give_way("tests/unit/test_b.py::test_0")
+        assert os.getpriority(os.PRIO_PROCESS, 0) == 19
+        give_way(f"{SOAK}::test_0")
+        assert os.getpriority(os.PRIO_PROCESS, 0) == 0
+    finally:
+        os.setpriority(os.PRIO_PROCESS, 0, before)
