@@ -7,10 +7,14 @@ next server. A server to which a request was in vain is dead when it answered no
 that request was first sent; all that waits for it goes to others at once. With every server dead,
 requests fail at once: whoever asked has a policy for that. Over a reliable transport nothing is
 sent twice (RFC 6613 §2.6.1).
+
+A request that nobody waits for any more is cancelled: it leaves the queue, or is not sent again.
+Its identifier is free when it is answered or would have been given up (RFC 5080 §2.2.2). That it
+has no answer says little of a server that was not asked again: one that is silent is probed.
 """
 
 import heapq
-from collections import Counter, deque
+from collections import Counter, OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -79,8 +83,8 @@ Action = Send | Answered | Failed
 
 
 @dataclass(slots=True, eq=False)
-class _Exchange:
-    """A request under way. *token* None: a probe."""
+class Exchange:
+    """A request under way. *token* None: nobody is told of its end, a probe or cancelled."""
 
     request: Request
     token: object | None
@@ -119,16 +123,31 @@ class Client:
         self._entropy, self._jitter, self._wall = entropy, jitter, wall
         self._probe = probe
         self._actions: list[Action] = []
-        self._under_way: dict[tuple[int, int, int], _Exchange] = {}
-        self._queue: deque[_Exchange] = deque()
-        self._heap: list[tuple[float, int, _Exchange]] = []
+        self._under_way: dict[tuple[int, int, int], Exchange] = {}
+        self._queue: OrderedDict[Exchange, None] = OrderedDict()
+        self._heap: list[tuple[float, int, Exchange]] = []
         self._serial = 0
 
     # ---- from outside ----
 
-    def submit(self, request: Request, token: object, now: float) -> None:
-        """Ask; *token* comes back with the answer. Raises: MalformedValue, DictionaryError."""
-        self._assign(_Exchange(request, token, now), now)
+    def submit(self, request: Request, token: object, now: float) -> Exchange:
+        """Ask; *token* comes back with the answer; what is returned is for `cancel`.
+
+        Raises: MalformedValue, DictionaryError.
+        """
+        exchange = Exchange(request, token, now)
+        self._assign(exchange, now)
+        return exchange
+
+    def cancel(self, exchange: Exchange) -> None:
+        """Take notice that nobody waits for *exchange* any more: its token never comes back."""
+        if exchange.done or exchange.token is None:
+            return
+        self.counters["cancelled"] += 1
+        exchange.token = None
+        if exchange.server < 0:
+            del self._queue[exchange]
+            exchange.done = True
 
     def receive(self, server: int, socket: int, data: bytes, now: float) -> None:
         """Take a packet from a server, to one of its source ports. What is none is counted."""
@@ -212,7 +231,7 @@ class Client:
 
     # ---- where a request goes ----
 
-    def _assign(self, exchange: _Exchange, now: float) -> None:
+    def _assign(self, exchange: Exchange, now: float) -> None:
         """Send *exchange* to the best server, queue it, or let it fail."""
         alive = [i for i, state in enumerate(self.servers) if state.alive(now)]
         if not alive:
@@ -231,7 +250,7 @@ class Client:
             self._fail(exchange, Failure.QUEUE_FULL)
         else:
             self._await(exchange, exchange.submitted_at + self.group.give_up_s)
-            self._queue.append(exchange)
+            self._queue[exchange] = None
 
     def _weighted(self, candidates: list[int]) -> int | None:
         """Choose in turn, by weight, evenly spread."""
@@ -246,7 +265,7 @@ class Client:
         self.servers[chosen].credit -= total
         return chosen
 
-    def _send(self, exchange: _Exchange, server: int, now: float) -> None:
+    def _send(self, exchange: Exchange, server: int, now: float) -> None:
         """Send to *server* for the first time: a packet of its own."""
         state = self.servers[server]
         request = exchange.request
@@ -271,7 +290,7 @@ class Client:
         self._under_way[server, *place] = exchange
         self._transmit(exchange, now)
 
-    def _transmit(self, exchange: _Exchange, now: float) -> None:
+    def _transmit(self, exchange: Exchange, now: float) -> None:
         state, sent = self.servers[exchange.server], exchange.sent
         assert sent is not None  # noqa: S101 - _send encoded it
         state.counters["retransmits" if exchange.tries else "requests"] += 1
@@ -279,7 +298,7 @@ class Client:
         self._actions.append(Send(exchange.server, exchange.place[0], sent.data))
         self._await(exchange, now + self._wait_s(exchange))
 
-    def _wait_s(self, exchange: _Exchange) -> float:
+    def _wait_s(self, exchange: Exchange) -> float:
         """RFC 5080 §2.2.1: IRT at first, then doubled up to MRT, each with its jitter.
 
         A server that answers late gets the time that it takes: what it is asked again then would
@@ -297,8 +316,8 @@ class Client:
             exchange.wait_s = group.max_timeout_s * (1 + JITTER * self._jitter())
         return exchange.wait_s
 
-    def _await(self, exchange: _Exchange, deadline: float) -> None:
-        if exchange.token is not None:
+    def _await(self, exchange: Exchange, deadline: float) -> None:
+        if exchange.request is not self._probe:
             deadline = min(deadline, exchange.submitted_at + self.group.give_up_s)
         exchange.deadline = deadline
         self._serial += 1
@@ -306,45 +325,57 @@ class Client:
 
     # ---- how it ends ----
 
-    def _answer(self, exchange: _Exchange, state: ServerState, reply: Packet, now: float) -> None:
+    def _answer(self, exchange: Exchange, state: ServerState, reply: Packet, now: float) -> None:
         state.answered(now - exchange.first_sent_at, now)
         state.probe_at = None
         self._release(exchange)
         exchange.done = True
-        if exchange.token is None:
+        if exchange.request is self._probe:
             state.counters["probes_answered"] += 1
         else:
             state.counters[ANSWER_COUNTERS[reply.code]] += 1
+        if exchange.token is not None:
             self._actions.append(Answered(exchange.token, reply, state.settings.name))
         self._serve_queue(now)
 
-    def _timed_out(self, exchange: _Exchange, now: float) -> None:
+    def _timed_out(self, exchange: Exchange, now: float) -> None:
         if exchange.server < 0:  # it waited in the queue all the time
-            self._queue.remove(exchange)
+            del self._queue[exchange]
             self._fail(exchange, Failure.TIMEOUT)
             return
         state = self.servers[exchange.server]
-        given_up = (
-            exchange.token is not None and now >= exchange.submitted_at + self.group.give_up_s
-        )
+        probe = exchange.request is self._probe
+        given_up = not probe and now >= exchange.submitted_at + self.group.give_up_s
+        silent = state.heard_at is None or state.heard_at < exchange.first_sent_at
+        if exchange.token is None and not probe and not given_up:
+            if silent:
+                self._doubt(exchange.server, exchange.first_sent_at, now)
+            self._await(exchange, exchange.submitted_at + self.group.give_up_s)
+            return
         last = exchange.tries >= self.group.tries or (
-            state.settings.transport is Transport.TLS or exchange.token is None
+            state.settings.transport is Transport.TLS or probe
         )
         if not last and not given_up:
             self._transmit(exchange, now)
             return
         state.counters["timeouts"] += 1
-        server, probe = exchange.server, exchange.token is None
-        silent = state.heard_at is None or state.heard_at < exchange.first_sent_at
+        server = exchange.server
         if given_up or probe:
             self._release(exchange)
             exchange.done = True
-        if given_up:
+        if given_up and exchange.token is not None:
             self._fail(exchange, Failure.TIMEOUT)
         if last and silent:
             self._bury(server, now)
         elif not exchange.done:
             self._elsewhere(exchange, now)
+
+    def _doubt(self, server: int, since: float, now: float) -> None:
+        """Probe a server that has said nothing *since*, once."""
+        state = self.servers[server]
+        asked = state.probed_at is not None and state.probed_at >= since
+        if self.group.probe_s is not None and state.alive(now) and not asked:
+            self._send_probe(server, now)
 
     def _bury(self, server: int, now: float) -> None:
         """Mark a server dead; whatever waits for it goes to others at once."""
@@ -359,7 +390,7 @@ class Client:
             if exchange.token is not None:
                 self._elsewhere(exchange, now)
 
-    def _elsewhere(self, exchange: _Exchange, now: float) -> None:
+    def _elsewhere(self, exchange: Exchange, now: float) -> None:
         if exchange.done or exchange.sent is None:
             return
         self._release(exchange)
@@ -370,12 +401,12 @@ class Client:
         exchange.server = -1
         self._assign(exchange, now)
 
-    def _release(self, exchange: _Exchange) -> None:
+    def _release(self, exchange: Exchange) -> None:
         del self._under_way[exchange.server, *exchange.place]
         self.servers[exchange.server].free_identifier(exchange.place)
         exchange.sent = None
 
-    def _fail(self, exchange: _Exchange, reason: Failure) -> None:
+    def _fail(self, exchange: Exchange, reason: Failure) -> None:
         exchange.done = True
         self.counters[reason.value] += 1
         self._actions.append(Failed(exchange.token, reason))
@@ -384,9 +415,9 @@ class Client:
         """Give identifiers that became free to those that waited longest."""
         while self._queue and any(s.alive(now) and not s.full for s in self.servers):
             before = len(self._queue)
-            self._assign(self._queue.popleft(), now)
+            self._assign(self._queue.popitem(last=False)[0], now)
             if len(self._queue) >= before:  # nothing fit for it is free
-                self._queue.rotate(1)
+                self._queue.move_to_end(next(reversed(self._queue)), last=False)
                 return
 
     def _send_probe(self, server: int, now: float) -> None:
@@ -396,5 +427,6 @@ class Client:
             state.probe_at = now + self.group.timeout_s
             return
         state.counters["probes"] += 1
+        state.probed_at = now
         assert self._probe.code in SIGNED  # noqa: S101 - a Status-Server
-        self._send(_Exchange(self._probe, None, now), server, now)
+        self._send(Exchange(self._probe, None, now), server, now)

@@ -19,6 +19,7 @@ class ServerState:
     """None: alive. A dead server is asked again from then on, or when a probe is answered."""
     heard_at: float | None = None
     probe_at: float | None = None
+    probed_at: float | None = None
     credit: int = 0
     """Of the smooth weighted round robin."""
     counters: Counter[str] = field(default_factory=Counter)

@@ -62,6 +62,9 @@ class LocalBackend:
             interim_interval_s=user.interim_interval_s,
         )
 
+    def cancel(self, key: tuple[int, int]) -> None:
+        """Do nothing: no answer is promised."""
+
 
 _WRONG = AccessReject(RejectReason.WRONG_PASSWORD)
 

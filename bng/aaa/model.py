@@ -272,3 +272,7 @@ class Backend(Protocol):
     def start(self, request: AccessRequest, now: float) -> AccessAnswer | Pending:
         """Answer *request* at once, or promise to. Never blocks on anything outside."""
         ...
+
+    def cancel(self, key: tuple[int, int]) -> None:
+        """Take notice that nobody waits any more for the answer promised to *key*."""
+        ...

@@ -82,7 +82,10 @@ class _Good:
 
 
 class RadiusBackend:
-    """A `bng.aaa.model.Backend`. *ask* takes every `Question`; *entropy* returns random bytes."""
+    """A `bng.aaa.model.Backend`. *ask* takes every `Question`; *entropy* returns random bytes.
+
+    *withdraw* takes the key of a session that waits for no answer any more.
+    """
 
     def __init__(
         self,
@@ -91,11 +94,12 @@ class RadiusBackend:
         offered: Offered,
         policy: Policy,
         ask: Callable[[Question], None],
+        withdraw: Callable[[tuple[int, int]], None],
         entropy: Callable[[int], bytes],
     ) -> None:
         self.nas, self.offered, self.policy = nas, offered, policy
         self.counters: Counter[str] = Counter()
-        self._ask = ask
+        self._ask, self.cancel = ask, withdraw
         self._salt = entropy(32)
         self._good: OrderedDict[str, _Good] = OrderedDict()
 

@@ -10,7 +10,15 @@ from bng.cli.common import Json, ask
 
 SERVER_COLUMNS = (
     *("server", "role", "address", "port", "transport", "state", "outstanding", "waiting"),
-    *("answer_ms_median", "answer_ms_p99", "requests", "retransmits", "timeouts", "accepts"),
+    *(
+        "cancelled",
+        "answer_ms_median",
+        "answer_ms_p99",
+        "requests",
+        "retransmits",
+        "timeouts",
+        "accepts",
+    ),
     *("rejects", "responses", "bad_replies"),
 )
 CLIENT_COLUMNS = (

@@ -20,7 +20,7 @@ from bng.session.actions import Account
 from bng.session.ipv6_side import Ipv6Side
 from bng.session.model import Cause, Counters, Session
 from radius.accounting import EVERYBODY, Accounting
-from radius.client import Answered, Client, Failed
+from radius.client import Answered, Client, Exchange, Failed
 from radius.dictionary import Dictionary
 from radius.errors import MalformedValue
 from radius.link import Link
@@ -67,6 +67,7 @@ class RadiusAccess:
         self.link = Link(core, self._ended, time.monotonic)
         self.backend: RadiusBackend | None = None
         self._answered = answered
+        self._asked: dict[tuple[int, int], Exchange] = {}
         self._log = structlog.get_logger("radius")
 
     def ask(self, question: Question) -> None:
@@ -77,11 +78,17 @@ class RadiusAccess:
             password=question.password,
         )
         try:
-            self.link.client.submit(request, question, time.monotonic())
+            key = question.request.key
+            self._asked[key] = self.link.client.submit(request, question, time.monotonic())
         except MalformedValue as why:  # the core waits for no answer yet
             reject = self._backend.not_askable(str(why))
             asyncio.get_running_loop().call_soon(self._answered, question.request, reject)
         self.link.settle()
+
+    def withdraw(self, key: tuple[int, int]) -> None:
+        """Cancel the request of a session that is gone, or asks anew."""
+        if (exchange := self._asked.pop(key, None)) is not None:
+            self.link.client.cancel(exchange)
 
     @property
     def _backend(self) -> RadiusBackend:
@@ -102,6 +109,7 @@ class RadiusAccess:
             return
         question = cast(Question, end.token)
         backend, request = self._backend, question.request
+        self._asked.pop(request.key, None)
         now = time.monotonic()
         if isinstance(end, Answered):
             accepted = end.reply.code is Code.ACCESS_ACCEPT

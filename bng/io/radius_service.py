@@ -83,6 +83,7 @@ class RadiusService:
                 offered=_offered(config, self._extra),
                 policy=_policy(config, fallback),
                 ask=self.access.ask,
+                withdraw=self.access.withdraw,
                 entropy=os.urandom,
             )
         if config.accounting:

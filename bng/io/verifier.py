@@ -7,7 +7,7 @@ while they compute. What is quick is answered at once.
 import asyncio
 from collections import Counter
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 
 from bng.aaa.local import LocalBackend
@@ -32,8 +32,9 @@ class Verifier:
         self._answered = answered
         self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="verifier")
         self._stopped = False
+        self._checks: dict[tuple[int, int], Future[AccessAnswer]] = {}
         self.waiting = 0
-        self.counters = Counter(in_threads=0, refused_busy=0)
+        self.counters = Counter(in_threads=0, refused_busy=0, cancelled=0)
 
     def replace(self, users: Users) -> None:
         """Take a new user file for what is asked from now on."""
@@ -48,10 +49,15 @@ class Verifier:
             return AccessReject(RejectReason.BUSY)
         self.waiting += 1
         self.counters["in_threads"] += 1
-        loop = asyncio.get_running_loop()
-        check = loop.run_in_executor(self._pool, self._local.start, request, now)
-        check.add_done_callback(partial(self._done, request))
+        check = self._checks[request.key] = self._pool.submit(self._local.start, request, now)
+        asyncio.wrap_future(check).add_done_callback(partial(self._done, request))
         return Pending(request.acct_session_id, request.request_id)
+
+    def cancel(self, key: tuple[int, int]) -> None:
+        """Leave the check for the session *key* undone, unless it has begun."""
+        check = self._checks.pop(key, None)
+        if check is not None and check.cancel():
+            self.counters["cancelled"] += 1
 
     def stop(self) -> None:
         """Answer nothing any more; what has not begun never will."""
@@ -60,5 +66,7 @@ class Verifier:
 
     def _done(self, request: AccessRequest, check: asyncio.Future[AccessAnswer]) -> None:
         self.waiting -= 1
+        if (last := self._checks.get(request.key)) is not None and last.done():
+            del self._checks[request.key]
         if not self._stopped and not check.cancelled():
             self._answered(request, check.result())

@@ -255,6 +255,7 @@ class SessionManager:
         self, session: Session, request_id: int, credentials: Credentials, now: float
     ) -> None:
         """Ask AAA who this is."""
+        self._ask_no_more(session)
         session.request_id = request_id
         request = AccessRequest(
             acct_session_id=session.acct_session_id,
@@ -271,6 +272,7 @@ class SessionManager:
         )
         answer = self.backend.start(request, now)
         if not isinstance(answer, Pending):
+            session.request_id = 0
             self.grants.answer(session, answer, credentials.user_name, now)
 
     def answered(
@@ -287,8 +289,16 @@ class SessionManager:
         if session is None or session.request_id != request_id or session.state is State.ENDING:
             self.counters["answer_stale"] += 1
             return
+        session.request_id = 0
         self.grants.answer(session, answer, user, now)
         self.reschedule(session)
+
+    def _ask_no_more(self, session: Session) -> None:
+        """Cancel the question to AAA that is open, if there is one."""
+        if session.request_id:
+            session.request_id = 0
+            handle = session.handle
+            self.backend.cancel((handle.index, handle.generation))
 
     def link_opened(
         self, session: Session, magics: tuple[int, int], peer_mru: int, now: float
@@ -299,7 +309,7 @@ class SessionManager:
 
     def link_left(self, session: Session, now: float) -> None:
         """The link layer renegotiates: nothing is forwarded, all else is kept."""
-        session.request_id = 0  # the client will be asked anew
+        self._ask_no_more(session)  # the client will be asked anew
         session.families = 0
         session.ipv4_on = False
         self.ipv6.closed(session, now)
@@ -478,6 +488,7 @@ class SessionManager:
         session.cause = cause = session.cause or cause
         session.detail = session.detail or detail
         session.timeout_at = None
+        self._ask_no_more(session)
         if session.accounted and (record := restart.encode(session)):  # for a Stop by the next bngd
             self.emit(Record(session.handle, session.acct_session_id, record))
         self.ending[session.acct_session_id] = session

@@ -2,7 +2,8 @@
 
 Input: a flag byte, then bytes. The low two bits say what they are: 0 and 1 a script of replies,
 length-prefixed, of which 1 has its authenticators made right; 2 a stream (RFC 6613), cut where the
-input says; 3 a row of the accounting spool.
+input says; 3 a row of the accounting spool. What a script says to a server may also cancel what was
+asked first and is not cancelled yet.
 """
 
 from contextlib import suppress
@@ -35,8 +36,8 @@ def replies(data: bytes, *, right: bool) -> None:
     core = Client(
         GROUP, DICTIONARY, entropy=bytes, jitter=lambda: 0.0, wall=lambda: 2.0, probe=PROBE
     )
-    for token, request in enumerate(ASKED):
-        core.submit(request, token, 0.0)
+    asked = [core.submit(request, token, 0.0) for token, request in enumerate(ASKED)]
+    cancelled: list[object] = []
     ended: set[object] = set()
     sent: dict[tuple[int, int, int], Send] = {}
     now = 0.0
@@ -45,7 +46,7 @@ def replies(data: bytes, *, right: bool) -> None:
             if isinstance(action, Send):
                 sent[action.server, action.socket, action.data[1]] = action
                 continue
-            assert action.token not in ended
+            assert action.token not in (*ended, *cancelled)
             ended.add(action.token)
             assert not isinstance(action, Answered) or list(action.reply.lines()) is not None
         if len(data) < 2:
@@ -56,6 +57,10 @@ def replies(data: bytes, *, right: bool) -> None:
         if right and place in sent:
             packet = made_right(packet, sent[place].data[4:20])
         core.receive(to & 1, to >> 7, packet, now)
+        if to & 2 and asked:
+            if (exchange := asked.pop(0)).token not in ended:
+                cancelled.append(exchange.token)
+            core.cancel(exchange)
         if to & 4:
             now += 2.0
             core.tick(now)

@@ -54,6 +54,7 @@ def _servers(role: str, group: str, link: Link) -> list[dict[str, object]]:
             "state": "alive" if state.alive(now) else "dead",
             "outstanding": state.outstanding,
             "waiting": core.waiting,
+            "cancelled": core.counters["cancelled"],
             "answer_ms_median": _ms(state.answer_s(0.5)),
             "answer_ms_p99": _ms(state.answer_s(0.99)),
             **{name: state.counters[name] for name in COUNTERS},

@@ -47,6 +47,7 @@ class Asker:
 
     def __init__(self, policy: Policy | None = None) -> None:
         self.questions: list[Question] = []
+        self.withdrawn: list[tuple[int, int]] = []
         self.backend = RadiusBackend(
             nas=Nas(
                 identifier="bng1",
@@ -58,6 +59,7 @@ class Asker:
             offered=Offered(),
             policy=policy or Policy(),
             ask=self.questions.append,
+            withdraw=self.withdrawn.append,
             entropy=lambda size: bytes(size),
         )
 

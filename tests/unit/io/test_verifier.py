@@ -3,6 +3,7 @@
 import asyncio
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -114,13 +115,37 @@ def test_more_checks_than_may_wait_are_refused(gate: Gate, monkeypatch: pytest.M
         answers = [one.start(pap("scrypt"), 0.0) for _ in range(4)]
         gate.opened.set()
         await settled(one)
-        assert one.counters == {"in_threads": 3, "refused_busy": 1}
+        assert one.counters == {"in_threads": 3, "refused_busy": 1, "cancelled": 0}
         assert isinstance(one.start(pap("scrypt"), 0.0), Pending), "there is room again"
         one.stop()
         return answers
 
     assert asyncio.run(ask()) == [Pending("1", 7)] * 3 + [AccessReject(RejectReason.BUSY)]
     assert len(late) == 3
+
+
+def test_a_check_that_nobody_waits_for_is_not_begun(gate: Gate) -> None:
+    late: list[tuple[int, int]] = []
+
+    async def ask() -> None:
+        one = Verifier(users(), lambda request, answer: late.append(request.key))
+        for index in range(verifier.THREADS + 2):
+            one.start(replace(pap("scrypt"), key=(index, 1)), 0.0)
+        while gate.begun < verifier.THREADS:  # noqa: ASYNC110 - a number, not an event
+            await asyncio.sleep(0.01)
+        for key in ((0, 1), (verifier.THREADS, 1), (verifier.THREADS, 1), (99, 1)):
+            one.cancel(key)  # one that has begun, one that waits, the same again, nobody's
+        gate.opened.set()
+        await settled(one)
+        assert one.counters["cancelled"] == 1
+        one.cancel((1, 1))  # it is answered
+        assert one.counters["cancelled"] == 1
+        one.stop()
+
+    asyncio.run(ask())
+    waited = [(index, 1) for index in range(verifier.THREADS + 2) if index != verifier.THREADS]
+    assert sorted(late) == waited
+    assert gate.begun == verifier.THREADS + 1
 
 
 def test_after_stop_nothing_is_answered(gate: Gate) -> None:

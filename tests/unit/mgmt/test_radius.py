@@ -166,6 +166,29 @@ def test_a_client_that_fits_no_request_is_rejected(
         assert answer.detail.startswith(why)
 
 
+def test_the_request_of_a_client_that_is_gone_is_cancelled_and_that_is_shown(
+    tmp_path: Path,
+) -> None:
+    with managed_box(tmp_path, **SERVERS) as (runner, box):
+        service, memory = box.box.radius, box.memory
+        assert service.backend is not None
+        assert service.access is not None
+        memory.manager.backend = service.backend
+        gone, kept = memory.subscriber(1), memory.subscriber(2)
+
+        async def scenario() -> None:
+            memory.dial(gone, kept, seconds=0.5)
+            gone.terminate("padt", memory.now)
+            memory.run(0.1)
+
+        runner.run(scenario())
+        row, _ = box.ask("show radius")["data"]
+        assert (row["cancelled"], row["requests"], row["outstanding"]) == (1, 2, 2)
+        client = service.access.link.client
+        client.tick(time.monotonic() + 3)
+        assert client.servers[0].counters["retransmits"] == 1  # of the one who waits
+
+
 def test_a_checkpoint_writes_down_what_living_sessions_have_carried(tmp_path: Path) -> None:
     with managed_box(tmp_path, **with_spool(tmp_path)) as (runner, box):
         service, accounting = accounted_for(box)
@@ -186,6 +209,7 @@ def test_a_checkpoint_writes_down_what_living_sessions_have_carried(tmp_path: Pa
         box.memory.run(0.1)
         runner.run(service.checkpoint())
         runner.run(until(1))
+        assert runner.run(accounting.step())  # the Stop may have been written without it
         (account,) = spool.accounts().values()
         assert account.session == stays.acct_session_id
         assert account.counters[1] == 5 << 32

@@ -282,3 +282,91 @@ def test_a_connection_that_cannot_be_made_sends_all_elsewhere() -> None:
     one(core)
     core.lost(0, 0, 1, opened_at=None)
     assert one(core).server == 1
+
+
+def test_a_cancelled_request_that_waits_leaves_the_queue_at_once() -> None:
+    core = client(server("a", max_outstanding=1), queue_limit=2)
+    core.submit(ACCESS, 1, 0)
+    gone, kept = (core.submit(ACCESS, token, 0) for token in (2, 3))
+    first = one(core)
+    core.cancel(gone)
+    core.cancel(gone)
+    assert (core.waiting, core.counters) == (1, {"cancelled": 1})
+    core.submit(ACCESS, 4, 0)  # there is room for one more
+    assert core.take() == []
+    answer(core, first, 1)
+    end, second = core.take()
+    assert isinstance(end, Answered)
+    assert isinstance(second, Send)
+    answer(core, second, 2)
+    end, _ = core.take()
+    assert isinstance(end, Answered)
+    assert end.token == 3
+    core.cancel(kept)  # too late
+    assert core.counters == {"cancelled": 1}
+
+
+def test_a_cancelled_request_is_not_sent_again_and_keeps_its_identifier_for_its_answer() -> None:
+    """RFC 5080 §2.2.2: not reused before it is answered or has timed out."""
+    core = client(server("a", max_outstanding=1), timeout_s=2, probe_s=None)
+    core.cancel(core.submit(ACCESS, 1, 0))
+    core.submit(ACCESS, 2, 0)
+    first = one(core)
+    core.tick(2)
+    assert (core.take(), core.waiting) == ([], 1)
+    answer(core, first, 9)
+    second = one(core)  # nobody is told of the first one
+    assert second.data[1] != first.data[1]
+    assert core.servers[0].counters == {"requests": 2, "accepts": 1}
+
+
+def test_a_cancelled_request_without_an_answer_gives_its_identifier_back_in_time() -> None:
+    core = client(server("a"), timeout_s=2, give_up_s=30, probe_s=None)
+    core.cancel(core.submit(ACCESS, 1, 0))
+    core.take()
+    core.tick(2)
+    assert (core.servers[0].outstanding, core.next_deadline()) == (1, 30)
+    core.tick(30)
+    assert (core.take(), core.servers[0].outstanding, core.next_deadline()) == ([], 0, None)
+    assert core.servers[0].counters == {"requests": 1, "timeouts": 1}
+    assert core.servers[0].alive(30)
+
+
+def test_a_server_that_says_nothing_to_cancelled_requests_is_probed_once_and_then_dead() -> None:
+    core = client(server("a"), server("b", priority=1), timeout_s=2, probe_s=10, give_up_s=30)
+    for token in range(3):
+        core.cancel(core.submit(ACCESS, token, 0))
+    assert [send.data[0] for send in sends(core)] == [1, 1, 1]
+    core.tick(2)
+    probe = one(core)
+    assert (probe.server, probe.data[0]) == (0, 12)
+    core.tick(4)
+    assert core.take() == []
+    assert not core.servers[0].alive(4)
+    core.submit(ACCESS, 9, 4)
+    assert one(core).server == 1
+
+
+def test_a_server_that_answers_a_probe_or_others_is_not_suspected() -> None:
+    core = client(server("a"), timeout_s=2, probe_s=10)
+    core.cancel(core.submit(ACCESS, 1, 0))
+    core.cancel(core.submit(ACCESS, 2, 1))
+    core.take()
+    core.tick(2)
+    answer(core, one(core), 2.5)
+    core.tick(3)  # the second one was sent before
+    assert core.take() == []
+    assert core.servers[0].alive(3)
+    assert core.servers[0].counters["probes_answered"] == 1
+
+
+def test_a_lost_connection_ends_what_is_cancelled() -> None:
+    core = client(server("a", transport=Transport.TLS))
+    core.submit(ACCESS, 1, 0)
+    answer(core, one(core), 1)
+    core.take()
+    gone = core.submit(ACCESS, 2, 2)
+    first = one(core)
+    core.cancel(gone)
+    core.lost(0, first.socket, 3, opened_at=0)
+    assert (core.take(), core.servers[0].outstanding, core.next_deadline()) == ([], 0, None)

@@ -110,6 +110,8 @@ def test_the_servers_interval_counts_before_ours(box: MemoryBox, books: Books) -
                 return replace(answer, interim_interval_s=20)
             return answer
 
+        cancel = local.cancel
+
     box.manager.backend = Says()
     box.dial(box.subscriber(1))
     box.run(60.0, step=1.0)
@@ -124,6 +126,8 @@ def test_a_late_answer_of_aaa_lets_the_client_in(box: MemoryBox) -> None:
         def start(self, request: AccessRequest, now: float) -> AccessAnswer | Pending:
             asked.append(request)
             return Pending(request.acct_session_id, request.request_id)
+
+        cancel = local.cancel
 
     box.manager.backend = Late()
     client = box.subscriber(1)

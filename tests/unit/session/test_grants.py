@@ -146,10 +146,14 @@ class Slow:
 
     def __init__(self) -> None:
         self.asked: list[AccessRequest] = []
+        self.cancelled: list[tuple[int, int]] = []
 
     def start(self, request: AccessRequest, now: float) -> Pending:
         self.asked.append(request)
         return Pending(request.acct_session_id, request.request_id)
+
+    def cancel(self, key: tuple[int, int]) -> None:
+        self.cancelled.append(key)
 
 
 def test_a_late_reject_to_a_question_that_renegotiation_ended_is_ignored() -> None:
@@ -169,6 +173,34 @@ def test_a_late_reject_to_a_question_that_renegotiation_ended_is_ignored() -> No
         )
         assert box.manager.counters["answer_stale"] == 1
         assert session.cause is None
+
+
+def test_what_nobody_waits_for_any_more_is_cancelled_and_what_is_answered_is_not() -> None:
+    with memory_box() as box:
+        local = box.manager.backend
+        box.manager.backend = slow = Slow()
+        gone, again, in_time = (box.subscriber(index) for index in (1, 2, 3))
+        box.dial(gone, again, in_time, seconds=0.5)
+        keys = {question.user_name: question.key for question in slow.asked}
+        gone.terminate("padt", box.now)
+        box.run(0.1)
+        assert slow.cancelled == [keys["user00001"]]
+        again.send_ppp(CONFIGURE_REQUEST)
+        box.turn()
+        assert slow.cancelled == [keys["user00001"], keys["user00002"]]
+        question = slow.asked[2]
+        answer = local.start(question, box.now)
+        assert not isinstance(answer, Pending)
+        asked = (*question.key, question.request_id, question.user_name)
+        box.manager.answered(*asked, answer, box.now)
+        box.run(1.0)
+        assert in_time.phase is Phase.UP
+        in_time.terminate("padt", box.now)
+        box.run(0.1)
+        assert box.manager.table.get(*question.key) is None
+        assert question.key not in slow.cancelled
+        box.manager.answered(*asked, answer, box.now)
+        assert box.manager.counters["answer_stale"] == 1
 
 
 def routes(count: int) -> list[dict[str, str]]:
