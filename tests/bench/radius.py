@@ -2,7 +2,8 @@
 
 Both processes run as in production; the answering server stands beside bngd, on loopback.
 
-- signup: CHAP by Access-Request, Accounting-Start from the spool; with ``--delay`` a late server;
+- signup: CHAP by Access-Request, Accounting-Start from the spool; with ``--delay`` a late server.
+  Subscribers have IPv4 only; with ``--ipv6`` IPv6CP, a /64 and a delegated /56 as well;
 - flood: the same among 50,000 forged replies or CoA-Requests a second;
 - storm: all dial within two seconds and are admitted at ``--rate``, best with ``--delay 2``;
 - interim: interim updates of sessions that are up, at the pace of 20,000 sessions every 5 minutes
@@ -14,7 +15,6 @@ import argparse
 import asyncio
 import json
 import os
-import statistics
 import sys
 import tempfile
 import time
@@ -81,7 +81,11 @@ class Drain:
 
 @contextmanager
 def lab_of(
-    count: int, radius: dict[str, Any], *options: str, over: dict[str, Any] | None = None
+    count: int,
+    radius: dict[str, Any],
+    *options: str,
+    over: dict[str, Any] | None = None,
+    ipv6: bool = False,
 ) -> Iterator[AnsweringLab]:
     """Build a lab for *count* sessions with an answering server, which gets *options*.
 
@@ -92,7 +96,7 @@ def lab_of(
         AnsweringLab(
             f"be{os.getpid()}",
             Path(directory),
-            config=merged(setup.config(count), over or {}),
+            config=merged(setup.config(count, ipv6=ipv6), over or {}),
             radius=radius,
             server=options,
         ) as lab,
@@ -101,7 +105,12 @@ def lab_of(
 
 
 def measure(
-    count: int, rate: float, delay_s: float = 0.0, flood: str | None = None
+    count: int,
+    rate: float,
+    delay_s: float = 0.0,
+    flood: str | None = None,
+    *,
+    ipv6: bool = False,
 ) -> tuple[Run, dict[str, int]]:
     """Dial *count* subscribers at *rate* a second; return what the server counted, too.
 
@@ -109,12 +118,13 @@ def measure(
     """
     oss = {"name": "oss", "prefix": "127.0.0.1/32", "secret": "unknown to forgers"}
     radius = {"dynauth": {"client": [oss]}}
-    with lab_of(count, radius, "--delay", str(delay_s)) as lab:
+    with lab_of(count, radius, "--delay", str(delay_s), ipv6=ipv6) as lab:
         if flood is not None:
             argv = (sys.executable, "-m", "tests.support.forger", flood, "--seconds", "3600")
             lab.spawn("bng", "forger", *argv)
             time.sleep(SETTLE_S)
-        client = LoadClient("sub0", count, rate, netns=lab.sub)
+        profile = setup.profile(ipv6=ipv6)
+        client = LoadClient("sub0", count, rate, netns=lab.sub, profile=profile)
         try:
             run = sign_up(lab, client)
             client.serve(SETTLE_S + delay_s)
@@ -228,12 +238,16 @@ def drain(count: int, rate: float, folder: Path | None = None) -> Drain:
 
 def _sign_ups(args: argparse.Namespace) -> list[dict[str, Any]]:
     rows = []
+    runs: list[Run] = []
     for _ in range(args.runs):
-        run, counted = measure(args.sessions, args.rate, args.delay)
+        run, counted = measure(args.sessions, args.rate, args.delay, ipv6=args.ipv6)
         rows.append({**asdict(run), "server": counted})
+        runs.append(run)
         if not args.json:
             print(setup.line(run))
             print(f"  the server: {json.dumps(counted)}")
+    if not args.json:
+        print(setup.median_line(runs))
     return rows
 
 
@@ -312,7 +326,7 @@ PARTS = {
 
 
 def main() -> None:
-    """Print each run of the parts, and the median CPU of the sign-ups."""
+    """Print each run of the parts."""
     parser = argparse.ArgumentParser(prog="packaging/bench radius", description=__doc__)
     parser.add_argument("parts", nargs="*", help="all without one")
     parser.add_argument("--sessions", type=int, default=20_000)
@@ -322,6 +336,7 @@ def main() -> None:
     parser.add_argument("--records", type=int, default=50_000, help="through the spool")
     parser.add_argument("--folder", type=Path, help="for the spool")
     parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("--ipv6", action="store_true", help="sign-ups of IPv4 and IPv6")
     parser.add_argument("--json", action="store_true")
     args = parser.parse_args()
     if unknown := set(args.parts) - PARTS.keys():
@@ -329,9 +344,6 @@ def main() -> None:
     found = {part: PARTS[part](args) for part in args.parts or PARTS}
     if args.json:
         print(json.dumps(found))
-    elif rows := found.get("signup"):
-        median = statistics.median(row["cpu_us_per_session"] for row in rows)
-        print(f"median of {len(rows)}: {median:.0f} us of bngd CPU a session")
 
 
 if __name__ == "__main__":

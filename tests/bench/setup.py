@@ -1,8 +1,9 @@
-"""Control plane: CPU of bngd for each session, from PADI to IPCP and IPv6CP opened and installed.
+"""Control plane: CPU of bngd for each session, from PADI to IPCP opened and installed.
 
 Both processes run as in production (CHAP, local users, log and journal on); the load client dials
-over a veth pair. With ``--ipv6`` each also gets a /64 by Router Advertisement and a delegated /56,
-and a run ends when all have them. CPU is user + system time of the bngd process (getrusage's
+over a veth pair, and has IPv4 only. With ``--ipv6`` it is dual stack: each subscriber opens IPv6CP,
+too, and gets a /64 by Router Advertisement and a delegated /56 by DHCPv6, and a run ends when all
+have them. CPU is user + system time of the bngd process (getrusage's
 numbers), memory the growth of its resident set.
 
     PREFIX-sub                   PREFIX-bng
@@ -34,6 +35,7 @@ PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 class Run:
     """One run of the sign-up."""
 
+    families: str
     sessions: int
     opened: int
     offered_per_s: float
@@ -61,7 +63,7 @@ def resident_bytes(pid: int) -> int:
 def config(count: int, *, ipv6: bool = False) -> dict[str, Any]:
     """Return what a lab for *count* sessions has in its bng.toml."""
     return {
-        **({"ipv6": IPV6} if ipv6 else {}),
+        "ipv6": IPV6 if ipv6 else {"pool": []},
         "dataplane": {"max_sessions": count + 64, "workers": [0]},
         "session": {"setup_per_s": 100_000},
         "pppoe": {"max_half_open": count, "max_sessions_per_vlan": 65_534},
@@ -70,6 +72,11 @@ def config(count: int, *, ipv6: bool = False) -> dict[str, Any]:
         ],
         "nat": {"pool": [{"name": "public", "addresses": ["198.18.0.0/23"]}]},
     }
+
+
+def profile(*, ipv6: bool) -> Profile:
+    """Return what every subscriber asks for."""
+    return Profile(auth=("chap",), ipv6=ipv6, wants=Wants(delegate=56) if ipv6 else None)
 
 
 def _all_have_prefixes(client: LoadClient) -> bool:
@@ -84,6 +91,7 @@ def sign_up(lab: Lab, client: LoadClient) -> Run:
     done = _all_have_prefixes if client.subscribers[0].profile.wants else None
     result = client.run(timeout_s=30 + 3 * count / client.rate, until=done)
     return Run(
+        families="IPv4 and IPv6" if done else "IPv4 only",
         sessions=count,
         opened=client.dual if done else result.opened,
         offered_per_s=client.rate,
@@ -97,7 +105,6 @@ def sign_up(lab: Lab, client: LoadClient) -> Run:
 
 def measure(count: int, rate: float, *, ipv6: bool = False) -> Run:
     """Dial *count* subscribers at *rate* a second."""
-    profile = Profile(auth=("chap",), wants=Wants(delegate=56) if ipv6 else None)
     with (
         tempfile.TemporaryDirectory(prefix="bng-bench-") as directory,
         Lab(
@@ -107,7 +114,7 @@ def measure(count: int, rate: float, *, ipv6: bool = False) -> Run:
             users=load_users(count),
         ) as lab,
     ):
-        client = LoadClient("sub0", count, rate, netns=lab.sub, profile=profile)
+        client = LoadClient("sub0", count, rate, netns=lab.sub, profile=profile(ipv6=ipv6))
         try:
             return sign_up(lab, client)
         finally:
@@ -117,11 +124,17 @@ def measure(count: int, rate: float, *, ipv6: bool = False) -> Run:
 def line(run: Run) -> str:
     """Return *run* as people read it."""
     return (
-        f"{run.opened}/{run.sessions} open, offered {run.offered_per_s:.0f}/s, opened "
-        f"{run.opened_per_s:.0f}/s: {run.cpu_us_per_session:.0f} us CPU each, time to open "
+        f"{run.families}: {run.opened}/{run.sessions} open, offered {run.offered_per_s:.0f}/s, "
+        f"opened {run.opened_per_s:.0f}/s: {run.cpu_us_per_session:.0f} us CPU each, time to open "
         f"p50 {run.p50_open_s * 1e3:.0f} ms p99 {run.p99_open_s * 1e3:.0f} ms, "
         f"{run.memory_bytes_per_session / 1024:.1f} KiB each"
     )
+
+
+def median_line(rows: list[Run]) -> str:
+    """Return the median CPU of several runs as people read it."""
+    median = statistics.median(run.cpu_us_per_session for run in rows)
+    return f"{rows[0].families}: median of {len(rows)}: {median:.0f} us of bngd CPU a session"
 
 
 def main() -> None:
@@ -139,8 +152,7 @@ def main() -> None:
         return
     for run in runs:
         print(line(run))
-    median = statistics.median(run.cpu_us_per_session for run in runs)
-    print(f"median of {len(runs)}: {median:.0f} us of bngd CPU a session")
+    print(median_line(runs))
 
 
 if __name__ == "__main__":
