@@ -105,7 +105,8 @@ class LoadClient:
         self._redials: collections.deque[tuple[float, Subscriber]] = collections.deque()
         self._dialled = 0
         self._started_at = self._last_open_at = 0.0
-        self._up = self._dual = 0
+        self._up = 0
+        self._dual: set[int] = set()  # by index: one that dials again counts once
         self._pending = count
         self._first_dial_at: dict[int, float] = {}
         self._open_s: dict[int, float] = {}
@@ -139,7 +140,7 @@ class LoadClient:
     @property
     def dual(self) -> int:
         """How many have got all that they want of IPv6 since they dialled first."""
-        return self._dual
+        return len(self._dual)
 
     def run(
         self, *, timeout_s: float = 60, until: Callable[["LoadClient"], bool] | None = None
@@ -219,7 +220,7 @@ class LoadClient:
                 self._open_s[index] = subscriber.opened_at - self._first_dial_at[index]
                 self._pending -= 1
         elif name == "ipv6":
-            self._dual += 1
+            self._dual.add(index)
         elif name == "failed":
             self._failures[detail] += 1
             if self._redial_s is None and index not in self._open_s:
