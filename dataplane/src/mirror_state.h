@@ -70,8 +70,8 @@ struct mirror {
 	const struct tables *t;
 	struct mirror_shared *shared;
 	uint32_t n_ports;
-	struct fib4 *fib;
-	struct fib6 *fib6;
+	struct fib *fib; /* of IPv4 */
+	struct fib *fib6;
 	struct adjacencies *adjacencies;
 	struct rib *rib;
 	struct rib *rib6;
@@ -102,9 +102,10 @@ struct mirror {
 /* Something was left out for want of memory or adjacencies. */
 void mirror_no_memory(struct mirror *m);
 
-/* ---- mirror_command6.c ---- */
+/* ---- mirror_command.c ---- */
 
-int mirror_command6(struct mirror *m, const struct command *c);
+/* The route to a public address, which leads to its entry in the NAT table. Idempotent. */
+int mirror_nat_route(struct mirror *m, be32 address, uint32_t index, bool on);
 /* Prefixes that are never forwarded. */
 int mirror_install6(struct mirror *m);
 

@@ -81,8 +81,10 @@ def test_a_late_delete_does_not_take_the_route_from_its_new_session(dp: Dataplan
 
 
 @pytest.mark.parametrize("kind", [CommandType.ROUTE4_ADD, CommandType.ROUTE4_DEL])
-@pytest.mark.parametrize(("length", "session"), [(33, 0), (256 + 24, 0), (32, MAX_SESSIONS)])
-def test_numbers_out_of_range_are_refused(
+@pytest.mark.parametrize(
+    ("length", "session"), [(33, 0), (256 + 24, 0), (32, MAX_SESSIONS), (24, 0)]
+)
+def test_what_is_no_prefix_or_no_session_is_refused(
     dp: Dataplane, kind: CommandType, length: int, session: int
 ) -> None:
     assert send(dp, kind, "100.64.8.1", length, session) == -errno.EINVAL

@@ -27,7 +27,7 @@ Key = tuple[int, int, int]
 def library(tmp_path_factory: pytest.TempPathFactory) -> ctypes.CDLL:
     out = tmp_path_factory.mktemp("rib") / "rib.so"
     dataplane = ROOT / "dataplane"
-    files = ("rib.c", "fib4.c", "fib4_list.c", "fib6.c", "fib6_list.c", "adjacency.c")
+    files = ("rib.c", "fib.c", "fib_list.c", "fib4.c", "adjacency.c")
     subprocess.run(
         [
             *("cc", "-O1", "-g", "-shared", "-fPIC", "-Wall", "-Werror", "-o", out),

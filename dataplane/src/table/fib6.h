@@ -1,8 +1,8 @@
 /*
  * IPv6 FIB: a trie of 4 bits a step in the arena, in which a node stands only where prefixes part
- * or end; one writer (the control thread), readers without locks. The first 16 bits are one table,
- * as in FIB4. A node is a cache line of 16 slots, and 16 bytes apart from it that say which part of
- * the address it stands for: a step is one load, what it steps over is checked beside it.
+ * or end, for readers without locks; see fib.h. The first 16 bits are one table, as in FIB4. A node
+ * is a cache line of 16 slots, and 16 bytes apart from it that say which part of the address it
+ * stands for: a step is one load, what it steps over is checked beside it.
  *
  * A slot holds a leaf, a node (with the longest route over it in the node's head), or nothing.
  * Leaf: kind and index as in FIB4, bits 22-27 the prefix length less the bits above the node.
@@ -10,11 +10,7 @@
 #ifndef BNG_FIB6_H
 #define BNG_FIB6_H
 
-#include <stdbool.h>
-#include <stdint.h>
-
-#include "address.h"
-#include "fib4.h"
+#include "fib.h"
 
 /* A slot that leads to a node: LEAF_PAGE; bit 30: 64 bits or more are above it; bits 24-29: how far
  * its 4 bits are from the end of their half of the address; bits 0-23: its number. */
@@ -77,23 +73,7 @@ static inline uint32_t fib6_lookup(const struct fib6_view *v, const uint8_t addr
 	return fib6_lookup_words(v, words.high, words.low);
 }
 
-struct fib6; /* the writer's state */
-
 /* For max_nodes nodes, no more than FIB6_NODE. NULL: no memory. */
-struct fib6 *fib6_create(const struct fib6_view *view, uint32_t max_nodes);
-void fib6_destroy(struct fib6 *fib);
-/* Keeps that many nodes for sessions and our own addresses, as fib4_reserve(). */
-void fib6_reserve(struct fib6 *fib, uint32_t nodes);
-/* As those of FIB4. Host bits are ignored. */
-int fib6_add(struct fib6 *fib, struct ip6_words prefix, uint8_t length, enum fib_source source,
-	enum fib_leaf_kind kind, uint32_t index);
-int fib6_del(struct fib6 *fib, struct ip6_words prefix, uint8_t length, enum fib_source source);
-/* The source's leaf for exactly this prefix, 0 when it offers none. */
-uint32_t fib6_find(
-	const struct fib6 *fib, struct ip6_words prefix, uint8_t length, enum fib_source source);
-void fib6_reclaim(struct fib6 *fib);
-uint32_t fib6_routes(const struct fib6 *fib);
-uint32_t fib6_nodes_free(const struct fib6 *fib);
-uint64_t fib6_writes(const struct fib6 *fib);
+struct fib *fib6_create(const struct fib6_view *view, uint32_t max_nodes);
 
 #endif

@@ -6,8 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "fib.h"
-
 enum { FIRST_SIZE = 1024 };
 #define NO_ENTRY ((uint32_t)RIB_MAX)
 #define ADJACENCY_MASK 0x3fffffu /* all that a leaf has */
@@ -28,7 +26,7 @@ struct entry {
 _Static_assert(sizeof(struct entry) == 16, "a million of them");
 
 struct rib {
-	struct fib fib;
+	struct fib *fib;
 	struct adjacencies *adjacencies;
 	struct entry *entry;	   /* [size] */
 	struct ip6_words *prefix6; /* [size], IPv6 */
@@ -44,7 +42,7 @@ static struct rib_key key_of(const struct rib *r, uint32_t i)
 {
 	const struct entry *e = &r->entry[i];
 	return (struct rib_key){
-		.prefix = r->fib.fib4 ? (struct ip6_words){.low = e->prefix} : r->prefix6[i],
+		.prefix = fib_is_ip4(r->fib) ? (struct ip6_words){.low = e->prefix} : r->prefix6[i],
 		.length = (uint8_t)e->length,
 		.source = e->source,
 		.priority = e->priority};
@@ -70,8 +68,8 @@ static bool same_prefix(const struct rib *r, uint32_t i, const struct rib_key *k
 	const struct entry *e = &r->entry[i];
 	if (e->length != key->length || e->source != key->source)
 		return false;
-	return r->fib.fib4 ? e->prefix == (uint32_t)key->prefix.low
-			   : same_address(r->prefix6[i], key->prefix);
+	return fib_is_ip4(r->fib) ? e->prefix == (uint32_t)key->prefix.low
+				  : same_address(r->prefix6[i], key->prefix);
 }
 
 static void set_next(struct entry *e, uint32_t next)
@@ -120,7 +118,8 @@ static int resize(struct rib *r, uint32_t size)
 	uint32_t *old = r->bucket;
 	uint32_t *bucket = malloc(size * sizeof(*bucket));
 	struct entry *entry = realloc(r->entry, size * sizeof(*entry));
-	struct ip6_words *prefix6 = realloc(r->prefix6, r->fib.fib4 ? 1 : size * sizeof(*prefix6));
+	struct ip6_words *prefix6 =
+		realloc(r->prefix6, fib_is_ip4(r->fib) ? 1 : size * sizeof(*prefix6));
 	uint32_t old_size = r->size;
 	if (entry)
 		r->entry = entry;
@@ -143,7 +142,7 @@ static int resize(struct rib *r, uint32_t size)
 	return 0;
 }
 
-static struct rib *create(struct fib fib, struct adjacencies *adjacencies)
+struct rib *rib_create(struct fib *fib, struct adjacencies *adjacencies)
 {
 	struct rib *r = calloc(1, sizeof(*r));
 	if (!r)
@@ -156,16 +155,6 @@ static struct rib *create(struct fib fib, struct adjacencies *adjacencies)
 		return NULL;
 	}
 	return r;
-}
-
-struct rib *rib_create(struct fib4 *fib, struct adjacencies *adjacencies)
-{
-	return create((struct fib){.fib4 = fib}, adjacencies);
-}
-
-struct rib *rib6_create(struct fib6 *fib, struct adjacencies *adjacencies)
-{
-	return create((struct fib){.fib6 = fib}, adjacencies);
 }
 
 void rib_destroy(struct rib *r)
@@ -198,6 +187,12 @@ static void set_waiting(struct rib *r, struct entry *e, bool waiting)
 	e->waiting = waiting;
 }
 
+/* fe80::/10: a neighbour there is found by its link alone. */
+static bool has_no_place(const struct rib *r, struct ip6_words prefix)
+{
+	return !fib_is_ip4(r->fib) && prefix.high >> 54 == 0x3fa;
+}
+
 /* Puts the best of what is offered for the prefix into the FIB. */
 static int publish(struct rib *r, const struct rib_key *key)
 {
@@ -208,10 +203,13 @@ static int publish(struct rib *r, const struct rib_key *key)
 			best = e;
 	}
 	if (!best) {
-		fib_clear(&r->fib, key->prefix, key->length, key->source); /* or it waited */
+		(void)fib_del(r->fib, key->prefix, key->length, key->source); /* or it waited */
 		return 0;
 	}
-	int status = fib_set(&r->fib, key->prefix, key->length, key->source, best->adjacency);
+	int status = has_no_place(r, key->prefix)
+			     ? 0
+			     : fib_add(r->fib, key->prefix, key->length, key->source,
+				       LEAF_ADJACENCY, best->adjacency);
 	set_waiting(r, best, status && best->kernel);
 	return status;
 }
@@ -260,7 +258,7 @@ static uint32_t make_entry(
 	if (i == NO_ENTRY)
 		return i;
 	assert(leaf_index(adjacency) == adjacency);
-	if (!r->fib.fib4)
+	if (!fib_is_ip4(r->fib))
 		r->prefix6[i] = key->prefix;
 	r->entry[i] = (struct entry){.prefix = (uint32_t)key->prefix.low,
 		.priority = key->priority,

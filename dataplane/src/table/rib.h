@@ -14,8 +14,7 @@
 #include <stdint.h>
 
 #include "adjacency.h"
-#include "fib4.h"
-#include "fib6.h"
+#include "fib.h"
 
 enum { RIB_MAX = 0xffffff }; /* routes */
 
@@ -31,8 +30,7 @@ enum rib_order { RIB_LAST, RIB_FIRST };
 
 struct rib;
 
-struct rib *rib_create(struct fib4 *fib, struct adjacencies *adjacencies);
-struct rib *rib6_create(struct fib6 *fib, struct adjacencies *adjacencies);
+struct rib *rib_create(struct fib *fib, struct adjacencies *adjacencies);
 void rib_destroy(struct rib *r);
 /* A route of our own. Takes one reference on the adjacency over, also when it fails or knows the
  * route already. Returns 0, or -ENOMEM: there is no room for it. */

@@ -94,7 +94,8 @@ static void begin_routes(struct bench *b)
 
 	for (uint32_t i = 0; i < ROUTES; i++) {
 		uint32_t prefix = network(i);
-		int error = prefix ? fib4_add(b->dp->mirror->fib, prefix, 24, FIB_NETLINK,
+		struct ip6_words words = {.low = prefix};
+		int error = prefix ? fib_add(b->dp->mirror->fib, words, 24, FIB_NETLINK,
 					     LEAF_ADJACENCY, next_hop)
 				   : 0;
 		assert(!error);

@@ -82,9 +82,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	static uint32_t own_routes6, own_adjacencies, nodes_free;
 	if (!m) {
 		m = mirror_create(&tables, (struct session_reserve){0}, false);
-		own_routes6 = fib6_routes(m->fib6);
+		own_routes6 = fib_routes(m->fib6);
 		own_adjacencies = adjacency_in_use(m->adjacencies);
-		nodes_free = fib6_nodes_free(m->fib6);
+		nodes_free = fib_parts_free(m->fib6);
 	}
 	m->usable[0] = m->usable[2] = true;
 	while (size >= sizeof(struct nlmsghdr)) {
@@ -100,10 +100,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	mirror_nexthops_sweep(m);
 	assert(rib_routes(m->rib) == 0 && rib_waiting(m->rib) == 0);
 	assert(rib_routes(m->rib6) == 0 && rib_waiting(m->rib6) == 0);
-	assert(fib4_routes(m->fib) == 0 && fib6_routes(m->fib6) == own_routes6);
+	assert(fib_routes(m->fib) == 0 && fib_routes(m->fib6) == own_routes6);
 	assert(adjacency_in_use(m->adjacencies) == own_adjacencies);
 	mirror_tick(m, 0);
 	mirror_tick(m, 0);
-	assert(fib4_pages_free(m->fib) == MAX_PAGES && fib6_nodes_free(m->fib6) == nodes_free);
+	assert(fib_parts_free(m->fib) == MAX_PAGES && fib_parts_free(m->fib6) == nodes_free);
 	return 0;
 }

@@ -1,10 +1,11 @@
 /* The RIB with its FIB and adjacencies, as a test calls it; places are blackholes by number. */
 #include <stdlib.h>
 
+#include "table/fib4.h"
 #include "table/rib.h"
 
 struct shim {
-	struct fib4 *fib;
+	struct fib *fib;
 	struct adjacencies *adjacencies;
 	struct rib *rib;
 	struct adjacency *table;
@@ -39,7 +40,7 @@ void shim_destroy(struct shim *s)
 {
 	rib_destroy(s->rib);
 	adjacency_destroy(s->adjacencies);
-	fib4_destroy(s->fib);
+	fib_destroy(s->fib);
 	free(s->pages);
 	free(s->table);
 	free(s);
@@ -99,7 +100,7 @@ void shim_keep_seen(struct shim *s)
 	while (!rib_visit(s->rib, &at, 3, unseen, NULL))
 		;
 	rib_begin(s->rib);
-	fib4_reclaim(s->fib);
+	fib_reclaim(s->fib);
 	adjacency_reclaim(s->adjacencies);
 }
 
@@ -120,6 +121,6 @@ uint32_t shim_number(const struct shim *s, int what)
 	case 2:
 		return adjacency_in_use(s->adjacencies);
 	default:
-		return fib4_routes(s->fib);
+		return fib_routes(s->fib);
 	}
 }
