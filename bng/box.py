@@ -14,11 +14,12 @@ import structlog
 from bng import settings
 from bng.aaa import users
 from bng.aaa.local import LocalBackend
-from bng.aaa.model import AccessAnswer, AccessRequest, Backend, SubscriberProfile
+from bng.aaa.model import AccessAnswer, AccessRequest, Backend
 from bng.aaa.users import User, Users
 from bng.access.domains import Domains
 from bng.access.pppoe import PppoeAccess
-from bng.config import Change, Config, diff, live, load
+from bng.config import Change, Config, diff, live, load, wrong_key
+from bng.config.reload import needs_of
 from bng.errors import ConfigError
 from bng.io import drained, kernel, pasts
 from bng.io import duid as server_duid
@@ -35,7 +36,7 @@ from bng.io.nat import check_nat, exporters_of, nat_log_of, nat_log_settings, na
 from bng.io.natlog import NatLog
 from bng.io.ports import running_port, wanted_port
 from bng.io.punt import Dispatcher, read_counters
-from bng.io.radius_service import RadiusService
+from bng.io.radius_service import RadiusService, WrongKey, dictionaries_changed
 from bng.io.rtnetlink import RouteSocket
 from bng.io.tracer import Tracer
 from bng.io.verifier import Verifier
@@ -61,6 +62,7 @@ from dataplane.binding import (
     route4_record,
 )
 from dataplane.ip6 import route6_record
+from radius.dictionary import Dictionary
 
 STOP_BATCH = 500
 """Sessions ended at a time when stopping: the dataplane sends their PADTs in between."""
@@ -145,21 +147,20 @@ class Box:
         Raises: ConfigError.
         """
         async with self.reloading:
-            read = await asyncio.to_thread(_read, self.config_path, self.config)
-            wanted, config, loaded, acls = read
-            changes = self._apply(wanted, config, loaded, acls)
-            refreshed = await self._refresh(partial(self._profile, loaded))
+            known = self.radius.dictionary
+            read = await asyncio.to_thread(_read, self.config_path, self.config, known)
+            config, loaded, acls, changes = read
+            default_s = self.manager.settings.interim_interval_s
+            self._apply(config, loaded, acls)
+            structlog.get_logger("box").info(
+                "reloaded", changes=[str(c) for c in changes], users=len(loaded)
+            )
+            refreshed = await self._refresh(loaded, default_s)
             await self.nat_log.flush_later()
             return changes, refreshed
 
-    def _apply(
-        self, wanted: Config, config: Config, loaded: Users, acls: Mapping[str, bytes]
-    ) -> list[Change]:
-        """Make *config*, *loaded* and *acls* effective, what is live of *wanted*.
-
-        Raises: ConfigError.
-        """
-        changes = diff(self.config, wanted)
+    def _apply(self, config: Config, loaded: Users, acls: Mapping[str, bytes]) -> None:
+        """Make *config*, *loaded* and *acls* effective. Raises: ConfigError."""
         pools = settings.pools(config)
         pools6 = settings.pools6(config)
         discovery = settings.discovery(config, self.ports)
@@ -196,10 +197,6 @@ class Box:
         self._tell_settings(old)
         self._tell_export()
         self.loop.settle()
-        structlog.get_logger("box").info(
-            "reloaded", changes=[str(c) for c in changes], users=len(loaded)
-        )
-        return changes
 
     def _acls_in_use(self) -> set[str]:
         """Return what living sessions name, whatever the files say by now."""
@@ -208,32 +205,46 @@ class Box:
         profiles += [s.answer.profile for s in sessions if s.answer is not None]
         return {name for p in profiles for name in (p.acl_in, p.acl_out) if name}
 
-    async def _refresh(self, wanted: Callable[[Session], SubscriberProfile | None]) -> Refreshed:
-        """Have living sessions follow the settings, and what is *wanted* of each."""
+    async def _refresh(self, loaded: Users | None, default_s: int) -> Refreshed:
+        """Have living sessions follow the settings, and what the users of *loaded* are to have.
+
+        RADIUS alone changes what RADIUS said; with *loaded* None everybody has what he has.
+        *default_s* is the interval of interim updates so far, where nobody says another.
+        """
+        if self.radius.backend is not None:
+            loaded = None
         result = Refreshed()
         await _settled(self.acls, self.dataplane)  # nobody is given an ACL that is not there yet
         sessions = list(self.manager.table)
         for at in range(0, len(sessions), REFRESH_BATCH):
             for session in sessions[at : at + REFRESH_BATCH]:
-                refresh(self.manager, session, wanted(session), result)
-                self.manager.ipv6.links.reconfigure(session, self.loop.now())
+                self._refresh_one(session, loaded, default_s, result)
             self.loop.settle()
             await asyncio.sleep(0)
         return result
 
-    def _profile(self, loaded: Users, session: Session) -> SubscriberProfile | None:
-        """Return what *session* is to have: RADIUS alone changes what RADIUS said."""
-        if self.radius.backend is not None:
-            return session.profile
-        user = loaded.by_name.get(session.user_name or "")
-        return user.profile if user else None
+    def _refresh_one(
+        self, session: Session, loaded: Users | None, default_s: int, result: Refreshed
+    ) -> None:
+        manager, now = self.manager, self.loop.now()
+        user = None if loaded is None else loaded.by_name.get(session.user_name or "")
+        profile = session.profile if loaded is None else None
+        if user is not None:
+            profile = user.profile
+        changed = refresh(manager, session, profile, result)
+        said = user or session.accept
+        if said is not None:
+            words = said.classes, said.interim_interval_s
+            changed |= manager.accounts.follow(session, words, default_s, now)
+        manager.ipv6.links.reconfigure(session, now)
+        result.changed += changed
 
     async def _follow_settings(self) -> None:
         """Have adopted sessions follow what changed in bng.toml meanwhile, as a reload would.
 
         Their profiles stay, with what CoA made of them: the user file is followed at a reload.
         """
-        result = await self._refresh(lambda session: session.profile)
+        result = await self._refresh(None, self.manager.settings.interim_interval_s)
         if result.changed:
             structlog.get_logger("box").warning("adopted-sessions-changed", count=result.changed)
 
@@ -447,15 +458,25 @@ def _nat_set(config: Config) -> NatSet:
     )
 
 
-def _read(path: Path, running: Config) -> tuple[Config, Config, Users, dict[str, bytes]]:
-    """Return the file at *path*, what of it is live beside *running*, the users, compiled ACLs.
+def _read(
+    path: Path, running: Config, known: Dictionary
+) -> tuple[Config, Users, dict[str, bytes], list[Change]]:
+    """Return what is live of the file at *path* beside *running*, users, ACLs, and all changes.
 
+    A change is also a dictionary that says other than what is *known*.
     Raises: ConfigError.
     """
     wanted = load(path)
     config = live(running, wanted)
+    changes = diff(running, wanted)
+    try:
+        other_files = dictionaries_changed(wanted, known)
+    except WrongKey as wrong:
+        raise wrong_key(path, wrong.key, wrong.message) from None
+    if other_files and wanted.radius.dictionaries == running.radius.dictionaries:
+        changes.append(Change("radius.dictionaries", needs_of(("radius", "dictionaries"))))
     loaded = users.load(config.aaa.users, config.known_to_users())
-    return wanted, config, loaded, compiled_acls(config)
+    return config, loaded, compiled_acls(config), changes
 
 
 def _check_ports(config: Config, dataplane: Dataplane) -> dict[str, int]:

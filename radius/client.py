@@ -103,6 +103,7 @@ class Exchange:
 class Client:
     """Requests to one *group*. *entropy* gives random bytes, *jitter* a number in -1..1.
 
+    Assign to *group* what differs in its timing alone: it holds for waits to come.
     *wall* returns the time of day in seconds, for Acct-Delay-Time.
     """
 

@@ -53,6 +53,10 @@ class Dictionary:
         for path in (*sorted(BUILT_IN.iterdir()), *extra):
             self._read(path)
 
+    def says_the_same(self, other: "Dictionary") -> bool:
+        """Compare attributes and words."""
+        return (self._by_name, self._numbers) == (other._by_name, other._numbers)
+
     def __getitem__(self, name: str) -> Attribute:
         """Return the attribute called *name*. Raises: DictionaryError."""
         try:

@@ -64,6 +64,17 @@ NEEDS = {
     "aaa.method": Needs.RESTART_BNGD,
     "aaa.users": Needs.LIVE,
     "radius": Needs.RESTART_BNGD,
+    "radius.timeout_s": Needs.LIVE,
+    "radius.max_timeout_s": Needs.LIVE,
+    "radius.tries": Needs.LIVE,
+    "radius.give_up_s": Needs.LIVE,
+    "radius.dead_s": Needs.LIVE,
+    "radius.probe_s": Needs.LIVE,
+    "radius.queue_limit": Needs.LIVE,
+    "radius.without_server": Needs.LIVE,
+    "radius.last_good_max_age_s": Needs.LIVE,
+    "radius.fallback_user": Needs.LIVE,
+    "radius.accounting.interim_interval_s": Needs.LIVE,
     "radius.dynauth.client": Needs.LIVE,
     "journal": Needs.RESTART_BNGD,
 }
@@ -136,6 +147,8 @@ def _by_name(value: object) -> dict[str, object] | None:
     """Return tables by their names, or None when *value* is no collection of named tables."""
     if isinstance(value, dict):
         return dict(value)
-    if isinstance(value, tuple) and all(hasattr(item, "name") for item in value):
+    if isinstance(value, tuple) and all(
+        isinstance(item, Table) and hasattr(item, "name") for item in value
+    ):
         return {item.name: item for item in value}
     return None

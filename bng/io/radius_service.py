@@ -133,8 +133,12 @@ class RadiusService:
         )
 
     def reconfigure(self, config: Config, fallback: User | None) -> None:
-        """Take what is live of *config*: what answers may name, what holds without a server."""
+        """Take what is live of *config*: what answers may name, timing, what holds without any."""
         self.config = config
+        if self.access is not None:
+            self.access.link.client.group = _group(config, "authentication")
+        for name, client in self.acct_clients.items():
+            client.group = _group(config, "accounting", name)
         if self.backend is not None:
             self.backend.reconfigure(_offered(config, self._extra), _policy(config, fallback))
         self.dynauth.reconfigure(config.radius.dynauth, self._known())
@@ -238,6 +242,13 @@ def read_dictionaries(config: Config) -> tuple[Dictionary, dict[str, Row]]:
         except (DictionaryError, ValueError) as error:
             raise WrongKey(("radius", "attributes", name), str(error)) from None
     return dictionary, rows
+
+
+def dictionaries_changed(config: Config, known: Dictionary) -> bool:
+    """Say whether the files that *config* names say other than is *known*. Raises: WrongKey."""
+    if not (config.radius.dictionaries or config.radius.attributes):
+        return False  # nothing is read but what is built in
+    return not known.says_the_same(read_dictionaries(config)[0])
 
 
 def _nas(config: Config, ports: Mapping[int, str]) -> Nas:

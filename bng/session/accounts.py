@@ -5,6 +5,7 @@ Counters of an interim update are read when the action is carried out, those of 
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from bng.aaa.requests import AccountStatus
@@ -17,8 +18,8 @@ if TYPE_CHECKING:
 
 JITTER = 0.1
 """Of the interval, either way: sessions that came up together report apart (RFC 5080 §2.2.1)."""
-
-
+Said = tuple[tuple[bytes, ...], int | None]
+"""Class, and the interval of interim updates in seconds, None: nothing is said of it."""
 SETTLE_S = 2.0
 """How long what has changed waits for more of it."""
 
@@ -52,8 +53,40 @@ class Accounts:
 
     def adopted(self, session: Session, now: float) -> None:
         """A session goes on that was begun before a restart: updates come at any moment again."""
-        if session.accounted and (interval := self._interval(session)):
-            session.interim_at = now + interval * int.from_bytes(self._entropy(2), "big") / 65536
+        if session.accounted:
+            self._spread_out(session, now)
+
+    def follow(self, session: Session, said: Said, default_s: int, now: float) -> bool:
+        """Take what is *said* now of a living session's accounting; say whether anything changes.
+
+        *default_s* is what the interval was so far where nothing is said.
+        """
+        accept = session.accept
+        if accept is None or session.state is State.ENDING:
+            return False
+        classes, interval_s = said
+        before_s = default_s if accept.interim_interval_s is None else accept.interim_interval_s
+        sources = dict(accept.sources)  # of CoA, of what is said no more
+        if classes != accept.classes:
+            sources.pop("classes", None)
+        if interval_s != accept.interim_interval_s:
+            sources.pop("interim_interval_s", None)
+        new = replace(accept, classes=classes, interim_interval_s=interval_s, sources=sources)
+        if new != accept:
+            session.accept = new
+            self._manager.write_down(session)
+        if self._interval(session) == before_s:
+            return new != accept
+        if session.accounted:
+            self._spread_out(session, now)
+            self._manager.reschedule(session)
+        return True
+
+    def _spread_out(self, session: Session, now: float) -> None:
+        """Have the next update come at any moment of an interval: many begin theirs at once."""
+        interval = self._interval(session)
+        share = int.from_bytes(self._entropy(2), "big") / 65536
+        session.interim_at = now + interval * share if interval else None
 
     def _interval(self, session: Session) -> int:
         """Return the seconds between interim updates, 0: there are none."""

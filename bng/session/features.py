@@ -108,10 +108,13 @@ def refresh(
     session: Session,
     profile: SubscriberProfile | None,
     result: Refreshed,
-) -> None:
-    """Apply *profile*, that of the session's user now, and the settings; count it in *result*."""
+) -> bool:
+    """Apply *profile*, that of the session's user now, and the settings; say whether that was any.
+
+    What waits for a redial, and that there is no such user, is counted in *result*.
+    """
     if session.state is State.ENDING or session.profile is None:
-        return
+        return False
     before = session.profile
     follows = session.routes and manager.one_to_one.follow(session, profile or session.profile)
     names: tuple[str, ...] = (*LIVE, *NAT) if follows else LIVE
@@ -125,9 +128,9 @@ def refresh(
             name for name in REDIAL if getattr(session.profile, name) != getattr(profile, name)
         )
     changed = retell(manager, session)
-    result.changed += changed
     if changed or session.profile != before:
         manager.write_down(session)
+    return changed
 
 
 def _forget_sources(session: Session, old: SubscriberProfile) -> None:

@@ -228,6 +228,14 @@ def test_a_change_is_named_with_what_it_needs(old: str, new: str, changes: list[
     assert diff(config(), config((old, new))) == changes
 
 
+def test_files_of_one_name_in_two_places_are_two() -> None:
+    a, b = (
+        config(("[[pool]]", f'[radius]\ndictionaries = ["acme", "{folder}/acme"]\n[[pool]]'))
+        for folder in ("a", "b")
+    )
+    assert diff(a, b) == [Change("radius.dictionaries", Needs.RESTART_BNGD)]
+
+
 def test_a_change_reads_as_key_and_need() -> None:
     assert str(Change("pool[b]", Needs.LIVE)) == "pool[b]: live"
 
