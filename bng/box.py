@@ -231,7 +231,7 @@ class Box:
         profile = session.profile if loaded is None else None
         if user is not None:
             profile = user.profile
-        changed = refresh(manager, session, profile, result)
+        changed = refresh(manager, session, profile, result, now)
         said = user or session.accept
         if said is not None:
             words = said.classes, said.interim_interval_s

@@ -133,11 +133,11 @@ def _announced(reading: Reading, value: Value) -> None:
 ROWS6 = (
     Row("Framed-IPv6-Prefix", "RFC 3162 §2.3", _prefix),
     Row("Framed-IPv6-Route", "RFC 3162 §2.5", _route, live=True),
-    Row("Framed-IPv6-Pool", "RFC 3162 §2.6", _pool("ipv6_pool")),
+    Row("Framed-IPv6-Pool", "RFC 3162 §2.6", _pool("ipv6_pool"), live=True),
     Row("Delegated-IPv6-Prefix", "RFC 4818 §3", _delegated),
     Row("Framed-IPv6-Address", "RFC 6911 §3.1", _address),
     Row("DNS-Server-IPv6-Address", "RFC 6911 §3.2", _dns),
     Row("Route-IPv6-Information", "RFC 6911 §3.3", _announced),
-    Row("Delegated-IPv6-Prefix-Pool", "RFC 6911 §3.4", _pool("delegated_pool")),
-    Row("Stateful-IPv6-Address-Pool", "RFC 6911 §3.5", _pool("ipv6_address_pool")),
+    Row("Delegated-IPv6-Prefix-Pool", "RFC 6911 §3.4", _pool("delegated_pool"), live=True),
+    Row("Stateful-IPv6-Address-Pool", "RFC 6911 §3.5", _pool("ipv6_address_pool"), live=True),
 )

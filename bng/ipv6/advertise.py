@@ -115,6 +115,11 @@ class Advertiser:
         self._due = now + self._random(0.0, self._config.min_interval_s)
 
     @property
+    def prefix(self) -> IPv6Network | None:
+        """The prefix of the link, as the client is told it."""
+        return self._prefix
+
+    @property
     def deprecated(self) -> dict[IPv6Network, float]:
         """Until when each prefix that was replaced is valid."""
         return dict(self._deprecated)

@@ -269,10 +269,11 @@ class Server:
         for ia in message.ias:
             if declined and ia.kind is IaType.PD:
                 continue  # only addresses are declined
-            binding = self._bindings.find(_key(message, ia))
-            if binding is None:
+            bindings = self._bindings.all_of(_key(message, ia))
+            if not bindings:
                 unknown.append(Ia(kind=ia.kind, iaid=ia.iaid, status=_NO_BINDING))
-            elif any(lease.network == binding.network for lease in ia.leases):
+            named = {lease.network for lease in ia.leases}
+            for binding in [binding for binding in bindings if binding.network in named]:
                 self._bindings.remove(binding, now, declined=declined)
                 over.append(binding)
         status = Status(StatusCode.SUCCESS, "done")
@@ -295,7 +296,7 @@ class Server:
                 status = None if binding else self._unavailable(message, ia)
             if binding is not None:
                 granted.append(binding)
-            answers.append(self._answer_ia(message, ia, binding, status))
+            answers.append(self._answer_ia(message, ia, binding, status, now))
         return tuple(answers), granted
 
     def _refusal(self, message: Message, key: Key, ia: Ia) -> Status | None:
@@ -318,13 +319,13 @@ class Server:
         return _NONE_LEFT[ia.kind]
 
     def _answer_ia(
-        self, message: Message, ia: Ia, binding: Binding | None, status: Status | None
+        self, message: Message, ia: Ia, binding: Binding | None, status: Status | None, now: float
     ) -> Ia:
         config = self._config
         stale: tuple[IaLease, ...] = ()
         renewed = message.kind == MessageType.RENEW and binding is not None
         if renewed or message.kind == MessageType.REBIND:
-            stale = self._stale(ia)
+            stale = self._stale(ia, now)
         if binding is None:
             return Ia(kind=ia.kind, iaid=ia.iaid, leases=stale, status=status)
         lease = IaLease(
@@ -338,13 +339,16 @@ class Server:
             leases=(lease, *stale),
         )
 
-    def _stale(self, ia: Ia) -> tuple[IaLease, ...]:
-        """Return what the client holds and shall not use any longer, with lifetimes of 0."""
-        ours = {binding.network for binding in self._bindings}
+    def _stale(self, ia: Ia, now: float) -> tuple[IaLease, ...]:
+        """Return what the client holds and shall not use for what is new (§18.3.4).
+
+        What was replaced is valid for as long as it is forwarded, all else has lifetimes of 0.
+        """
+        ours, retired = self._bindings.networks, self._bindings.retired
         held = dict.fromkeys(lease.network for lease in ia.leases)
         return tuple(
             [
-                IaLease(network=network)
+                IaLease(network=network, valid_s=_left(retired.get(network, now), now))
                 for network in held
                 if network not in ours and not network.network_address.is_unspecified
             ][:MAX_STALE]
@@ -366,7 +370,7 @@ class Server:
         return (
             address.network_address.is_unspecified
             or any(address.subnet_of(prefix) for prefix in self.on_link)
-            or any(address == binding.network for binding in self._bindings)
+            or self._bindings.gives(address)
         )
 
     def _commit(
@@ -420,6 +424,10 @@ class Server:
     def _drop(self, counter: str) -> list[Action]:
         self._counters[counter] += 1
         return []
+
+
+def _left(until: float, now: float) -> int:
+    return int(min(INFINITY, max(0, until - now)))
 
 
 def _key(message: Message, ia: Ia) -> Key:

@@ -346,6 +346,13 @@ class Pools(ABC, Generic[C]):
 
     # -- what a subclass uses
 
+    def _is_of(self, item: int, size: int, pool_name: str | None) -> bool:
+        """Say whether there is such an item in a pool or in its chain; None: in any pool."""
+        home = self._home(item, size)
+        if home is None or pool_name is None:
+            return home is not None
+        return any(pool is home for pool in self._chain(pool_name))
+
     def _allocate(
         self,
         pool_name: str,

@@ -100,6 +100,10 @@ class Ipv6Pools(Pools[Ipv6PoolConfig]):
                 return _network(item, pool.item_size)
         return None
 
+    def is_of(self, prefix: IPv6Network, pool_name: str | None) -> bool:
+        """Say whether *prefix* belongs to a pool or to those chained behind it; None: to any."""
+        return self._is_of(*_item(prefix), pool_name)
+
     def pool_of(self, prefix: IPv6Network) -> str | None:
         """Return the name of the pool that *prefix* belongs to, None when it is in none."""
         pool = self._home(*_item(prefix))

@@ -122,7 +122,7 @@ def _tell(manager: "SessionManager", session: Session, left: Left) -> None:
         session.policed = PoliceSession(handle, None, None, UNKNOWN)
     session.bypassed = left.bypass
     session.nat_told = left.nat_public
-    if left.ipv6_prefix is not None and (side is None or side.prefix != left.ipv6_prefix):
+    if left.ipv6_prefix is not None and (side is None or left.ipv6_prefix not in side.own):
         manager.emit(DeleteRoute(handle, left.ipv6_prefix))
     if left.ipv6_on and not session.families & IPV6:
         manager.emit(Ipv6Session(handle, False, None, None, 0))

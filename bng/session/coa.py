@@ -17,7 +17,7 @@ from bng.aaa import dynauth, requests
 from bng.aaa.dynauth import Asked, ErrorCause, Known, Refused
 from bng.aaa.model import AccessAccept, SubscriberProfile
 from bng.aaa.reading import Value
-from bng.session import features, install
+from bng.session import features, install, renumber
 from bng.session.model import Cause, Session, State
 
 if TYPE_CHECKING:
@@ -242,7 +242,9 @@ class Orders:
         """
         manager, old = self._manager, session.accept
         session.accept, session.profile = accept, accept.profile
-        features.retell(manager, session)
+        features.retell(manager, session, now)
+        if session.told is not None and renumber.is_due(manager, session) and not order.restoring:
+            order.failure = order.failure or "there is no prefix for the link"
         if old is None or old.interim_interval_s != accept.interim_interval_s:
             manager.accounts.reschedule(session, now)
         manager.reschedule(session)
@@ -307,7 +309,7 @@ class Orders:
                 own = session.interface_id
                 return () if own is None else (own.to_bytes(8),)
             case "Framed-IPv6-Prefix":
-                return () if side is None else (side.prefix,)
+                return () if side is None else side.own
             case "Framed-IPv6-Address":
                 return () if side is None else side.addresses
             case "Delegated-IPv6-Prefix":

@@ -27,8 +27,14 @@ LIVE = (
     "port_forwards",
     "routes",
     "ipv6_routes",
+    "ipv6_prefix",
+    "ipv6_pool",
+    "ipv6_address",
+    "ipv6_address_pool",
+    "delegated_prefix",
+    "delegated_pool",
 )
-"""Fields of a profile that a living session takes over."""
+"""Fields of a profile that a living session takes over; what DHCPv6 gives, when it is renewed."""
 REDIAL = (
     "ipv4_address",
     "ipv4_pool",
@@ -37,12 +43,6 @@ REDIAL = (
     "ipv6_interface_id",
     "ipv4",
     "ipv6",
-    "ipv6_prefix",
-    "ipv6_pool",
-    "ipv6_address",
-    "ipv6_address_pool",
-    "delegated_prefix",
-    "delegated_pool",
     "ipv6_dns",
     "ipv6_announced_routes",
     "mtu",
@@ -108,6 +108,7 @@ def refresh(
     session: Session,
     profile: SubscriberProfile | None,
     result: Refreshed,
+    now: float,
 ) -> bool:
     """Apply *profile*, that of the session's user now, and the settings; say whether that was any.
 
@@ -127,7 +128,7 @@ def refresh(
         result.redial.update(
             name for name in REDIAL if getattr(session.profile, name) != getattr(profile, name)
         )
-    changed = retell(manager, session)
+    changed = retell(manager, session, now)
     if changed or session.profile != before:
         manager.write_down(session)
     return changed
@@ -146,13 +147,13 @@ def _forget_sources(session: Session, old: SubscriberProfile) -> None:
     session.accept = replace(accept, sources=sources)
 
 
-def retell(manager: "SessionManager", session: Session) -> bool:
+def retell(manager: "SessionManager", session: Session, now: float) -> bool:
     """Tell the dataplane what it does not know of the session's profile; say whether that was any.
 
     A session that is not installed, or paused, is told with the installation to come.
     """
     _time(manager, session)
-    changed = session.told is not None and _reroute(manager, session)
+    changed = session.told is not None and _reroute(manager, session, now)
     if session.told is None or session.paused:
         return changed
     changed |= tell(manager, session)
@@ -174,9 +175,9 @@ def _time(manager: "SessionManager", session: Session) -> None:
         manager.reschedule(session)
 
 
-def _reroute(manager: "SessionManager", session: Session) -> bool:
+def _reroute(manager: "SessionManager", session: Session, now: float) -> bool:
     """Have the routes of an installed session be those of its profile."""
-    changed = manager.ipv6.follow(session)
+    changed = manager.ipv6.follow(session, now)
     wanted = install.routes(session)
     gone = [prefix for prefix in session.routes if prefix not in wanted]
     new = [prefix for prefix in wanted if prefix not in session.routes]

@@ -122,7 +122,7 @@ class Grants:
         ipv6 = self._ipv6_params(session, profile) if serves6 else None
         session.method.accept(session, answer, ipv4, ipv6, now)
         if session.told is not None:  # it authenticates again, and lives
-            features.refresh(manager, session, profile, features.Refreshed())
+            features.refresh(manager, session, profile, features.Refreshed(), now)
         manager.write_down(session)
 
     def ipv4_params(self, session: Session, profile: SubscriberProfile) -> Ipv4Params:

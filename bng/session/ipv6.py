@@ -16,7 +16,7 @@ from bng.ipv6.counters import new_counters
 from bng.ipv6.messages import RelayMessage
 from bng.ipv6.relay import Relay
 from bng.ipv6.server import Server
-from bng.session import logs
+from bng.session import logs, renumber
 from bng.session.actions import (
     AddRoute,
     CommandKind,
@@ -79,7 +79,7 @@ class Ipv6:
         if side is None:
             return
         side.link.pause(now)
-        side.due = side.link.next_deadline()
+        side.plan()
         side.started = False
         side.request = None
         self._withdraw(session, side)
@@ -108,22 +108,28 @@ class Ipv6:
         if session.ipv6 is not None:
             session.ipv6.on = False
 
-    def follow(self, session: Session) -> bool:
-        """Have the networks behind a subscriber be those of the profile; say if any changed."""
+    def follow(self, session: Session, now: float) -> bool:
+        """Have the link's prefix, and the networks behind a subscriber, be what they are to be.
+
+        Says whether the dataplane was told of any change.
+        """
         side, profile = session.ipv6, session.profile
         if side is None or profile is None:
             return False
-        before, side.framed = side.framed, tuple(r.prefix for r in profile.ipv6_routes)
+        before, side.framed = set(side.routes()), tuple(r.prefix for r in profile.ipv6_routes)
         side.recorded = None
-        if side.framed == before or not side.on:
+        moved = renumber.move(self._manager, session, side, now)
+        wanted = set(side.routes())
+        if not side.on or (wanted == before and not moved):
             return False
-        gone, new = set(before) - set(side.framed), set(side.framed) - set(before)
         session.install_pending += not side.waits.left[FRAMED]
-        for prefix in sorted(gone):
+        for prefix in sorted(before - wanted):
             side.waits.expect(CommandKind.ROUTE6, FRAMED)
             self._manager.emit(DeleteRoute(session.handle, prefix, answered=True))
-        for prefix in sorted(new):
+        for prefix in sorted(wanted - before):
             self._add_route(session, side, prefix, FRAMED)
+        if moved:
+            self._tell_session(session, side, FRAMED)
         return True
 
     # ---- packets, answers, time ----
@@ -157,6 +163,7 @@ class Ipv6:
             return
         tag, status = done
         if tag == FRAMED:
+            renumber.announce(self._manager, session, side, now)
             self._manager.installing(session, 0 if status == -ESTALE else status, now)
         elif tag > 0:
             self._leased(session, side, tag, status, now)
@@ -170,6 +177,7 @@ class Ipv6:
         side = session.ipv6
         if side is not None:
             self._apply(session, side, side.link.tick(now), now)
+            renumber.expire(self._manager, session, side, now)
 
     # ---- the end ----
 
@@ -199,8 +207,9 @@ class Ipv6:
         else:
             self._free(side, side.leases, now)
         side.leases.clear()
-        if side.prefix is not None:
-            self._manager.pools6.release(side.prefix, now)
+        for prefix in side.own:
+            remember = prefix == side.prefix
+            self._manager.pools6.release(prefix, now, remember=remember)
         session.ipv6 = None
 
     # ---- the link ----
@@ -292,7 +301,7 @@ class Ipv6:
                     self._remove(session, side, action, now)
                 case _:
                     assert_never(action)
-        side.due = side.link.next_deadline()
+        side.plan()
 
     def _install(
         self, session: Session, side: Ipv6Side, wanted: ipv6.Install, now: float

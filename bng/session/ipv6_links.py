@@ -58,8 +58,7 @@ class Links:
 
     def check(self, recorded: RecordedIpv6) -> None:
         """Raises: ValueError when others have what a recorded session had."""
-        own = () if recorded.prefix is None else (recorded.prefix,)
-        for network in (*own, *(lease.network for lease in recorded.leases)):
+        for network in (*recorded.own, *(lease.network for lease in recorded.leases)):
             if (holder := self._manager.pools6.owner(network)) is not None:
                 raise ValueError(f"{network} is held by {holder}")
 
@@ -69,15 +68,15 @@ class Links:
         assert profile is not None and name is not None  # noqa: S101 - the caller looked
         side = session.ipv6 = self.side(session, recorded.prefix)
         side.framed = recorded.framed
-        if recorded.prefix is not None:
-            static = recorded.prefix == profile.ipv6_prefix
-            owner = session.acct_session_id if static else name
-            self._manager.pools6.adopt(recorded.prefix, owner)
+        side.old = dict(recorded.old)
+        for prefix in recorded.own:
+            owner = session.acct_session_id if prefix == profile.ipv6_prefix else name
+            self._manager.pools6.adopt(prefix, owner)
         self._adopt_leases(session, side, recorded, now)
         if session.families & IPV6:
             side.link.advertiser.go_on(recorded.prefix, dict(recorded.deprecated), now)
             side.started = True
-        side.due = side.link.next_deadline()
+        side.plan()
 
     def _adopt_leases(
         self, session: Session, side: Ipv6Side, recorded: RecordedIpv6, now: float
@@ -108,7 +107,7 @@ class Links:
         side.link.advertiser.reconfigure(self._advertise_config(profile), now)
         if isinstance(side.link.dhcpv6, Server):
             side.link.dhcpv6.reconfigure(self._server_config(profile))
-        side.due = side.link.next_deadline()
+        side.plan()
         self._manager.reschedule(session)
 
     def _advertise_config(self, profile: SubscriberProfile) -> AdvertiseConfig:

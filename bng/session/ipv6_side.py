@@ -8,6 +8,7 @@ from hashlib import blake2b
 from ipaddress import IPv6Address, IPv6Network
 from typing import TYPE_CHECKING
 
+from bng.aaa.model import SubscriberProfile
 from bng.ipv6.actions import Lease
 from bng.ipv6.link import Ipv6Link
 from bng.ipv6.relay import Relay
@@ -74,11 +75,9 @@ class SessionSupply:
         profile, policy = session.profile, manager.settings.ipv6
         if profile is None or session.user_name is None:
             return None
-        static = profile.delegated_prefix
+        static = _static(profile, delegated)
         pool = policy.delegated_pool_of(profile)
         if not delegated:
-            address = profile.ipv6_address
-            static = None if address is None else IPv6Network(address)
             pool = policy.address_pool_of(profile)
         if static is not None:
             return self._claim(static, now)
@@ -88,6 +87,20 @@ class SessionSupply:
         wanted = hint if hint is not None and int(hint.network_address) else None
         length = None if hint is None else hint.prefixlen
         return manager.pools6.allocate(pool, session.user_name, now, wanted, length)
+
+    def keeps(self, lease: Lease) -> bool:
+        """Say whether profile, pools and link still give *lease*."""
+        profile, policy = self._session.profile, self._manager.settings.ipv6
+        side = self._session.ipv6
+        if profile is None or side is None:
+            return True
+        static = _static(profile, lease.delegated)
+        if static is not None:
+            return lease.network == static
+        if self.inside(lease.network):
+            return side.prefix is not None and lease.network.subnet_of(side.prefix)
+        named = profile.delegated_pool if lease.delegated else profile.ipv6_address_pool
+        return self._manager.pools6.is_of(lease.network, policy.known(named))
 
     def release(self, lease: Lease, now: float, *, declined: bool) -> None:
         """Take a lease back."""
@@ -107,9 +120,9 @@ class SessionSupply:
             self._claimed.add(lease.network)
 
     def inside(self, network: IPv6Network) -> bool:
-        """Say whether *network* is a part of the link's prefix, and so nobody else's."""
+        """Say whether *network* is a part of a prefix of the link, and so nobody else's."""
         side = self._session.ipv6
-        return side is not None and side.prefix is not None and network.subnet_of(side.prefix)
+        return side is not None and any(network.subnet_of(own) for own in side.own)
 
     def claim(self, network: IPv6Network, now: float) -> bool:
         """Take what an external server gave; False when it is another's."""
@@ -145,12 +158,20 @@ class SessionSupply:
         return None
 
 
+def _static(profile: SubscriberProfile, delegated: bool) -> IPv6Network | None:
+    """Return what AAA said that a lease is to be."""
+    if delegated:
+        return profile.delegated_prefix
+    return None if profile.ipv6_address is None else IPv6Network(profile.ipv6_address)
+
+
 @dataclass(slots=True, eq=False)
 class Ipv6Side:
     """IPv6 of a session, from the first time that IPv6CP asks for it on.
 
     *leases* is what DHCPv6 gave, and until when, installed or on its way there; *framed* are the
-    networks behind the subscriber. *on*: the dataplane was told to forward. *request* is the
+    networks behind the subscriber. *old* are the prefixes that the link had before the one that it
+    has, and until when each is forwarded. *on*: the dataplane was told to forward. *request* is the
     installation that IPv6CP waits for.
     """
 
@@ -159,6 +180,7 @@ class Ipv6Side:
     prefix: IPv6Network | None
     interface_id: int
     framed: tuple[IPv6Network, ...] = ()
+    old: dict[IPv6Network, float] = field(default_factory=dict)
     leases: dict[Lease, float] = field(default_factory=dict)
     on: bool = False
     started: bool = False
@@ -180,6 +202,17 @@ class Ipv6Side:
         return found
 
     @property
+    def own(self) -> tuple[IPv6Network, ...]:
+        """The prefix of the link, and those that it had before."""
+        return (*(() if self.prefix is None else (self.prefix,)), *self.old)
+
+    def plan(self) -> None:
+        """Find out when there is something to do."""
+        self.due = min(
+            (at for at in (self.link.next_deadline(), *self.old.values()) if at), default=None
+        )
+
+    @property
     def delegated(self) -> list[IPv6Network]:
         """Prefixes that DHCPv6 delegated."""
         return [lease.network for lease in self.leases if lease.delegated]
@@ -191,16 +224,12 @@ class Ipv6Side:
 
     def routes(self) -> list[IPv6Network]:
         """Return all that leads to the session."""
-        own = [] if self.prefix is None else [self.prefix]
         leased = [lease.network for lease in self.leases if self.needs_route(lease)]
-        return list(dict.fromkeys((*own, *self.framed, *leased)))
+        return list(dict.fromkeys((*self.own, *self.framed, *leased)))
 
     def needs_route(self, lease: Lease) -> bool:
-        """Say whether *lease* is more than a part of the link's prefix."""
-        prefix, network = self.prefix, lease.network
-        if prefix is None or network.prefixlen < prefix.prefixlen:
-            return True
-        return not network.subnet_of(prefix)
+        """Say whether *lease* is more than a part of a prefix of the link."""
+        return not any(lease.network.subnet_of(prefix) for prefix in self.own)
 
     def choose_fast(self) -> bool:
         """Choose the delegated prefix that the dataplane knows by heart; say if it changed."""
@@ -233,11 +262,18 @@ class RecordedIpv6:
     framed: tuple[IPv6Network, ...] = ()
     deprecated: tuple[tuple[IPv6Network, float], ...] = ()
     """Prefixes of before, and until when each is valid."""
+    old: tuple[tuple[IPv6Network, float], ...] = ()
+    """Those of the session itself, which are forwarded."""
+
+    @property
+    def own(self) -> tuple[IPv6Network, ...]:
+        """The prefixes of the link."""
+        own = () if self.prefix is None else (self.prefix,)
+        return (*own, *(prefix for prefix, _ in self.old))
 
     def routes(self) -> list[IPv6Network]:
         """Return all that may lead to the session."""
-        own = () if self.prefix is None else (self.prefix,)
-        return [*own, *self.framed, *(lease.network for lease in self.leases)]
+        return [*self.own, *self.framed, *(lease.network for lease in self.leases)]
 
 
 def describe(side: Ipv6Side, *, clients: bool = True) -> object:
@@ -254,6 +290,7 @@ def describe(side: Ipv6Side, *, clients: bool = True) -> object:
         _leases(side, clients) if side.leases else [],
         [side.text(net) for net in side.framed],
         [[side.text(net), round(until, 1)] for net, until in deprecated.items()],
+        [[side.text(net), round(until, 1)] for net, until in side.old.items()],
     ]
     if clients:
         side.recorded = recorded

@@ -1,5 +1,7 @@
 """What is logged of a session: every event by one function, so that its fields are in one place."""
 
+from ipaddress import IPv6Network
+
 from bng.session.actions import Log
 from bng.session.model import Counters, Session
 from bng.session.nat import NatAddresses
@@ -79,6 +81,16 @@ def ipv6_refused(session: Session, reason: str) -> Log:
     """Return the line for a session that gets no IPv6, or not all that it was to get."""
     fields: dict[str, object] = {"user": session.user_name, "reason": reason}
     return Log("ipv6-refused", session.acct_session_id, fields, warning=True)
+
+
+def ipv6_renumbered(session: Session, before: IPv6Network, prefix: IPv6Network) -> Log:
+    """Return the line for a session whose link gets another prefix."""
+    fields: dict[str, object] = {
+        "user": session.user_name,
+        "before": str(before),
+        "ipv6_prefix": str(prefix),
+    }
+    return Log("ipv6-renumbered", session.acct_session_id, fields)
 
 
 def not_recorded(session: Session) -> Log:

@@ -42,17 +42,18 @@ class Ipv6Settings:
 
     def link_pool_of(self, profile: SubscriberProfile) -> str | None:
         """Return the pool of the prefix on the link."""
-        return self._known(profile.ipv6_pool) or self.link_pool
+        return self.known(profile.ipv6_pool) or self.link_pool
 
     def address_pool_of(self, profile: SubscriberProfile) -> str | None:
         """Return the pool of addresses."""
-        return self._known(profile.ipv6_address_pool) or self.address_pool
+        return self.known(profile.ipv6_address_pool) or self.address_pool
 
     def delegated_pool_of(self, profile: SubscriberProfile) -> str | None:
         """Return the pool of prefixes to delegate."""
-        return self._known(profile.delegated_pool) or self.delegated_pool
+        return self.known(profile.delegated_pool) or self.delegated_pool
 
-    def _known(self, name: str | None) -> str | None:
+    def known(self, name: str | None) -> str | None:
+        """Return *name* when there is such a pool."""
         return name if name in self.pools else None
 
     def serves(self, profile: SubscriberProfile) -> bool:

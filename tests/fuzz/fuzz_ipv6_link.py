@@ -45,6 +45,7 @@ class Shelf:
 
     def __init__(self) -> None:
         self.taken: set[Lease] = set()
+        self.gone: set[Lease] = set()
 
     def take(self, delegated: bool, hint: IPv6Network | None, now: float) -> IPv6Network | None:
         """Give the first that is free."""
@@ -54,9 +55,14 @@ class Shelf:
                 return network
         return None
 
+    def keeps(self, lease: Lease) -> bool:
+        """Say whether *lease* is what would be given now."""
+        return lease not in self.gone
+
     def release(self, lease: Lease, now: float, *, declined: bool) -> None:
         """Take back what was given."""
         self.taken.remove(lease)
+        self.gone.discard(lease)
 
 
 class Script:
@@ -110,6 +116,8 @@ class Script:
                 self.confirm(ok=True)
             case 4:
                 self.close()
+            case 5:
+                self.shelf.gone |= self.shelf.taken
             case _:
                 self.now += choice
                 self.act(self.link.tick(self.now))

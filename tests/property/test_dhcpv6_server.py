@@ -43,6 +43,9 @@ POOLS = {
 }
 
 
+MOVED = {"na": pool(128, "2001:db8:0:1::8/127"), "pd": pool(56, "2001:db8:300::/55")}
+
+
 class PoolSupply:
     """The supply of one subscriber."""
 
@@ -53,6 +56,9 @@ class PoolSupply:
     def take(self, delegated: bool, hint: IPv6Network | None, now: float) -> IPv6Network | None:
         length = None if hint is None else hint.prefixlen
         return self.pools.allocate("pd" if delegated else "na", self.user, now, hint, length)
+
+    def keeps(self, lease: Lease) -> bool:
+        return self.pools.is_of(lease.network, "pd" if lease.delegated else "na")
 
     def release(self, lease: Lease, now: float, *, declined: bool) -> None:
         assert self.pools.release(lease.network, now, remember=not declined) == self.user
@@ -174,6 +180,10 @@ class ServerMachine(RuleBasedStateMachine):
             deadline = server.next_deadline()
             assert deadline is None or deadline > self.now
 
+    @rule(moved=st.sets(st.sampled_from(sorted(MOVED))))
+    def reconfigure_pools(self, moved: set[str]) -> None:
+        self.pools.reconfigure(POOLS | {name: MOVED[name] for name in moved}, self.now)
+
     @rule(number=st.integers(0, 2))
     def close(self, number: int) -> None:
         pending = self.pending[number]
@@ -217,12 +227,17 @@ class ServerMachine(RuleBasedStateMachine):
             for binding in server._bindings:
                 assert binding.network not in bound
                 bound[binding.network] = user
-            assert sum(b.kind is IaType.NA for b in server._bindings) <= 1
-            assert sum(b.kind is IaType.PD for b in server._bindings) <= self.max_prefixes
+            kinds = [b.kind for b in server._bindings if b.network in server._bindings.networks]
+            assert kinds.count(IaType.NA) <= 1
+            assert kinds.count(IaType.PD) <= self.max_prefixes
         assert {network: self.pools.owner(network) for network in bound} == bound
-        assert sum(stats.used for stats in self.pools.stats().values()) == len(bound)
+        assert self.in_use() == len(bound)
         for number, server in enumerate(self.servers):
             assert {binding.lease for binding in server.bindings()} == self.installed[number]
+
+    def in_use(self) -> int:
+        used = sum(stats.used for stats in self.pools.stats().values())
+        return used + self.pools.used_outside()
 
     def teardown(self) -> None:
         """Let everything expire: nothing may be left."""
@@ -233,7 +248,7 @@ class ServerMachine(RuleBasedStateMachine):
                 self.confirm(number, True)
         self.wait(25.0)
         assert self.installed == [set(), set(), set()]
-        assert sum(stats.used for stats in self.pools.stats().values()) == 0
+        assert self.in_use() == 0
         assert [server.next_deadline() for server in self.servers] == [None] * 3
 
 

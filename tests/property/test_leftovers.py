@@ -195,7 +195,7 @@ class Bed:
         result = Refreshed()
         for session in self.sessions:
             user = loaded[session.user_name or ""]
-            refresh(self.box.manager, session, user.profile, result)
+            refresh(self.box.manager, session, user.profile, result, self.box.now)
         assert result.redial == {}
         self.box.turn()
 

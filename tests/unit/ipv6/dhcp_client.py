@@ -39,6 +39,7 @@ class Shelf:
     def __init__(self) -> None:
         self.free = {False: list(ADDRESSES), True: list(PREFIXES)}
         self.taken: list[Lease] = []
+        self.gone: set[IPv6Network] = set()  # of what was given: it is to be had no longer
         self.hints: list[IPv6Network | None] = []
 
     def take(self, delegated: bool, hint: IPv6Network | None, now: float) -> IPv6Network | None:
@@ -50,8 +51,13 @@ class Shelf:
         self.taken.append(Lease(network, delegated))
         return network
 
+    def keeps(self, lease: Lease) -> bool:
+        return lease.network not in self.gone
+
     def release(self, lease: Lease, now: float, *, declined: bool) -> None:
         self.taken.remove(lease)
+        if lease.network in self.gone:
+            return
         free = self.free[lease.delegated]
         free.insert(len(free) if declined else 0, lease.network)
 

@@ -93,7 +93,7 @@ def test_a_reload_tells_living_sessions_of_new_settings(box: Managed) -> None:
     box.memory.run(5.0)
 
 
-def test_a_reload_may_change_pools_and_who_has_a_prefix_keeps_it(box: Managed) -> None:
+def test_a_reload_may_take_pools_and_who_has_a_prefix_of_them_gets_another(box: Managed) -> None:
     new = [
         {"name": "others", "prefixes": ["2001:db8:9::/48"], "length": 64},
         {"name": "homes", "prefixes": ["2001:db8:100::/40"], "length": 60},
@@ -104,7 +104,10 @@ def test_a_reload_may_change_pools_and_who_has_a_prefix_keeps_it(box: Managed) -
     other = memory.subscriber(2, profile=WANTS)
     memory.dial(other)
     memory.run(0.5)
-    assert show(box)["ipv6_prefix"] == "2001:db8:1::/64"
+    data = show(box)
+    assert IPv6Network(data["ipv6_prefix"]).subnet_of(IPv6Network("2001:db8:9::/48"))
+    assert data["deprecated_prefixes"] == ["2001:db8:1::/64"]
+    assert data["delegated_prefixes"] == ["2001:db8:100::/56"], "until it is renewed"
     found = IPv6Network(show(box, "user00002")["ipv6_prefix"])
     assert found.subnet_of(IPv6Network("2001:db8:9::/48"))
     (home,) = show(box, "user00002")["delegated_prefixes"]

@@ -506,7 +506,7 @@ def test_what_the_dataplane_was_not_told_any_more_it_is_told(box: MemoryBox) -> 
         }
         box.set_users(changed)
         user = box._users(changed).by_name["user00001"]
-        refresh(box.manager, session, user.profile, Refreshed())
+        refresh(box.manager, session, user.profile, Refreshed(), box.now)
         todo = box.manager.take()
         box.executor.run([action for action in todo if type(action).__name__ == "Record"])
         box.restart()
@@ -519,7 +519,7 @@ def test_what_the_dataplane_was_not_told_any_more_it_is_told(box: MemoryBox) -> 
         box.set_users(plain)
         session = of(box, client)
         user = box._users(plain).by_name["user00001"]
-        refresh(box.manager, session, user.profile, Refreshed())
+        refresh(box.manager, session, user.profile, Refreshed(), box.now)
         todo = box.manager.take()
         box.executor.run([action for action in todo if type(action).__name__ == "Record"])
         box.restart()

@@ -248,9 +248,6 @@ def test_a_route_that_cannot_be_had_leaves_things_as_they_were(two: Bed) -> None
 @pytest.mark.parametrize(
     "pair",
     [
-        ("Framed-IPv6-Pool", "links"),
-        ("Delegated-IPv6-Prefix-Pool", "homes"),
-        ("Stateful-IPv6-Address-Pool", "hosts"),
         ("DNS-Server-IPv6-Address", IPv6Address("2001:db8::53")),
         ("Route-IPv6-Information", IPv6Network("2001:db8::/32")),
         ("Bng-Ipv6", 0),
