@@ -267,6 +267,19 @@ class Box:
         self.loop.settle()
         return len(sessions)
 
+    async def keep_drains(self) -> None:
+        """Have the next bngd drain what this one does, under this dataplane. Raises: OSError."""
+        known = self.config.system.state_dir, self.dataplane.boot(), frozenset(self.draining)
+        await asyncio.to_thread(drained.save_ports, *known)
+
+    def _drain_again(self) -> None:
+        """Go on draining what a former bngd drained."""
+        kept = drained.load_ports(self.config.system.state_dir, self.dataplane.boot())
+        names = {port.name for port in self.config.access_ports} | {None}
+        for port in kept & names:
+            ending = self.drain(port, True)
+            structlog.get_logger("box").warning("drains-again", port=port or "all", ending=ending)
+
     def terminate(self, sessions: list[Session]) -> None:
         """End sessions politely: Terminate-Request, then PADT. Many: a batch at a time."""
         now = time.monotonic()
@@ -642,6 +655,7 @@ async def start(config_path: Path, config: Config, on_lost: Callable[[], None]) 
         executor.account = radius.accounting.account
     await _take_over(box, found)
     box._tell_settings(None)
+    box._drain_again()
     fresh, stale = dataplane.discard_stale_punts(time.monotonic_ns())
     dispatcher.counters["punt_stale"] += stale
     loop.start(fresh)
@@ -708,7 +722,7 @@ async def _forget_lost(
     for acct_session_id in recorded.keys() - adopted:
         box.journal.delete(acct_session_id)
     gone = [recorded[name] for name in sorted(recorded.keys() - adopted)]
-    pasts.lost(box.manager.pools, gone, time.monotonic())
+    pasts.lost(box.manager.pools_by_version, gone, time.monotonic())
     for left in found:
         name = left.acct_session_id
         if name in adopted and recorded.get(name) != left.data:

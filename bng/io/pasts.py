@@ -5,7 +5,7 @@ the sessions that live have been taken over.
 """
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from ipaddress import IPv4Address, IPv4Network, IPv6Network, ip_network
 from typing import Any
@@ -15,7 +15,7 @@ import structlog
 from bng.io import journal
 from bng.io.journal import Journal, JournalError
 from bng.pool.core import Freed, Past, Pools
-from bng.pool.ipv4 import Ipv4Pools
+from bng.session import ipv6_side
 from bng.session.packing import reader
 from bng.session.restart import read
 
@@ -49,15 +49,29 @@ def restore(of: Journal, pools: ByVersion, now: float) -> None:
     save(of, pools, now)
 
 
-def lost(pools: Ipv4Pools, records: Iterable[bytes], now: float) -> None:
-    """Have *pools* remember the addresses of sessions that ended while nobody looked."""
-    gone = []
+def lost(pools: ByVersion, records: Iterable[bytes], now: float) -> None:
+    """Have *pools* remember what sessions had that ended while nobody looked."""
+    gone: dict[int, list[Past]] = {version: [] for version in pools}
     for record in records:
         with suppress(ValueError, KeyError):
             fields = read(record)
-            owner, address = _OWNER(fields["user"]), _ADDRESS(fields["ip4"])
-            gone.append(Past(int(address), 1, Freed(owner, now), remembered=True))
-    pools.restore(gone, now)
+            freed = Freed(_OWNER(fields["user"]), now)
+            for network in _networks(fields):
+                item, size = int(network.network_address), network.num_addresses
+                gone[network.version].append(Past(item, size, freed, remembered=True))
+    for version, pasts in gone.items():
+        pools[version].restore(pasts, now)
+
+
+def _networks(fields: Mapping[str, object]) -> Iterator[IPv4Network | IPv6Network]:
+    """Yield the address and the prefixes that a record names. Raises: ValueError."""
+    if "ip4" in fields:
+        yield IPv4Network(_ADDRESS(fields["ip4"]))
+    recorded = ipv6_side.read(fields)
+    if recorded is not None:
+        if recorded.prefix is not None:
+            yield recorded.prefix
+        yield from (lease.network for lease in recorded.leases)
 
 
 def _network(version: int, past: Past) -> IPv4Network | IPv6Network:

@@ -1,7 +1,8 @@
 """PPPoE session ids: one set of 65,534 per domain (port, outer VID).
 
 A freed id rests before it is given out again, first in first out, so that late frames of the
-old session do not meet a new one. A domain without ids in use or at rest takes no memory.
+old session do not meet a new one. A domain without ids in use or at rest takes no memory. A restart
+forgets who rests: ids then begin elsewhere, and a frame also has to come from the session's client.
 """
 
 import heapq

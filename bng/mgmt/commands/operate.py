@@ -29,24 +29,29 @@ async def reload(box: Box, args: Args) -> object:
 
 
 @command("drain", "port", summary="Take no new sessions, end those there at drain_per_s.")
-def drain(box: Box, args: Args) -> object:
-    """Begin to drain a port, or the whole box."""
-    return {"ending": _drain(box, args, "drain")}
+async def drain(box: Box, args: Args) -> object:
+    """Begin to drain a port, or the whole box. A restart of bngd goes on with it."""
+    return {"ending": await _drain(box, args, "drain")}
 
 
 @command("undrain", "port", summary="Take new sessions again.")
-def undrain(box: Box, args: Args) -> object:
+async def undrain(box: Box, args: Args) -> object:
     """Undo `drain`; sessions that it has yet to end still end."""
-    _drain(box, args, "undrain")
+    await _drain(box, args, "undrain")
     return {}
 
 
-def _drain(box: Box, args: Args, name: str) -> int:
+async def _drain(box: Box, args: Args, name: str) -> int:
     port = text(args, "port")
     try:
-        return box.drain(port, name == "drain")
+        ending = box.drain(port, name == "drain")
+        await box.keep_drains()
     except KeyError:
         raise CommandError(f"{name}: no access port {port!r}") from None
+    except OSError as error:
+        why = error.strerror or error
+        raise CommandError(f"{name}: done, but a restart will not know of it: {why}") from None
+    return ending
 
 
 @command("clear holdoffs", "mac", summary="Let held-off clients in again.")

@@ -35,6 +35,9 @@ class Bngd:
     def restore(self) -> None:
         pasts.restore(self.journal, {4: self.four, 6: self.six}, self.now)
 
+    def lost(self, records: list[bytes]) -> None:
+        pasts.lost({4: self.four, 6: self.six}, records, self.now)
+
     def flush(self) -> None:
         pasts.save(self.journal, {4: self.four, 6: self.six}, self.now)
         asyncio.run(self.journal.flush())
@@ -122,8 +125,38 @@ def test_sessions_that_died_with_the_machine_leave_their_addresses_to_their_user
 ) -> None:
     bngd = Bngd(path)
     records = [b'{"user": "bob", "ip4": "10.0.0.1"}', b'{"user": "eve"}', b'{"user": 1}', b"["]
-    pasts.lost(bngd.four, records, bngd.now)
+    bngd.lost(records)
     assert (bngd.get("alice"), bngd.get("carol"), bngd.get("bob")) == (FIRST, FIRST + 2, FIRST + 1)
+
+
+@pytest.mark.parametrize(
+    "had",
+    [
+        '["2001:db8:2::/48", [], [], []]',
+        '[null, [["2001:db8:2::/48", true, 9.5]], [], []]',
+        '["fe80:1::/64", [["2001:db8:2::/48", true, 9.5, 7, "AAE="]], ["2001:db8:1::/48"], []]',
+    ],
+    ids=["on the link", "delegated, of a short record", "delegated, and others of no pool"],
+)
+def test_they_leave_their_prefixes_to_them_too(path: Path, wall: list[float], had: str) -> None:
+    bngd = Bngd(path)
+    bngd.lost([f'{{"user": "bob", "ip4": "10.0.0.1", "ip6": {had}}}'.encode()])
+    assert bngd.six.remembered("d", "bob") == IPv6Network("2001:db8:2::/48")
+    assert bngd.four.allocate("a", "bob", bngd.now) == FIRST + 1
+    bngd.flush()
+    assert bngd.journal.pasts() == {"2001:db8:2::/48": ("bob", 1.7e9, True)}
+    again = Bngd(path)
+    again.restore()
+    assert again.six.allocate("d", "eve", again.now) == IPv6Network("2001:db8::/48")
+    assert again.six.allocate("d", "bob", again.now) == IPv6Network("2001:db8:2::/48")
+
+
+@pytest.mark.parametrize("had", ["5", '["2001:db8::/200"]', '[null, [["2001:db8::/48"]], [], []]'])
+def test_a_record_with_nonsense_of_ipv6_leaves_the_address_or_nothing(path: Path, had: str) -> None:
+    bngd = Bngd(path)
+    bngd.lost([f'{{"user": "bob", "ip4": "10.0.0.1", "ip6": {had}}}'.encode()])
+    assert bngd.six.remembered("d", "bob") is None
+    assert bngd.six.stats()["d"].sticky == 0
 
 
 def test_what_is_too_old_is_forgotten(path: Path, wall: list[float]) -> None:

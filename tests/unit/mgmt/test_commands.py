@@ -165,6 +165,23 @@ def test_drain_says_how_many_will_end_and_undrain_takes_it_back(dialled: Managed
     assert dialled.ask("show version")["data"]["draining"] == []
 
 
+def test_a_drain_is_there_again_until_it_is_undone_and_says_when_it_cannot_be_kept(
+    dialled: Managed,
+) -> None:
+    box, state = dialled.box, dialled.directory / "ports-drained"
+    dialled.ask("drain")
+    dialled.ask("drain", port="acc0")
+    boot = box.dataplane.boot()
+    assert state.read_text().split() == [str(boot), "*", "acc0"]
+    dialled.ask("undrain")
+    assert state.read_text().split() == [str(boot), "acc0"]
+    state.unlink()
+    state.mkdir()
+    error = dialled.ask("undrain", port="acc0")["error"]
+    assert error.startswith("undrain: done, but a restart will not know of it: ")
+    assert box.draining == set()
+
+
 @pytest.mark.parametrize("port", ["wan0", "nix", ""])
 def test_only_access_ports_drain(still: Managed, port: str) -> None:
     for name in ("drain", "undrain"):
