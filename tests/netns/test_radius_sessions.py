@@ -206,7 +206,7 @@ def test_who_is_refused_by_radius_or_by_what_it_says_stays_out(
     _, lab = radius
     with pytest.raises(Exception, match="client"):
         lab.dial(user, password)
-    assert lab.sessions() == []
+    lab.wait_for_sessions(0)
     rejects = [line for line in lab.log("bngd").splitlines() if "access-reject" in line]
     assert reason in rejects[-1]
 
