@@ -5,6 +5,7 @@ session by its Interface-Id.
 """
 
 import asyncio
+import errno
 from collections import Counter
 from collections.abc import Callable
 from functools import partial
@@ -14,17 +15,21 @@ import structlog
 
 from bng.config.ipv6 import Dhcpv6External
 from bng.errors import MalformedPacket
-from bng.io.dynauth_service import BIND_RETRY_S, bound
+from bng.io.dynauth_service import bound
 from bng.ipv6.dhcpv6 import parse_relay
 from bng.ipv6.messages import SERVER_PORT, RelayMessage
 from radius.datagram import Datagrams
 from radius.settings import Peer
 
+RETRY_S = 0.5
+"""Sooner than a client asks again (RFC 8415 §7.6, SOL_TIMEOUT)."""
+
 
 class Dhcpv6Relay:
     """The way to the servers of *table* and back; *take* is given each answer.
 
-    A socket that cannot be had, as while its address is not there yet, is tried again.
+    A socket that cannot be had, as while its address is not there or tentative (RFC 4862 §5.4), is
+    tried again; what is to be sent waits for it.
     """
 
     def __init__(self, table: Dhcpv6External, take: Callable[[RelayMessage], None]) -> None:
@@ -51,10 +56,12 @@ class Dhcpv6Relay:
                 made = bound(address, SERVER_PORT)
             except OSError as error:
                 if self.error != str(error):
-                    self._log.warning("dhcpv6-socket", address=str(address), error=str(error))
+                    self._log.warning("dhcpv6-socket", address=str(address), error=_why(error))
                 self.error = str(error)
-                await asyncio.sleep(BIND_RETRY_S)
+                await asyncio.sleep(RETRY_S)
                 continue
+            if self.error:
+                self._log.info("dhcpv6-socket-is-there", address=str(address))
             self.error = ""
             await self._datagrams.run(made)
 
@@ -77,3 +84,9 @@ class Dhcpv6Relay:
 
     def _count(self, what: str) -> None:
         self.counters[what] += 1
+
+
+def _why(error: OSError) -> str:
+    if error.errno == errno.EADDRNOTAVAIL:
+        return f"{error}: the address is not there, or not yet known to be unique; tried again"
+    return str(error)

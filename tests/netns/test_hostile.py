@@ -2,7 +2,8 @@
 
 The lab of tests/support/soak.py: two workers, data made and checked in memory. Thirty subscribers
 and the network exchange numbered packets at a steady rate, ten of them through a forwarded port,
-ten with a public address of their own; one more subscriber of any kind, or a host of the network,
+ten with a public address of their own; one more subscriber of any kind, one with IPv6 among them,
+or a host of the network,
 fills every vector beside them, as fast as the workers take it. Every packet of the others must
 arrive, in order and undamaged; every hostile one must be counted, and none leave with an inner
 address; no table may grow beyond what the hostile ones may have; and bngd must go on answering.
@@ -11,7 +12,8 @@ address; no table may grow beyond what the hostile ones may have; and bngd must 
 import os
 import time
 from collections.abc import Iterator
-from ipaddress import IPv4Address, IPv4Network
+from dataclasses import replace
+from ipaddress import IPv4Address, IPv4Network, IPv6Address
 from pathlib import Path
 from typing import Any
 
@@ -19,15 +21,20 @@ import pytest
 
 from tests.bench.setup import cpu_s
 from tests.bench.soak import FLOWS_EACH, Population
-from tests.support import hostile, hostile_public, soak
+from tests.support import hostile, hostile6, hostile_public, soak
+from tests.support.client.ipv6 import Wants
 from tests.support.client.subscriber import Subscriber
 from tests.support.hostile import Kind, Scene
 from tests.support.lab import load_users, merged
+from tests.support.lab6 import BOX6, DELEGATED, IPV6, LINKS, SERVER6
+from tests.support.netns import run
 from tests.support.soak import DOWN, REMOTES, UP, Count, SoakLab
 
 _FORWARDED, _OWN = range(10), range(10, 20)  # the others share ports
-_HOSTILE = {"shared": 30, "own": 31, "forwarded": 32}
-_COUNT, _RATE = 33, 20_000
+_HOSTILE = {"shared": 30, "own": 31, "forwarded": 32, "dual": 33}
+_NEIGHBOUR6 = 34
+"""He and the hostile dual one have IPv6."""
+_COUNT, _RATE = 35, 20_000
 _OWNED = IPv4Network("198.51.100.128/28")
 _FORWARD_PORT = 4000  # inside; outside one for each
 _SECONDS, _SETTLE_S = 0.5, 0.1
@@ -62,13 +69,16 @@ def _users() -> dict[str, Any]:
 def _config(directory: Path) -> dict[str, Any]:
     config = soak.config(directory, _COUNT)
     own = {"name": "own", "mode": "one-to-one", "addresses": [str(_OWNED)]}
+    config["port"][1]["addresses"].append(f"{BOX6}/64")
+    config["route"].append({"prefix": "2a00::/16", "via": SERVER6})
     return merged(
         config,
         {
+            "ipv6": IPV6,
             "nat": {
                 "pool": [*config["nat"]["pool"], own],
                 "profile": {"own": {"translate": True, "pool": "own"}},
-            }
+            },
         },
     )
 
@@ -82,15 +92,25 @@ class People(Population):
         return _FORWARD_PORT if forwarded else super().port_of(flow, number)
 
 
+def _dual(people: People) -> None:
+    """Have two of them ask for IPv6, a delegated prefix with it."""
+    for subscriber in people.away:
+        if subscriber.index in (_HOSTILE["dual"], _NEIGHBOUR6):
+            wants = Wants(delegate=56)
+            subscriber.profile = replace(subscriber.profile, ipv6=True, wants=wants)
+
+
 class Siege:
     """The lab, its subscribers, and the hostile ones."""
 
     def __init__(self, lab: SoakLab) -> None:
         self.lab, self.area = lab, lab.area
         self.people = People(lab, _COUNT, 0)
+        _dual(self.people)
         self.people.fill(_COUNT)
+        self.people.run(0.5, 0)
         self._by_index = {s.index: s for s in self.people.here}
-        for index in _HOSTILE.values():
+        for index in (*_HOSTILE.values(), _NEIGHBOUR6):
             self.people.silence(self._by_index[index])
         self.scenes = {name: self._scene(self._by_index[i]) for name, i in _HOSTILE.items()}
         self.area.rate(_RATE, _RATE)
@@ -100,6 +120,10 @@ class Siege:
 
     def _scene(self, sender: Subscriber) -> Scene:
         hostile = _HOSTILE.values()
+        dual, neighbour = (self._by_index[i].v6 for i in (_HOSTILE["dual"], _NEIGHBOUR6))
+        assert dual is not None and dual.advertised is not None and dual.delegated is not None
+        assert neighbour is not None and neighbour.advertised is not None
+        assert dual.advertised.prefix is not None and neighbour.advertised.prefix is not None
         ports = {row["port"]: row for row in self.lab.ask("show ports")}
         return Scene(
             head=sender.head,
@@ -111,12 +135,20 @@ class Siege:
             owned=_OWNED,
             access_mac=bytes.fromhex(ports["acc0"]["mac"].replace(":", "")),
             routed_mac=bytes.fromhex(ports["wan0"]["mac"].replace(":", "")),
+            link6=dual.advertised.prefix,
+            home6=dual.delegated,
+            gateway6=dual.advertised.router,
+            neighbour6=neighbour.advertised.prefix,
+            pools6=(LINKS, DELEGATED),
+            remote6=IPv6Address("2a00::10"),
+            box6=IPv6Address(BOX6),
         )
 
-    def counters(self) -> tuple[dict[str, int], int]:
-        """Return drops by reason, and all that was punted."""
+    def counters(self) -> tuple[dict[str, int], int, int]:
+        """Return drops by reason, all that was punted, and all that the kernel was given."""
         counters = self.lab.ask("show counters")
-        return counters["drops"], counters["edges"]["punt consumed"]
+        edges = counters["edges"]
+        return counters["drops"], edges["punt consumed"], edges["twin_output port_output"]
 
     def still(self) -> tuple[Count, Count]:
         """Return what came of the established flows when all has arrived, or nothing does."""
@@ -134,9 +166,10 @@ class Siege:
     def attack(self, direction: int, kind: Kind) -> tuple[int, dict[str, int], int, int]:
         """Send until the hostile ones are more than the others, as a flood has it.
 
-        Returns hostile packets, drops by reason, what was punted and what left the box.
+        Returns hostile packets, drops by reason, what was punted, and what left the box or
+        went to its kernel.
         """
-        before, punted = self.counters()
+        before, punted, twin = self.counters()
         start, other = self.area.offered(direction), self.area.other()
         self.area.rate(_RATE, _RATE)
         self.area.hostile(direction, kind.frames(self.scenes[kind.sender]))
@@ -147,10 +180,11 @@ class Siege:
                 break
         self.area.hostile(direction, [])
         self.people.run(_SETTLE_S, 0)
-        drops, now_punted = self.counters()
+        drops, now_punted, now_twin = self.counters()
         moved = {name: n - before[name] for name, n in drops.items() if n != before[name]}
         hostile = self.area.offered(direction).hostile - start.hostile
-        return hostile, moved, now_punted - punted, self.area.other() - other
+        passed = self.area.other() - other + now_twin - twin
+        return hostile, moved, now_punted - punted, passed
 
 
 @pytest.fixture(scope="module")
@@ -164,6 +198,9 @@ def siege(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Siege]:
         config=_config(directory),
         users=_users(),
     ) as lab:
+        run(lab.inet, "sysctl", "-q", "-w", "net.ipv6.conf.inet0.disable_ipv6=0")
+        run(lab.inet, "ip", "addr", "add", f"{SERVER6}/64", "dev", "inet0", "nodad")
+        lab.wait("bngd", lambda: lab.reaches(BOX6))  # nobody else said that it was his
         siege = Siege(lab)
         yield siege
         siege.people.close()
@@ -197,7 +234,9 @@ def _is_withstood(siege: Siege, direction: int, kind: Kind) -> None:
 
 
 @pytest.mark.parametrize(
-    "kind", [*hostile_public.UPSTREAM, *hostile.UPSTREAM], ids=lambda kind: kind.name
+    "kind",
+    [*hostile6.UPSTREAM, *hostile_public.UPSTREAM, *hostile.UPSTREAM],
+    ids=lambda kind: kind.name,
 )
 def test_a_flood_of_a_subscriber_leaves_established_flows_untouched(
     siege: Siege, kind: Kind
@@ -206,7 +245,9 @@ def test_a_flood_of_a_subscriber_leaves_established_flows_untouched(
 
 
 @pytest.mark.parametrize(
-    "kind", [*hostile.DOWNSTREAM, *hostile_public.DOWNSTREAM], ids=lambda kind: kind.name
+    "kind",
+    [*hostile.DOWNSTREAM, *hostile_public.DOWNSTREAM, *hostile6.DOWNSTREAM],
+    ids=lambda kind: kind.name,
 )
 def test_a_flood_from_the_network_leaves_established_flows_untouched(
     siege: Siege, kind: Kind

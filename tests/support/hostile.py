@@ -8,7 +8,7 @@ import random
 import struct
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 
 from tests.support.client import wire
 
@@ -31,6 +31,14 @@ class Scene:
     owned: IPv4Network  # addresses that are one session's each; not all of them are given
     access_mac: bytes
     routed_mac: bytes
+    # of the subscriber with IPv6
+    link6: IPv6Network
+    home6: IPv6Network
+    gateway6: IPv6Address
+    neighbour6: IPv6Network
+    pools6: tuple[IPv6Network, IPv6Network]
+    remote6: IPv6Address
+    box6: IPv6Address
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +50,7 @@ class Kind:
     reasons: tuple[str, ...]
     count: int = COUNT
     sender: str = "shared"
-    """Upstream: how the hostile subscriber is translated: shared, forwarded, own."""
+    """Upstream: how the hostile one is translated: shared, forwarded, own; dual: he has IPv6."""
 
     def frames(self, scene: Scene) -> list[bytes]:
         """Return the frames, the same in every run."""

@@ -169,7 +169,7 @@ class Area:
         return sum(row[2] for row in self._seen())
 
     def other(self) -> int:
-        """Return how many other IPv4 packets left the dataplane."""
+        """Return how many other packets left the dataplane."""
         return sum(row[3] for row in self._seen())
 
     def inner(self) -> int:

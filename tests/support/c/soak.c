@@ -24,6 +24,7 @@
 #include "hdr/checksum.h"
 #include "hdr/ethernet.h"
 #include "hdr/ip4.h"
+#include "hdr/ip6.h"
 #include "hdr/pppoe.h"
 #include "worker.h"
 
@@ -332,6 +333,29 @@ static void take(
 	seen->received[direction]++;
 }
 
+/* IPv6 that is no control: not to the lab's 2001:db8:2::/64, nor what its routers and we say on
+ * the link. */
+static bool is_data6(int direction, const uint8_t *frame, uint16_t len)
+{
+	uint16_t at = direction == SOAK_UP ? ETH_LEN : DATA_AT;
+	const struct ip6_hdr *ip = (const void *)(frame + at);
+
+	if (len < at + IP6_LEN)
+		return false;
+	if (direction == SOAK_DOWN)
+		return !ip6_is_link_local(ip->source);
+	return !ip6_is_link_local(ip->destination) && ip->destination[0] != 0xff &&
+	       ip6_prefix(ip->destination) != 0x20010db800020000;
+}
+
+static bool is_ip6(int direction, const uint8_t *frame)
+{
+	uint16_t type = (uint16_t)(frame[12] << 8 | frame[13]);
+	return direction == SOAK_UP
+		       ? type == ETHERTYPE_IP6
+		       : type == ETHERTYPE_PPPOE_SESSION && frame[20] == 0 && frame[21] == PPP_IP6;
+}
+
 /* The packet in an IPv4 frame that leaves; NULL: control, and what the kernel sends to the lab's
  * 192.0.2.0/24, for the device. */
 static const struct packet *data_of(int direction, const uint8_t *frame, uint16_t len)
@@ -369,8 +393,14 @@ static uint16_t soak_tx(struct port *port, struct worker *w, struct pkt **pkts, 
 	for (uint16_t i = 0; i < n; i++) {
 		const uint8_t *frame = pkt_data(pkts[i]);
 		const struct packet *p = data_of(direction, frame, pkts[i]->len);
-		if (!p) {
+		bool data6 = is_ip6(direction, frame) && is_data6(direction, frame, pkts[i]->len);
+		if (!p && !data6) {
 			control[n_control++] = pkts[i];
+			continue;
+		}
+		if (data6) {
+			area->seen[w->id].other++;
+			pkt_free(w, pkts[i]);
 			continue;
 		}
 		if (is_flow(direction, p, frame + pkts[i]->len))

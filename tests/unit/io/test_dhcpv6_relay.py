@@ -2,9 +2,13 @@
 
 import asyncio
 import socket
+from errno import EADDRNOTAVAIL
 from ipaddress import IPv6Address
+from os import strerror
 from pathlib import Path
 from unittest.mock import patch
+
+from structlog.testing import capture_logs
 
 from bng.config.ipv6 import Dhcpv6External
 from bng.io import dhcpv6_relay, duid
@@ -93,3 +97,44 @@ def test_messages_go_to_the_servers_and_their_answers_come_back() -> None:
         stranger.close()
 
     asyncio.run(asyncio.wait_for(run(), 20))
+
+
+def test_what_is_sent_while_the_address_is_tentative_waits_for_it() -> None:
+    """The socket cannot be had twice, as while duplicate address detection runs."""
+
+    async def run() -> list[str]:
+        server = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+        server.bind(("::1", 0))
+        server.setblocking(False)
+        relay = Dhcpv6Relay(
+            Dhcpv6External.model_validate({"servers": ["::1"], "source": "::1"}), lambda _: None
+        )
+        bound, refusals = dhcpv6_relay.bound, [EADDRNOTAVAIL, EADDRNOTAVAIL]
+
+        def bind(address: IPv6Address, _: int) -> socket.socket:
+            if refusals:
+                error = refusals.pop()
+                raise OSError(error, strerror(error))
+            assert relay.error, "while it waits there is a reason"
+            return bound(address, 0)
+
+        with (
+            patch.object(dhcpv6_relay, "SERVER_PORT", server.getsockname()[1]),
+            patch.object(dhcpv6_relay, "bound", bind),
+            patch.object(dhcpv6_relay, "RETRY_S", 0.01),
+            capture_logs() as logs,
+        ):
+            relay.send(relayed(MessageType.RELAY_FORW))
+            task = asyncio.create_task(relay.run())
+            loop = asyncio.get_running_loop()
+            data = await asyncio.wait_for(loop.sock_recv(server, 2000), 5)
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+        assert data == relayed(MessageType.RELAY_FORW)
+        assert (relay.error, relay.counters["unsent"]) == ("", 0)
+        server.close()
+        assert "not yet known to be unique" in logs[0]["error"]
+        return [entry["event"] for entry in logs]
+
+    told = asyncio.run(asyncio.wait_for(run(), 20))
+    assert told == ["dhcpv6-socket", "dhcpv6-socket-is-there"], "once each"
