@@ -278,7 +278,7 @@ class Client:
                 request,
                 identifier=place[1],
                 secret=state.settings.secret,
-                authenticator=self._entropy(16),
+                entropy=self._entropy,
                 delay_s=delay_s,
             )
         except BaseException:

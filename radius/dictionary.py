@@ -7,6 +7,7 @@ bytes for *octets* and every other type, and address objects.
 import struct
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, IPv6Network
 from operator import methodcaller
 from pathlib import Path
@@ -22,6 +23,8 @@ Key = int | tuple[int, int]
 BUILT_IN = Path(__file__).parent / "dictionaries"
 MAX_VALUE_BYTES = 253
 MAX_VENDOR_VALUE_BYTES = 247
+WIRES = 2048
+"""Attributes whose bytes are kept: half of those of a request are the same in the next one."""
 VENDOR = struct.Struct("!BBIBB")
 """Head of a Vendor-Specific with one attribute (RFC 2865 §5.26): types, lengths, the vendor."""
 
@@ -50,6 +53,7 @@ class Dictionary:
         self._numbers: dict[tuple[str, str], int] = {}
         self._words: dict[tuple[str, int], str] = {}
         self._pyrad = pyrad_dictionary.Dictionary()
+        self._wire = lru_cache(WIRES)(self._encode_whole)
         for path in (*sorted(BUILT_IN.iterdir()), *extra):
             self._read(path)
 
@@ -99,6 +103,11 @@ class Dictionary:
 
     def wire(self, name: str, value: Value) -> bytes:
         """Return the attribute as it is sent. Raises: DictionaryError, MalformedValue."""
+        if type(value) is bytes:  # what a client proves his password with is not kept
+            return self._encode_whole(name, value)
+        return self._wire(name, value)
+
+    def _encode_whole(self, name: str, value: Value) -> bytes:
         attribute = self._by_name.get(name) or self[name]
         data = _encoded(attribute, value)
         key, size = attribute.key, len(data)

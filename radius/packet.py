@@ -8,7 +8,7 @@ replies to Access-Request).
 
 import hashlib
 import hmac
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import IntEnum
 
@@ -124,14 +124,15 @@ def encode(
     *,
     identifier: int,
     secret: bytes,
-    authenticator: bytes,
+    entropy: Callable[[int], bytes],
     delay_s: int = 0,
 ) -> Encoded:
-    """Encode *request* for one server; *authenticator* is 16 random bytes (RFC 2865 §3).
+    """Encode *request* for one server; *entropy* gives random bytes for its authenticator.
 
     Raises: DictionaryError, MalformedValue.
     """
     signed = request.code in SIGNED
+    authenticator = entropy(16) if signed else b""  # RFC 2865 §3
     parts = [SIGNATURE] if signed else []  # the first attribute
     wire = dictionary.wire
     parts += [wire(name, value) for name, value in request.attributes]

@@ -12,6 +12,8 @@ from ipaddress import IPv4Address, IPv6Address, IPv6Network
 from radius.dictionary import Value
 
 Attributes = tuple[tuple[str, Value], ...]
+PAIR = 2
+"""Name and value; type and text of a value."""
 
 
 def dump(attributes: Iterable[tuple[str, Value]]) -> str:
@@ -51,15 +53,18 @@ def _json(text: object) -> object:
 
 
 def _pair(pair: object) -> tuple[str, Value]:
-    match pair:
-        case [str(name), bool()]:
-            raise ValueError(f"{name}: a truth value")
-        case [str(name), int(value) | str(value)]:
+    """Return an attribute. Exact types: what JSON gives is of no other, and a bool is no int."""
+    if type(pair) is list and len(pair) == PAIR and type(pair[0]) is str:
+        name, value = pair
+        if type(value) is int or type(value) is str:
             return name, value
-        case [str(name), [str(kind), str(text)]]:
-            return name, _typed(kind, text)
-        case _:
-            raise ValueError("no attribute")
+        if type(value) is list and len(value) == PAIR:
+            kind, text = value
+            if type(kind) is str and type(text) is str:
+                return name, _typed(kind, text)
+        if type(value) is bool:
+            raise ValueError(f"{name}: a truth value")
+    raise ValueError("no attribute")
 
 
 def _typed(kind: str, text: str) -> Value:

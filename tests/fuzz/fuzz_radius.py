@@ -42,7 +42,7 @@ SENT = {
         ),
         identifier=7,
         secret=SECRET,
-        authenticator=bytes(16),
+        entropy=bytes,
     )
     for code in (Code.ACCESS_REQUEST, Code.ACCOUNTING_REQUEST, Code.STATUS_SERVER)
 }

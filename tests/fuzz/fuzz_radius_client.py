@@ -96,7 +96,7 @@ def row(data: bytes) -> None:
     assert rows.restore(rows.dump(attributes)) == attributes
     request = Request(code=Code.ACCOUNTING_REQUEST, attributes=attributes, event_at=1.0)
     with suppress(MalformedValue, DictionaryError):
-        made = encode(DICTIONARY, request, identifier=7, secret=SECRET, authenticator=bytes(16))
+        made = encode(DICTIONARY, request, identifier=7, secret=SECRET, entropy=bytes)
         assert isinstance(made, Encoded)
         assert int.from_bytes(made.data[2:4], "big") == len(made.data)
 

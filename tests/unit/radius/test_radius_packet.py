@@ -24,7 +24,7 @@ def encoded(request: Request, *, delay_s: int = 0) -> Encoded:
         request,
         identifier=7,
         secret=SECRET,
-        authenticator=AUTHENTICATOR,
+        entropy=lambda size: AUTHENTICATOR,
         delay_s=delay_s,
     )
 
