@@ -3,9 +3,9 @@
 guest: pppd, kernel PPPoE                      PREFIX-bng                   PREFIX-inet
 +------------------------+   +------+   +----------------------+   +-----------------------+
 | ppp0   vec0 (tap) -----|---| sub0 |---| acc0            wan0 |---| inet0 192.0.2.2       |
-+------------------------+   +------+   |        bngctl reload |   |   HTTP                |
++------------------------+   +------+   |        bngctl reload |   |   2001:db8:2::2  HTTP |
   User Mode Linux: fetches a page       +----------------------+   +-----------------------+
-  again and again
+  again and again, of both families
 """
 
 import time
@@ -16,18 +16,25 @@ import pytest
 
 from tests.support import uml
 from tests.support.lab import SERVER, Lab
+from tests.support.lab6 import SERVER6, DualLab
 
+LAB_OPTIONS = {"kind": DualLab}
 FETCH = f"curl -sS -m 2 http://{SERVER}/ >/dev/null && echo GOT-IT || echo REFUSED"
-COMMANDS = f"for i in $(seq 600); do {FETCH}; ping -c 1 -W 1 {SERVER} >/dev/null; sleep 0.1; done"
+FETCH6 = f"curl -sS -m 2 'http://[{SERVER6}]/' >/dev/null && echo GOT-IT-6 || echo REFUSED-6"
+PINGS = f"ping -c 1 -W 1 {SERVER} >/dev/null; ping -6 -c 1 -W 1 {SERVER6} >/dev/null"
+COMMANDS = f"for i in $(seq 600); do {FETCH}; {FETCH6}; {PINGS}; sleep 0.1; done"
 RULES = [f"reject tcp any {SERVER} port 80", "permit icmp any any"]
 BACK = [f"deny tcp {SERVER} port 80 any"]
+RULES6 = [f"reject tcp any {SERVER6} port 80", "permit icmpv6 any any"]
 
 
 @pytest.fixture(scope="module")
 def guest(lab: Lab) -> Iterator[uml.Dial]:
     """Dial, and fetch pages until the tests are over."""
-    with uml.dial_in_background(lab.sub, "sub0", "alice", "wonder", COMMANDS, limit_s=120) as dial:
-        dial.wait_for("GOT-IT")
+    with uml.dial_in_background(
+        lab.sub, "sub0", "alice", "wonder", COMMANDS, want="4 6 g", limit_s=120
+    ) as dial:
+        dial.wait_for("GOT-IT-6")
         yield dial
 
 
@@ -47,15 +54,16 @@ def wait_until(what: Callable[[], bool], timeout_s: float = 20) -> None:
         time.sleep(0.1)
 
 
-def fetches(guest: uml.Dial) -> list[str]:
-    return [line for line in guest.output().split() if line in ("GOT-IT", "REFUSED")]
+def fetches(guest: uml.Dial, family: str) -> list[str]:
+    words = (f"GOT-IT{family}", f"REFUSED{family}")
+    return [line for line in guest.output().split() if line in words]
 
 
-def next_fetches(guest: uml.Dial) -> set[str]:
-    """Return how the next two whole fetches end."""
-    seen = len(fetches(guest)) + 1  # one may be under way
-    wait_until(lambda: len(fetches(guest)) >= seen + 2)
-    return set(fetches(guest)[seen : seen + 2])
+def next_fetches(guest: uml.Dial, family: str = "") -> set[str]:
+    """Return how the next two whole fetches end; *family* is "-6" for those of IPv6."""
+    seen = len(fetches(guest, family)) + 1  # one may be under way
+    wait_until(lambda: len(fetches(guest, family)) >= seen + 2)
+    return set(fetches(guest, family)[seen : seen + 2])
 
 
 def counts(lab: Lab, acl: str, key: str) -> list[int]:
@@ -88,5 +96,24 @@ def test_an_acl_is_applied_counted_and_taken_away_while_the_session_lives(
     assert next_fetches(guest) == {"GOT-IT"}
     reload(lab, [])  # what sessions had when the ACLs left the file stays until the next reload
     assert lab.ctl_json("show", "acls") == []
+    (after,) = lab.sessions()
+    assert (after["id"], after["state"]) == (before["id"], "up"), "the same session"
+
+
+def test_one_of_ipv6_stops_that_family_alone_and_lets_it_go_on(lab: Lab, guest: uml.Dial) -> None:
+    (before,) = lab.sessions()
+    assert next_fetches(guest, "-6") == {"GOT-IT-6"}
+    web = {"name": "no-web-6", "default": "permit", "rules": RULES6}
+    assert reload(lab, [web], acl_in="no-web-6")["sessions_changed"] == 1
+    assert next_fetches(guest, "-6") == {"REFUSED-6"}
+    assert next_fetches(guest) == {"GOT-IT"}
+    assert "curl: (7)" in guest.output().rpartition("GOT-IT-6")[2], "told at once, not timed out"
+    rejected, pings, others = counts(lab, "no-web-6", "in_packets")
+    assert rejected >= 2 and pings >= 1 and others >= 1
+    drops = lab.ctl_json("show", "session", "alice")["in_drops_by_reason"]["acl"]
+    assert drops >= rejected
+
+    assert reload(lab, [])["sessions_changed"] == 1
+    assert next_fetches(guest, "-6") == {"GOT-IT-6"}
     (after,) = lab.sessions()
     assert (after["id"], after["state"]) == (before["id"], "up"), "the same session"

@@ -3,8 +3,10 @@
 PREFIX-sub                       PREFIX-bng                     PREFIX-inet
 +-----------------------+    +---------------------+    +-----------------------------+
 | 3 subscribers   sub0  |----| acc0           wan0 |----| inet0 2001:db8:2::2         |
-+-----------------------+    |   bngd relays       |    |   kea-dhcp6 :547, UDP echo  |
-                             +---------------------+    +-----------------------------+
++-----------------------+    |   bngd relays       |    |   kea-dhcp6 :547, UDP echo, |
+                             +---------------------+    |   HTTP                      |
+                                                        +-----------------------------+
+The last test's subscriber is Debian's pppd with wide-dhcpv6-client, in User Mode Linux.
 """
 
 import contextlib
@@ -16,13 +18,14 @@ from pathlib import Path
 import pytest
 
 from tests.netns.conftest import MakeLab
+from tests.support import uml
 from tests.support.client.flows import Address
 from tests.support.client.ipv6 import Wants
 from tests.support.client.layer import Profile
 from tests.support.client.load import LoadClient
 from tests.support.client.subscriber import Subscriber
 from tests.support.kea import Kea
-from tests.support.lab import Lab, load_users
+from tests.support.lab import PAGE, Lab, load_users
 from tests.support.lab6 import BOX6, DELEGATED, DNS6, IPV6, SERVER6, DualLab
 from tests.support.netns import run
 from tests.support.traffic import EchoServer
@@ -125,3 +128,42 @@ def test_a_server_that_comes_late_is_asked_again(box: tuple[Lab, Kea]) -> None:
             client.serve(0.1)
         client.terminate_all()
     lab.wait_for_sessions(0)
+
+
+_FETCH = f"curl -6 -fsS --max-time 3 --interface $lan 'http://[{SERVER6}]/'"
+_GUEST = f"""guest-pd.sh wide &&
+lan=$(ip -6 -o addr show dev lan0 scope global | awk '{{print $4}}') && lan=${{lan%/*}} &&
+{_FETCH} && echo FETCHED && sleep 2 &&
+kill $(cat /run/dhcp6c.pid)
+for _ in $(seq 50); do [ -d /proc/$(cat /run/pd.pid) ] || break; sleep 0.1; done
+ip -6 addr replace $lan/64 dev lan0 nodad; echo RELEASED; sleep 2
+{_FETCH} && echo FETCHED-AGAIN; echo END"""
+
+
+def test_a_page_comes_over_the_prefix_that_kea_gave_a_home_router_until_it_is_released(
+    box: tuple[Lab, Kea],
+) -> None:
+    lab, kea = box
+    with uml.dial_in_background(
+        lab.sub, "sub0", "user00000", "secret", _GUEST, want="4 6 g"
+    ) as guest:
+        guest.wait_for("FETCHED")
+        leases = kea.leases()
+        ((network, bits),) = leases.items()
+        session = lab.ask("show session", session="user00000")
+        assert session["delegated_prefixes"] == [f"{network}/{bits}"]
+        home = IPv6Network(f"{network}/{bits}")
+        guest.wait_for("RELEASED")
+        assert kea.leases() == {}
+        session = lab.ask("show session", session="user00000")
+        assert session["delegated_prefixes"] == []
+        spoofed = session["in_drops_by_reason"]["spoofed"]
+        guest.wait_for("END")
+        session = lab.ask("show session", session="user00000")
+        assert session["in_drops_by_reason"]["spoofed"] > spoofed
+        ended = guest.wait()
+    assert (home.prefixlen, home.subnet_of(DELEGATED)) == (56, True)
+    assert ended.output.count(PAGE) == 1, ended.output
+    assert "FETCHED-AGAIN" not in ended.output
+    lab.wait_for_sessions(0)
+    assert not any(lab.occupancy().values()), lab.occupancy()
