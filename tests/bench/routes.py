@@ -1,7 +1,7 @@
 """A million routes from the kernel into the FIB, while packets are forwarded.
 
 Phases: ``events``, ``ip -batch`` adds the routes; ``dump``, an address that goes makes the
-dataplane dump all; ``lost``, 50,000 deletions while it is stopped overflow its socket, it dumps
+dataplane dump all; ``lost``, 150,000 deletions while it is stopped overflow its socket, it dumps
 and sweeps; then commands of bngd's kind are timed while it dumps once more, and an object with
 50,000 routes is replaced.
 
@@ -44,7 +44,7 @@ from tests.support.netns import command
 from tests.support.router_lab import HOST_A, HOST_B, ROUTED_PORTS, RouterLab, until
 
 RANDOM_ADDRESSES = 1_000
-CHANGED = 50_000
+CHANGED = 150_000
 IDLE = "idle"
 GATEWAYS = tuple(f"10.{net}.0.{host}" for net in (8, 9) for host in range(100, 131))
 SNAPSHOTS_S = (0.0, 0.5, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0)
@@ -184,13 +184,14 @@ class Pinger:
     """Numbered packets from one host to the other, in series of 1,000, while the block lasts."""
 
     lab: RouterLab
+    to: str = HOST_B
     sent: int = 0
     received: int = 0
     _stop: threading.Event = field(default_factory=threading.Event)
 
     def _run(self) -> None:
         while not self._stop.is_set():
-            words = ("ping", "-n", "-q", "-c", "1000", "-i", "0.001", "-W", "1", HOST_B)
+            words = ("ping", "-n", "-q", "-c", "1000", "-i", "0.001", "-W", "1", self.to)
             text = self.lab.run("a", *words, check=False).stdout
             sent, received = map(int, re.findall(r"(\d+) (?:packets transmitted|received)", text))
             self.sent += sent
@@ -356,11 +357,12 @@ def measure(count: int, count6: int) -> Iterator[Row | str]:
         )
 
 
-def _from_peer(count: int, kind: str, *, as_json: bool) -> None:
+def _from_peer(count: int, count6: int, kind: str, *, as_json: bool) -> None:
     from tests.bench import routes_peer  # which imports this module
 
+    tables = routes_peer.Tables(make_routes(count), routes6.make_routes(count6))
     with contextlib.redirect_stdout(sys.stderr):
-        rows = list(routes_peer.measure(count, kind, make_routes(count)))
+        rows = list(routes_peer.measure(tables, kind))
     if as_json:
         print(json.dumps([row._asdict() for row in rows]))
     else:
@@ -377,7 +379,7 @@ def main() -> None:
     parser.add_argument("--json", action="store_true")
     args = parser.parse_args()
     if args.peer:
-        _from_peer(args.routes, args.peer, as_json=args.json)
+        _from_peer(args.routes, args.routes6, args.peer, as_json=args.json)
         return
     with contextlib.redirect_stdout(sys.stderr):  # the lab tells its log
         found = list(measure(args.routes, args.routes6))

@@ -1,12 +1,13 @@
 """A routing daemon's routes into the FIB, while packets are forwarded: ``routes --from bird``.
 
-BIRD in the namespace of a neighbour has the routes and announces them by BGP; beside the dataplane
-stands BIRD or FRR (bgpd and zebra), which puts them into the kernel. Then the neighbour dies, and
-everything is withdrawn.
+BIRD in the namespace of a neighbour has the routes of both families and announces them by BGP, each
+over a session of its own family; beside the dataplane stands BIRD or FRR (bgpd and zebra), which
+puts them into the kernel. Then the neighbour dies, and everything is withdrawn.
 
 Of each phase: when the last route was in the kernel or out of it, what CPU time the daemons had
-until then, how much later the FIB had followed, and pings lost on a route that did not change. The
-kernel's routes are counted five times a second: later than by that it cannot have been seen.
+until then, how much later the FIB had followed, how often the kernel had no room for its messages
+to the dataplane, and pings lost on routes of both families that did not change. The kernel's routes
+are counted five times a second: later than by that it cannot have been seen.
 """
 
 import os
@@ -16,15 +17,18 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
-from ipaddress import IPv4Address
+from functools import partial
+from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
 from typing import NamedTuple
 
+from tests.bench import routes6
 from tests.bench.routes import Pinger, Table, expected, is_right, kernel_table, snapshot, spot_check
 from tests.support.netns import command, run
 from tests.support.router_lab import BOX_B, HOST_A, HOST_B, RouterLab, until
 from tests.support.routing_lab import Frr
 
+HOST_A6, HOST_B6, BOX_B6 = "2001:db8:9::2", "2001:db8:8::2", "2001:db8:8::1"
 TICK_S = 0.2
 LIMIT_S = 900.0
 
@@ -34,9 +38,17 @@ protocol static {{
     ipv4;
 include "{routes}";
 }}
+protocol static {{
+    ipv6;
+include "{routes6}";
+}}
 protocol bgp box {{
     local {host} as 64502; neighbor {box} as 64500; connect delay time 1; hold time 240;
     ipv4 {{ import none; export all; }};
+}}
+protocol bgp box6 {{
+    local {host6} as 64502; neighbor {box6} as 64500; connect delay time 1; hold time 240;
+    ipv6 {{ import none; export all; }};
 }}
 """
 _BOX = """router id 10.255.0.1;
@@ -46,18 +58,35 @@ protocol bgp peer {{
     local {box} as 64500; neighbor {host} as 64502; connect delay time 1; hold time 240;
     ipv4 {{ import all; export none; }};
 }}
+protocol kernel {{ ipv6 {{ import none; export all; }}; }}
+protocol bgp peer6 {{
+    local {box6} as 64500; neighbor {host6} as 64502; connect delay time 1; hold time 240;
+    ipv6 {{ import all; export none; }};
+}}
 """
+_PEERS = (("ipv4", HOST_B), ("ipv6", HOST_B6))
 _FRR = (
     "no zebra nexthop kernel enable",
     "route-map ALL permit 10",
     "exit",
     "router bgp 64500",
     "bgp router-id 10.255.0.1",
-    f"neighbor {HOST_B} remote-as 64502",
-    f"neighbor {HOST_B} timers 60 240",
-    f"neighbor {HOST_B} timers connect 1",
-    "address-family ipv4 unicast",
-    f"neighbor {HOST_B} route-map ALL in",
+    "no bgp default ipv4-unicast",
+    *(
+        f"neighbor {host} {words}"
+        for _, host in _PEERS
+        for words in ("remote-as 64502", "timers 60 240", "timers connect 1")
+    ),
+    *(
+        line
+        for family, host in _PEERS
+        for line in (
+            f"address-family {family} unicast",
+            f"neighbor {host} activate",
+            f"neighbor {host} route-map ALL in",
+            "exit-address-family",
+        )
+    ),
 )
 
 
@@ -66,10 +95,12 @@ class PeerRow(NamedTuple):
 
     phase: str
     routes: int
+    routes6: int
     kernel_s: float
     daemon_cpu_s: float
     follows_s: float
     right: bool
+    overruns: int
     pings: int
     lost: int
 
@@ -82,17 +113,27 @@ def _cpu_s(pids: list[int]) -> float:
     return ticks / os.sysconf("SC_CLK_TCK")
 
 
+class Tables(NamedTuple):
+    """What is announced, of each family."""
+
+    ip4: Table
+    ip6: routes6.Table
+
+
 class Routers:
     """The daemons of a bench: BIRD in b, *kind* beside the box."""
 
-    def __init__(self, lab: RouterLab, directory: Path, kind: str, table: Table) -> None:
+    def __init__(self, lab: RouterLab, directory: Path, kind: str, tables: "Tables") -> None:
         self._lab, self._directory, self._kind = lab, directory, kind
         self.frr = Frr(lab.netns("bng"), ("bgpd",)) if kind == "frr" else None
-        routes = directory / "routes.conf"
-        routes.write_text(
-            "".join(f"route {IPv4Address(p)}/{length} blackhole;\n" for p, length in table)
-        )
+        routes, routes_6 = directory / "routes.conf", directory / "routes6.conf"
+        for file, make, table in (
+            (routes, IPv4Address, tables.ip4),
+            (routes_6, IPv6Address, tables.ip6),
+        ):
+            file.write_text("".join(f"route {make(p)}/{n} blackhole;\n" for p, n in table))
         names = {"routes": routes, "host": HOST_B, "box": BOX_B}
+        names |= {"routes6": routes_6, "host6": HOST_B6, "box6": BOX_B6}
         (directory / "peer.conf").write_text(_PEER.format(**names))
         (directory / "box.conf").write_text(_BOX.format(**names))
         self._birds: list[subprocess.Popen[bytes]] = []
@@ -129,20 +170,32 @@ class Routers:
             self.frr.remove()
 
 
-def _in_kernel(lab: RouterLab) -> int:
-    """Return how many routes the kernel's main table has, quickly."""
-    text = lab.run("bng", "cat", "/proc/net/fib_triestat").stdout
+class Counts(NamedTuple):
+    """How many routes there are, of each family."""
+
+    ip4: int
+    ip6: int
+
+
+def _in_kernel(lab: RouterLab) -> Counts:
+    """Return how many routes the kernel has, quickly; IPv4: its main table."""
+    text = lab.run("bng", "cat", "/proc/net/fib_triestat", "/proc/net/rt6_stats").stdout
     main = text.partition("Main:")[2].partition("Local:")[0]
-    return int(re.findall(r"Prefixes:\s+(\d+)", main)[0])
+    entries = text.splitlines()[-1].split()[3]
+    return Counts(int(re.findall(r"Prefixes:\s+(\d+)", main)[0]), int(entries, 16))
 
 
-def _watch(lab: RouterLab, kernel: int, fib: int) -> tuple[float, float]:
+def _in_fib(lab: RouterLab) -> Counts:
+    return Counts(int(lab.arena.mirror.routes), int(lab.arena.mirror.routes6))
+
+
+def _watch(lab: RouterLab, kernel: Counts, fib: Counts) -> tuple[float, float]:
     """Wait until kernel and FIB have that many routes; return when each had."""
     begin, kernel_s, fib_s = time.monotonic(), 0.0, 0.0
     while not (kernel_s and fib_s):
         passed = time.monotonic() - begin
-        assert passed < LIMIT_S, f"{_in_kernel(lab)} of {kernel}, {int(lab.arena.mirror.routes)}"
-        if not fib_s and int(lab.arena.mirror.routes) == fib:
+        assert passed < LIMIT_S, f"{_in_kernel(lab)} of {kernel}, {_in_fib(lab)} of {fib}"
+        if not fib_s and _in_fib(lab) == fib:
             fib_s = passed
         if not kernel_s and _in_kernel(lab) == kernel:
             kernel_s = passed
@@ -151,46 +204,80 @@ def _watch(lab: RouterLab, kernel: int, fib: int) -> tuple[float, float]:
 
 
 def _is_right(lab: RouterLab) -> bool:
-    taken = snapshot(lab)
-    return is_right(taken, *expected(kernel_table(lab))) and not spot_check(lab, taken)
+    taken, taken6 = snapshot(lab), routes6.snapshot(lab)
+    return (
+        is_right(taken, *expected(kernel_table(lab)))
+        and not spot_check(lab, taken)
+        and routes6.judge(lab, [(0.0, taken6)]) is not None
+    )
 
 
-def measure(count: int, kind: str, table: Table) -> Iterator[PeerRow]:
-    """Yield what came of learning *table* and of losing it."""
+def _more(counts: Counts, tables: Tables) -> Counts:
+    return Counts(counts.ip4 + len(tables.ip4), counts.ip6 + len(tables.ip6))
+
+
+def _meet(lab: RouterLab) -> None:
+    """Both hosts have IPv6 too, and all neighbours are in the FIB."""
+    lab.meet()
+    lab.ip("bng", f"route add default via {HOST_A}")
+    routes6.prepare(lab, 0)
+    for side, host in (("a", HOST_A6), ("b", HOST_B6)):
+        lab.ip(side, f"-6 addr add {host}/64 dev e nodad")
+        lab.ip(side, f"-6 route add default via {host[:-1]}1")
+        until(partial(lab.ping, "bng", host), f"{host} answers")
+    lab.ip("bng", f"-6 route add 2000::/3 via {HOST_A6}")
+    until(lambda: lab.ping("a", HOST_B6), "IPv6 from host to host")
+    time.sleep(3)  # the box's own addresses of the links are its own; counters are shared
+
+
+def measure(tables: Tables, kind: str) -> Iterator[PeerRow]:
+    """Yield what came of learning *tables* and of losing them."""
     with (
         tempfile.TemporaryDirectory(prefix="bng-bench-") as name,
         RouterLab(f"bp{os.getpid()}", Path(name)) as lab,
     ):
+        lab.options = (f"--fib6-nodes={len(tables.ip6) * 5 // 4 + 1024}",)
         lab.start()
-        lab.meet()
-        lab.ip("bng", f"route add default via {HOST_A}")
-        time.sleep(0.3)  # counters are shared every 100 ms
-        before = _in_kernel(lab), int(lab.arena.mirror.routes)
-        routers = Routers(lab, Path(name), kind, table)
+        _meet(lab)
+        before = _in_kernel(lab), _in_fib(lab)
+        routers = Routers(lab, Path(name), kind, tables)
         try:
             pids = routers.begin()
-            for phase, more in (("learned", count), ("withdrawn", 0)):
-                pinger, cpu_s = Pinger(lab), _cpu_s(pids)
-                with pinger.pinging():
-                    if not more:
+            for phase, more in (("learned", tables), ("withdrawn", Tables({}, {}))):
+                pingers = Pinger(lab), Pinger(lab, HOST_B6)
+                cpu_s, lost_events = _cpu_s(pids), int(lab.arena.mirror.events_lost)
+                with pingers[0].pinging(), pingers[1].pinging():
+                    if phase == "withdrawn":
                         routers.peer.send_signal(signal.SIGKILL)
-                    kernel_s, fib_s = _watch(lab, before[0] + more, before[1] + more)
+                    kernel_s, fib_s = _watch(lab, *(_more(counts, more) for counts in before))
                     cpu_s = _cpu_s(pids) - cpu_s
-                follows_s = max(0.0, fib_s - kernel_s)
-                lost = pinger.sent - pinger.received
-                right = _is_right(lab)
-                yield PeerRow(phase, count, kernel_s, cpu_s, follows_s, right, pinger.sent, lost)
+                sent = sum(pinger.sent for pinger in pingers)
+                yield PeerRow(
+                    phase,
+                    *_more(Counts(0, 0), more),
+                    kernel_s,
+                    cpu_s,
+                    max(0.0, fib_s - kernel_s),
+                    _is_right(lab),
+                    int(lab.arena.mirror.events_lost) - lost_events,
+                    sent,
+                    sent - sum(pinger.received for pinger in pingers),
+                )
         finally:
             routers.end()
 
 
 def show(rows: list[PeerRow]) -> None:
     """Print the rows."""
-    print("phase         routes  kernel s  daemon CPU s  FIB later s  FIB is right    pings   lost")
+    print(
+        "phase         routes  of IPv6  kernel s  daemon CPU s  FIB later s  FIB is right"
+        "  overruns    pings   lost"
+    )
     for row in rows:
         print(
-            f"{row.phase:10} {row.routes:9,} {row.kernel_s:9.1f} {row.daemon_cpu_s:13.1f} "
-            f"{row.follows_s:12.1f} {row.right!s:>13} {row.pings:8} {row.lost:6}"
+            f"{row.phase:10} {row.routes:9,} {row.routes6:8,} {row.kernel_s:9.1f} "
+            f"{row.daemon_cpu_s:13.1f} {row.follows_s:12.1f} {row.right!s:>13} {row.overruns:9} "
+            f"{row.pings:8} {row.lost:6}"
         )
 
 

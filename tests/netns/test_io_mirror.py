@@ -243,6 +243,7 @@ def test_events_lost_for_want_of_room_are_made_good_by_a_dump(
     prefixes = [f"11.{i >> 8}.{i & 255}.0/24" for i in range(20_000)]
     lines = [f"route add {p} via {HOST_B}" for p in prefixes]
     lines += [f"route del {p}" for p in prefixes[10_000:]]
+    lines += [f"route {verb} 11.255.0.0/16 via {HOST_B}" for verb in ("add", "del")] * 40_000
     lines += ["route del 10.70.0.0/16"]
     batch.write_text("\n".join(lines) + "\n")
     lab.process.send_signal(signal.SIGSTOP)

@@ -20,8 +20,9 @@ from typing import Any
 
 import pytest
 
+from tests.bench import routes6
 from tests.bench.routes import make_routes
-from tests.bench.routes_peer import measure
+from tests.bench.routes_peer import Tables, measure
 from tests.support.client.load import LoadClient
 from tests.support.lab import GATEWAY, PAGE, ROOT, load_users
 from tests.support.netns import command, inside, run
@@ -257,7 +258,8 @@ def test_subscribers_ping_their_gateway_and_see_the_box_in_a_traceroute(lab: Rou
 
 
 def test_thousands_of_birds_routes_are_in_the_fib_and_gone_without_a_packet_lost() -> None:
-    """What ``packaging/bench routes --from bird`` measures with a million."""
-    learned, withdrawn = measure(5_000, "bird", make_routes(5_000))
+    """What ``packaging/bench routes --from bird`` measures with a million, and IPv6 beside them."""
+    tables = Tables(make_routes(5_000), routes6.make_routes(2_000))
+    learned, withdrawn = measure(tables, "bird")
     assert learned.right and withdrawn.right
     assert learned.lost == withdrawn.lost == 0
