@@ -11,6 +11,8 @@ Step = Mapping[str, Any]
 DECISIONS = ("user", "flow", "ttl", "len", "route", "features", "cause", "to")
 """Keys of a step that are shown when they are not what they were after the node before."""
 NAME_WIDTH = 16
+OUTPUTS = ("port_output", "control_output")
+"""Nodes by which a packet leaves the box."""
 
 
 class Packets:
@@ -79,7 +81,7 @@ def fate(path: Sequence[Step]) -> str:
         if step["reason"]:
             return f"dropped by {step['node']}: {step['reason']}"
     last = path[-1]
-    if last["node"] == "port_output":
+    if last["node"] in OUTPUTS:
         return f"out {last['to']}"
     return f"ends in {last['node']}" if last["last"] else "end not seen"
 
@@ -110,7 +112,7 @@ def capture(path: Sequence[Step], writer: Writer, tsc_hz: int) -> None:
             outbound=False,
             comment=text,
         )
-    if last["node"] == "port_output" and last.get("bytes"):
+    if last["node"] in OUTPUTS and last.get("bytes"):
         later = (last["tsc"] - first["tsc"]) * 1_000_000_000 // tsc_hz
         writer.write(
             last["to"],

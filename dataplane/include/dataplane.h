@@ -159,7 +159,12 @@ struct port_tx {
 	uint64_t packets;
 	uint64_t bytes;
 	uint64_t errors; /* ring full, device down */
-	uint64_t reserved[5];
+	/* Control frames (routing protocols, ARP, ND), also in the numbers above and in rx_*. */
+	uint64_t control_packets;
+	uint64_t control_errors;
+	uint64_t control_received; /* by a queue of their own */
+	uint64_t control_lost;	   /* ... which was full */
+	uint64_t reserved[1];
 };
 
 /* The first line is read for every packet, the second written by the rx worker. */

@@ -41,11 +41,18 @@ struct driver {
 	/* Up to max frames, from the Ethernet header on, tags in place; returns how many. NULL, and
 	 * rx_fd as well: its frames come in by another port. */
 	uint16_t (*rx)(struct port *port, struct worker *w, struct pkt **pkts, uint16_t max);
+	/* The same of control frames, when they have a queue of their own that data cannot fill;
+	 * asked first. NULL: they come with all others. */
+	uint16_t (*rx_control)(
+		struct port *port, struct worker *w, struct pkt **pkts, uint16_t max);
 	/* Takes all n buffers over, frees them when sent; returns how many it had to drop, the last
-	 * ones. The caller counts packets, bytes and drops, in both directions. */
+	 * ones. All are control frames (PKT_CONTROL), or none. The caller counts packets, bytes and
+	 * drops, in both directions. */
 	uint16_t (*tx)(struct port *port, struct worker *w, struct pkt **pkts, uint16_t n);
 	/* Descriptor to sleep on for rx, or -1: then the port must be polled. */
 	int (*rx_fd)(struct port *port, struct worker *w);
+	/* The same for rx_control; -1: there is no such queue. */
+	int (*control_fd)(struct port *port, struct worker *w);
 	struct driver *registered;
 };
 

@@ -43,6 +43,9 @@ struct transmit {
 	struct pkt *pkts[VECTOR_SIZE];
 };
 
+/* What leaves a port, in this order: control frames never wait for data, nor stand among it. */
+enum { TRANSMIT_CONTROL, TRANSMIT_DATA, TRANSMIT_ORDER };
+
 /* A next hop that was asked for; no address: none yet. */
 struct resolved {
 	struct ip6_words address;
@@ -58,13 +61,13 @@ struct engine {
 	struct queue queue[MAX_NODES];
 	struct pkt **spare;
 	uint16_t next[VECTOR_SIZE];
-	uint64_t transmitting; /* bitmap of ports */
-	struct transmit transmit[MAX_PORTS];
+	uint64_t transmitting[TRANSMIT_ORDER]; /* bitmap of ports */
+	struct transmit transmit[TRANSMIT_ORDER][MAX_PORTS];
 	uint32_t wake_workers; /* bitmap: they got something in this vector */
 	bool wake_bngd;
 	bool wake_control;
-	uint16_t n_rx;
-	struct port *rx[MAX_PORTS]; /* ports that this worker polls */
+	uint16_t n_rx, n_taps;
+	struct port *rx[MAX_PORTS]; /* ports that this worker polls, TAPs first */
 	bool must_poll;		    /* one of them has no descriptor to sleep on */
 	bool sweeping;		    /* more of the NAT table is due than one turn visits */
 	bool unanswerable;	    /* commands wait for room in the completion ring */

@@ -65,12 +65,21 @@ static uint16_t budget(const struct worker *w)
 	return (uint16_t)(left < VECTOR_SIZE ? left : VECTOR_SIZE);
 }
 
-static uint32_t receive_port(struct worker *w, struct port *port)
+/* The same for data: some buffers are left for control frames, however many data fills. */
+static uint16_t data_budget(struct worker *w)
 {
-	struct pkt *pkts[VECTOR_SIZE];
-	struct port_shared *shared = port->shared;
 	uint16_t room = budget(w);
-	uint16_t n = room ? port->driver->rx(port, w, pkts, room) : 0;
+	if (w->n_free >= room + (uint32_t)CONTROL_BUFFERS)
+		return room;
+	if (w->n_free > CONTROL_BUFFERS)
+		return (uint16_t)(w->n_free - CONTROL_BUFFERS);
+	w->shared->no_buffer++;
+	return 0;
+}
+
+static uint32_t received(struct worker *w, struct port *port, struct pkt **pkts, uint16_t n)
+{
+	struct port_shared *shared = port->shared;
 	uint64_t bytes = 0;
 
 	if (!n)
@@ -84,6 +93,29 @@ static uint32_t receive_port(struct worker *w, struct port *port)
 	w->shared->rx_packets += n;
 	graph_enter(w, w->engine->entry, pkts, n);
 	return n;
+}
+
+/* Half a vector: a flood of what looks like control leaves data the other half. */
+static uint32_t receive_control(struct worker *w, struct port *port)
+{
+	struct pkt *pkts[VECTOR_SIZE / 2];
+	uint16_t room = budget(w);
+
+	if (!port->driver->rx_control)
+		return 0;
+	room = room < VECTOR_SIZE / 2 ? room : VECTOR_SIZE / 2;
+	uint16_t n = room ? port->driver->rx_control(port, w, pkts, room) : 0;
+	port->shared->tx[w->id].control_received += n;
+	return received(w, port, pkts, n);
+}
+
+static uint32_t receive_port(struct worker *w, struct port *port)
+{
+	struct pkt *pkts[VECTOR_SIZE];
+	uint16_t room = port->shared->role == PORT_TAP_TWIN ? budget(w) : data_budget(w);
+	uint16_t n = room ? port->driver->rx(port, w, pkts, room) : 0;
+
+	return received(w, port, pkts, n);
 }
 
 static uint32_t receive_handoff(struct worker *w)
@@ -173,6 +205,8 @@ uint32_t worker_turn(struct worker *w)
 	tick(w);
 	if (!ring_has(w, RING_COMMAND))
 		taken += receive_inject(w, injected);
+	for (uint16_t i = 0; i < e->n_rx; i++)
+		taken += receive_control(w, e->rx[i]);
 	taken += receive_handoff(w);
 	for (uint16_t i = 0; i < e->n_rx; i++)
 		taken += receive_port(w, e->rx[i]);
@@ -205,6 +239,9 @@ int worker_prepare_sleep(struct worker *w)
 		if (fd < 0)
 			e->must_poll = true;
 		else if (!watch(e->epoll_fd, fd))
+			return -errno;
+		fd = port->driver->control_fd ? port->driver->control_fd(port, w) : -1;
+		if (fd >= 0 && !watch(e->epoll_fd, fd))
 			return -errno;
 	}
 	return 0;

@@ -23,6 +23,7 @@ enum pkt_flags {
 	PKT_ICMP_MADE = 4,    /* made by us: no error is sent about it */
 	PKT_TRANSLATED = 8,   /* NAT44 has made a session's address of the one it had */
 	PKT_IP6 = 16,	      /* an IPv6 packet */
+	PKT_CONTROL = 32,     /* to the port, of routing protocols, ARP or ND: goes out first */
 };
 
 /* In pkt.trace: made from that traced packet, to be traced as one of its own. */

@@ -138,6 +138,18 @@ static int check_options(const struct port *port)
 	return 0;
 }
 
+/* What the kernel sends comes first: it is little, and sessions of routing protocols hang on it. */
+static void add_rx(struct engine *e, struct port *port)
+{
+	uint16_t at = e->n_rx++;
+
+	if (port->shared->role == PORT_TAP_TWIN) {
+		e->rx[at] = e->rx[e->n_taps];
+		at = e->n_taps++;
+	}
+	e->rx[at] = port;
+}
+
 static int open_port(struct dataplane *dp, struct port *port)
 {
 	port->driver = driver_find(port->shared->driver);
@@ -155,7 +167,7 @@ static int open_port(struct dataplane *dp, struct port *port)
 		if (error)
 			return failed("port", port->shared->name, error);
 		if (id == port->shared->rx_worker && port->driver->rx)
-			w->engine->rx[w->engine->n_rx++] = port;
+			add_rx(w->engine, port);
 	}
 	dp->last_flags[port->index] = port->shared->flags;
 	return 0;

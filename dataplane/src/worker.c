@@ -161,9 +161,9 @@ void worker_destroy(struct worker *w)
 	free(w);
 }
 
-static void flush_port(struct worker *w, uint8_t index)
+static void flush_port(struct worker *w, unsigned kind, uint8_t index)
 {
-	struct transmit *t = &w->engine->transmit[index];
+	struct transmit *t = &w->engine->transmit[kind][index];
 	struct port *port = w->ports[index];
 	struct port_tx *tx = &port->shared->tx[w->id];
 	uint64_t bytes[VECTOR_SIZE + 1];
@@ -178,22 +178,27 @@ static void flush_port(struct worker *w, uint8_t index)
 	tx->packets += sent;
 	tx->bytes += bytes[sent];
 	tx->errors += dropped;
+	if (kind == TRANSMIT_CONTROL) {
+		tx->control_packets += sent;
+		tx->control_errors += dropped;
+	}
 }
 
 void worker_transmit(struct worker *w, uint8_t port, struct pkt **pkts, uint16_t n)
 {
-	struct transmit *t = &w->engine->transmit[port];
+	unsigned kind = n && pkts[0]->flags & PKT_CONTROL ? TRANSMIT_CONTROL : TRANSMIT_DATA;
+	struct transmit *t = &w->engine->transmit[kind][port];
 
 	while (n) {
 		if (t->n == VECTOR_SIZE)
-			flush_port(w, port);
+			flush_port(w, kind, port);
 		uint16_t room = (uint16_t)(VECTOR_SIZE - t->n);
 		uint16_t taken = n < room ? n : room;
 		memcpy(t->pkts + t->n, pkts, taken * sizeof(*pkts));
 		t->n = (uint16_t)(t->n + taken);
 		pkts += taken;
 		n = (uint16_t)(n - taken);
-		w->engine->transmitting |= UINT64_C(1) << port;
+		w->engine->transmitting[kind] |= UINT64_C(1) << port;
 	}
 }
 
@@ -201,11 +206,12 @@ void worker_flush(struct worker *w)
 {
 	struct engine *e = w->engine;
 
-	while (e->transmitting) {
-		uint8_t port = (uint8_t)__builtin_ctzll(e->transmitting);
-		e->transmitting &= e->transmitting - 1;
-		flush_port(w, port); /* a VLAN: gives them to its parent */
-	}
+	for (unsigned kind = 0; kind < TRANSMIT_ORDER; kind++)
+		while (e->transmitting[kind]) {
+			uint8_t port = (uint8_t)__builtin_ctzll(e->transmitting[kind]);
+			e->transmitting[kind] &= e->transmitting[kind] - 1;
+			flush_port(w, kind, port); /* a VLAN: gives them to its parent */
+		}
 }
 
 bool worker_handoff(struct worker *w, uint8_t to, uint16_t id, struct pkt *p)

@@ -23,6 +23,8 @@ enum {
 
 /* What a worker may have in flight in one run of the graph; sources stop when it is reached. */
 enum { GRAPH_BUDGET = 3072 };
+/* Buffers that are left for control frames and for what the kernel sends. */
+enum { CONTROL_BUFFERS = 256 };
 
 struct lines;
 
@@ -119,7 +121,8 @@ bool graph_enqueue(struct worker *w, uint16_t node_id, struct pkt *p);
 /* Id of a node by name, resolved at start; asserts that it exists. */
 uint16_t node_id(const char *name);
 
-/* Appends to the port's transmit vector, flushed at the vector boundary and when full. */
+/* Appends to the port's transmit vector, flushed at the vector boundary and when full: one of
+ * control frames, which goes out first, or of data, as the first of them is. */
 void worker_transmit(struct worker *w, uint8_t port, struct pkt **pkts, uint16_t n);
 /* Hands p to worker `to`, to continue at node `node_id` there. False when the ring is full: the
  * caller drops. p->session and p->generation are checked on the other side. */

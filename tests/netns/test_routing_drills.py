@@ -44,6 +44,7 @@ OPTIONS: dict[str, Any] = {
 }
 BOX = "192.0.2.1"
 FLOOD_S = 2
+COUNTERS = ("rx_errors", "tx_errors", "control_received", "control_lost", "control_errors")
 
 
 @pytest.fixture(scope="module")
@@ -77,6 +78,18 @@ def flood(lab: RoutingLab, kind: str, *target: str) -> int:
     return int(done.stdout)
 
 
+@contextlib.contextmanager
+def flooding(lab: RoutingLab, device: str, target: str) -> Iterator[None]:
+    """Send data to *target* through the box while the block lasts, as fast as it goes."""
+    side, twin = (lab.inet, "bng-wan0") if device == "inet0" else (lab.east, "bng-wan1")
+    mac = run(lab.bng, "cat", f"/sys/class/net/{twin}/address").stdout.strip()
+    argv = [sys.executable, "-m", "tests.support.flood", device, "data", "60", mac, target]
+    argv = ["nice", "-n", "19", *argv]  # the daemons have to live as well
+    with subprocess.Popen(command(side, argv), cwd=ROOT, stdout=subprocess.DEVNULL) as process:
+        yield
+        process.kill()
+
+
 def _ping(netns: str, *words: str) -> str:
     return run(netns, "ping", "-n", "-c", "2", "-i", "0.1", "-W", "2", *words, check=False).stdout
 
@@ -98,6 +111,70 @@ def test_sessions_stay_up_in_a_flood(lab: RoutingLab, kind: str, reason: str) ->
     assert lab.established() == {WEST_HOP, EAST_HOP}
     if reason in ("stranger", "neighbour"):
         assert lab.drops("twin_output") > dropped, "more was sent than the class may have"
+
+
+def port(lab: RoutingLab, name: str) -> dict[str, int]:
+    """Return the counters of a port."""
+    row = next(row for row in lab.ctl_json("show", "ports") if row["port"] == name)
+    return {key: value for key, value in row.items() if key in COUNTERS}
+
+
+def bfd_packets(lab: RoutingLab) -> tuple[int, int, int, int]:
+    """Return what box and western neighbour counted: sent by one, received by the other."""
+    found = []
+    for router, peer in ((lab.router, WEST_HOP), (lab.neighbour, BOX)):
+        peers = router.show("bfd peers counters")
+        row = next(row for row in peers if row["peer"] == peer)
+        found += [int(row["control-packet-output"]), int(row["control-packet-input"])]
+    out, came, their_out, their_came = found
+    return their_out, came, out, their_came
+
+
+@contextlib.contextmanager
+def narrow(lab: RoutingLab) -> Iterator[None]:
+    """Have the western port send 2 Mbit/s, by a queue in bands as the kernel's default one is."""
+    tbf = ("root", "handle", "1:", "tbf", "rate", "2mbit", "burst", "10k", "limit", "100k")
+    run(lab.bng, "tc", "qdisc", "add", "dev", "wan0", *tbf)
+    run(lab.bng, "tc", "qdisc", "add", "dev", "wan0", "parent", "1:1", "pfifo_fast")
+    try:
+        yield
+    finally:
+        run(lab.bng, "tc", "qdisc", "del", "dev", "wan0", "root")
+
+
+def is_overloaded(lab: RoutingLab, before: dict[str, dict[str, int]]) -> bool:
+    """Say whether much was lost that came, on both ports, and that left, on the narrow one."""
+    lost = [port(lab, name)["rx_errors"] - before[name]["rx_errors"] for name in before]
+    lost.append(port(lab, "wan0")["tx_errors"] - before["wan0"]["tx_errors"])
+    return min(lost) > 1000
+
+
+def test_sessions_stay_up_when_data_overloads_the_dataplane_both_ways(lab: RoutingLab) -> None:
+    """It has a fifth of the time, and the port towards the west a trickle: most data is lost.
+
+    No BFD packet is: all that a side sends is received by the other.
+    """
+    before, ports = lost(lab), {name: port(lab, name) for name in ("wan0", "wan1")}
+    counted = bfd_packets(lab)
+    process = lab.process("bng-dataplane")
+    with narrow(lab), flooding(lab, "inet0", EAST), flooding(lab, "east0", WEST):
+        for turn in itertools.count():
+            process.send_signal(signal.SIGSTOP)
+            time.sleep(0.2)
+            process.send_signal(signal.SIGCONT)
+            time.sleep(0.05)
+            if turn > 20 and (turn > 200 or is_overloaded(lab, ports)):
+                break
+    there = bfd_packets(lab)
+    theirs, came, ours, arrived = (now - then for now, then in zip(there, counted, strict=True))
+    assert theirs > 5 and came >= theirs - 2, "their packets came"
+    assert ours > 5 and arrived >= ours - 2, "ours arrived"
+    assert lost(lab) == before
+    assert is_overloaded(lab, ports)
+    for name in ports:
+        moved = {key: now - ports[name][key] for key, now in port(lab, name).items()}
+        assert moved["control_received"] > 5
+        assert moved["control_lost"] == moved["control_errors"] == 0
 
 
 def test_sessions_stay_up_while_hundreds_dial_in(lab: RoutingLab) -> None:

@@ -78,6 +78,12 @@ def _twin(dp: Dataplane) -> None:
     dp.node("twin_output", [Frame(data=bytes(60), rx_port=p) for p in (ACC, WAN, TWIN)])
 
 
+@case("twin_output/control_output")
+def _control(dp: Dataplane) -> None:
+    arp = lab.ethernet(bytes(46), 0x0806, source=lab.WAN_MAC, destination=lab.BROADCAST)
+    dp.node("twin_output", [Frame(data=arp, rx_port=TWIN)])
+
+
 def pppoe_input(dp: Dataplane, frame: bytes) -> None:
     dp.node("pppoe_input", [lab.at_pppoe(frame)])
 

@@ -5,16 +5,19 @@ import pytest
 from .harness import ACC, CLIENT_MAC, DEFAULT_ARGS, WAN, Dataplane, Frame, dataplane
 
 FRAME = bytes(range(64))
+OUTPUTS = ("port_output", "control_output")
 
 
-def test_port_output_sends_a_frame_as_it_is(dp: Dataplane) -> None:
-    (frame,) = dp.node("port_output", [Frame(data=FRAME, tx_port=WAN)])
+@pytest.mark.parametrize("node", OUTPUTS)
+def test_an_output_sends_a_frame_as_it_is(dp: Dataplane, node: str) -> None:
+    (frame,) = dp.node(node, [Frame(data=FRAME, tx_port=WAN)])
     assert frame.edge_name == "consumed"
     assert dp.sent(WAN) == [FRAME]
     assert dp.port(WAN).tx[0].packets == 1
     assert dp.port(WAN).tx[0].bytes == len(FRAME)
 
 
+@pytest.mark.parametrize("node", OUTPUTS)
 @pytest.mark.parametrize(
     ("frame", "reason"),
     [
@@ -23,17 +26,18 @@ def test_port_output_sends_a_frame_as_it_is(dp: Dataplane) -> None:
         (Frame(data=bytes(1500 + 14 + 8 + 1), tx_port=WAN), "drop: frame-length"),
     ],
 )
-def test_port_output_drops_what_no_device_could_send(
-    dp: Dataplane, frame: Frame, reason: str
+def test_an_output_drops_what_no_device_could_send(
+    dp: Dataplane, node: str, frame: Frame, reason: str
 ) -> None:
-    assert dp.node("port_output", [frame])[0].edge_name == reason
-    assert dp.counters() == {f"port_output/{reason}": 1}
+    assert dp.node(node, [frame])[0].edge_name == reason
+    assert dp.counters() == {f"{node}/{reason}": 1}
     assert dp.sent(WAN) == []
 
 
-def test_port_output_drops_frames_of_a_port_that_is_down(dp: Dataplane) -> None:
+@pytest.mark.parametrize("node", OUTPUTS)
+def test_an_output_drops_frames_of_a_port_that_is_down(dp: Dataplane, node: str) -> None:
     dp.port(WAN).flags = 0
-    (frame,) = dp.node("port_output", [Frame(data=FRAME, tx_port=WAN)])
+    (frame,) = dp.node(node, [Frame(data=FRAME, tx_port=WAN)])
     assert frame.edge_name == "drop: port-down"
 
 

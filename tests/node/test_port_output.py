@@ -1,9 +1,10 @@
-"""port_output: what leaves by several ports in one vector leaves in order, and whole."""
+"""port_output, control_output: what leaves, leaves in order and whole, control before data."""
 
 from scapy.layers.inet import IP, UDP
 
 from . import lab
-from .harness import ACC, WAN, Dataplane
+from .edge_cases_twin import bfd, other
+from .harness import ACC, TWIN, WAN, Dataplane
 
 NEIGHBOUR = "100.65.0.2"
 
@@ -32,3 +33,13 @@ def test_runs_of_any_length_by_two_ports_keep_their_order(dp: Dataplane) -> None
     dp.receive(ACC, *frames)
     assert numbers(dp.sent(WAN), 14) == to_network
     assert numbers(dp.sent(ACC), 22) == to_session
+
+
+def test_control_leaves_before_data_that_the_kernel_sent_earlier(dp: Dataplane) -> None:
+    lab.furnish(dp)
+    data = [other(f"198.18.0.{i}") for i in range(150)]
+    control = [bfd(f"198.18.0.{i}") for i in range(2)]
+    dp.receive(TWIN, *data[:100], control[0], *data[100:], control[1])
+    assert dp.sent(WAN) == [*control, *data]
+    tx = dp.port(WAN).tx[0]
+    assert (tx.packets, tx.control_packets, tx.control_errors) == (152, 2, 0)

@@ -301,13 +301,13 @@ def test_a_vlan_that_is_down_takes_nothing_and_the_others_do(vlans: Dataplane, p
     frame = lab.ethernet(bytes(46), 0x0806, destination=lab.BROADCAST)
     for tap in (TAP300, TAP_QINQ, TAP_ARM):
         vlans.receive(tap, frame)
-    assert vlans.counters()["port_output/drop: port-down"] == 1
+    assert vlans.counters()["control_output/drop: port-down"] == 1
     assert len(vlans.sent(WAN)) + len(vlans.sent(ACC)) == 2
 
 
 def test_a_frame_longer_than_the_vlans_mtu_does_not_leave(vlans: Dataplane) -> None:
     vlans.receive(TAP_QINQ, lab.ethernet(bytes(1400 + 9), 0x0806, destination=lab.BROADCAST))
-    assert vlans.counters()["port_output/drop: frame-length"] == 1
+    assert vlans.counters()["control_output/drop: frame-length"] == 1
     assert vlans.sent(WAN) == []
 
 

@@ -28,6 +28,18 @@ def show_pools(box: Box, args: Args) -> object:
     ]
 
 
+SUMS = {
+    "tx_packets": "packets",
+    "tx_bytes": "bytes",
+    "tx_errors": "errors",
+    "control_received": "control_received",
+    "control_lost": "control_lost",
+    "control_sent": "control_packets",
+    "control_errors": "control_errors",
+}
+"""Counters of a port that each worker has its own of; control: routing protocols, ARP, ND."""
+
+
 @command("show ports", summary="Ports: state and counters.")
 def show_ports(box: Box, args: Args) -> object:
     """Return one row for each port of the dataplane, TAPs included."""
@@ -51,9 +63,10 @@ def show_ports(box: Box, args: Args) -> object:
                 "rx_packets": int(port.rx_packets),
                 "rx_bytes": int(port.rx_bytes),
                 "rx_errors": int(port.rx_errors),
-                "tx_packets": sum(int(port.tx[w].packets) for w in workers),
-                "tx_bytes": sum(int(port.tx[w].bytes) for w in workers),
-                "tx_errors": sum(int(port.tx[w].errors) for w in workers),
+                **{
+                    name: sum(int(getattr(port.tx[w], field)) for w in workers)
+                    for name, field in SUMS.items()
+                },
             }
         )
     return rows

@@ -16,6 +16,7 @@ from dataplane.fib6 import fib6_lookup
 PROTOCOL_NAMES = {number: name for name, number in PROTOCOLS.items()}
 PKT_TO_SESSION = 2
 LOOKUPS = {"ip4_lookup", "ip6_lookup"}
+OUTPUTS = {"port_output", "control_output"}
 
 
 @command(
@@ -112,7 +113,7 @@ def _step(
         "features": _features(record) or None,
         "route": _route(box, record) if node.name in LOOKUPS and has_flow else None,
         "cause": _cause(edge.next, record),
-        "to": _port(box, record.tx_port) if "port_output" in {node.name, edge.next} else None,
+        "to": _port(box, record.tx_port) if OUTPUTS & {node.name, edge.next} else None,
         "first": bool(record.flags & lib.TRACE_FIRST),
         "last": bool(record.flags & lib.TRACE_LAST),
         "injected": bool(record.flags & lib.TRACE_INJECTED),

@@ -24,6 +24,7 @@
 
 enum {
 	STATS_MS = 200,
+	KEPT_FOR_CONTROL = 64, /* slots of the tx ring that data does not take */
 	MAX_WAKEUPS = 32, /* of the kernel for one vector; it may take as little as 32 frames */
 };
 
@@ -43,7 +44,9 @@ static struct pkt *buffer_at(const struct af_xdp *self, uint64_t address)
 void af_xdp_refill(struct af_xdp *self, struct xdp_queue *q, struct worker *w)
 {
 	uint32_t at;
+	uint32_t spare = w->n_free > CONTROL_BUFFERS ? w->n_free - CONTROL_BUFFERS : 0;
 	uint32_t n = xsk_prod_nb_free(&q->fill, q->missing);
+	n = n < spare ? n : spare;
 	n = n < q->missing ? n : q->missing;
 	if (!n || !xsk_ring_prod__reserve(&q->fill, n, &at))
 		return;
@@ -166,7 +169,9 @@ static uint16_t af_xdp_tx(struct port *port, struct worker *w, struct pkt **pkts
 	struct xdp_sender *s = port->queue[w->id];
 	uint32_t at;
 	collect_sent(self, s->queue, w);
-	uint32_t room = xsk_prod_nb_free(s->tx, n);
+	uint32_t kept = pkts[0]->flags & PKT_CONTROL ? 0 : KEPT_FOR_CONTROL;
+	uint32_t room = xsk_prod_nb_free(s->tx, n + kept);
+	room = room > kept ? room - kept : 0;
 	uint16_t taken = room < n ? (uint16_t)room : n;
 	if (taken && xsk_ring_prod__reserve(s->tx, taken, &at) == taken) {
 		for (uint16_t i = 0; i < taken; i++)

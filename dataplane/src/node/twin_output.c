@@ -5,6 +5,8 @@
  * What comes for the kernel is policed by class, so that none starves another: routing protocols
  * with those that the box talks with; the same with strangers; ARP and ND; everything else. Whom
  * the box talks with is seen by what the kernel sends. In each class every source has a share.
+ *
+ * What the kernel sends of routing protocols, ARP and ND leaves the port before all data.
  */
 #include <errno.h>
 
@@ -15,6 +17,7 @@
 
 enum {
 	EDGE_PORT_OUTPUT,
+	EDGE_CONTROL_OUTPUT,
 	EDGE_NO_TWIN,
 	EDGE_POLICED,			       /* + class */
 	EDGE_SHARE_USED_UP = EDGE_POLICED + 4, /* + class */
@@ -65,6 +68,8 @@ static struct peer *peer_of(struct state *s, uint64_t address)
 static void learn(const struct worker *w, struct pkt *p)
 {
 	struct control c = control_classify(p);
+	if (c.kind != CONTROL_OTHER)
+		p->flags |= PKT_CONTROL;
 	if (c.kind == CONTROL_ROUTING && !c.handshake)
 		*peer_of(w->node_state[node_twin_output.id], c.destination) =
 			(struct peer){.address = c.destination, .seen_s = w->now_s};
@@ -111,7 +116,7 @@ static uint16_t output(struct worker *w, struct pkt *p)
 	if (port->role != PORT_TAP_TWIN)
 		return police(w, p);
 	learn(w, p);
-	return EDGE_PORT_OUTPUT;
+	return p->flags & PKT_CONTROL ? EDGE_CONTROL_OUTPUT : EDGE_PORT_OUTPUT;
 }
 
 static void process(struct worker *w, struct pkt **pkts, uint16_t n, uint16_t *next)
@@ -127,6 +132,7 @@ NODE(twin_output) = {
 	.edges =
 		{
 			[EDGE_PORT_OUTPUT] = {.next = "port_output"},
+			[EDGE_CONTROL_OUTPUT] = {.next = "control_output"},
 			[EDGE_NO_TWIN] = DROP("no-twin"),
 			[EDGE_POLICED + CLASS_OTHER] = DROP("other-policed"),
 			[EDGE_POLICED + CLASS_NEIGHBOUR] = DROP("neighbour-policed"),
