@@ -35,7 +35,9 @@ nat.register(app, PLAIN)
 
 Id = Annotated[str | None, typer.Option("--id", help="Acct-Session-Id.")]
 User = Annotated[str | None, typer.Option(help="User name, exactly.")]
-Address = Annotated[str | None, typer.Option(help="The subscriber's IPv4 address.")]
+Address = Annotated[
+    str | None, typer.Option(help="An IPv4 or IPv6 address that leads to the subscriber.")
+]
 Mac = Annotated[str | None, typer.Option(help="The client's Ethernet address.")]
 Port = Annotated[str | None, typer.Option(help="Name of the access port.")]
 Vlan = Annotated[str | None, typer.Option(help="VLAN ids, outer first: 100 or 100.7.")]
@@ -71,14 +73,19 @@ def show_sessions(
         str, typer.Option(metavar="KEY[,-KEY]", help="Sort by keys; -KEY from high to low.")
     ] = "",
     columns: Annotated[
-        str, typer.Option(metavar="KEY,KEY", help="Keys to show, in this order.")
-    ] = ",".join(sessions.COLUMNS),
+        str | None,
+        typer.Option(
+            metavar="KEY,KEY",
+            help="Keys to show, in this order.",
+            show_default=f"{','.join(sessions.COLUMNS)}, and ipv6_prefix where there is one",
+        ),
+    ] = None,
     limit: Annotated[int | None, typer.Option(min=0, help="Show the first N only.")] = None,
     json: Json = False,
 ) -> None:
     """List the sessions that fit every option given."""
     order = _keys("--sort", sort) if sort else []
-    shown = _keys("--columns", columns)
+    chosen = None if columns is None else _keys("--columns", columns)
     rows = ask(
         context,
         "show sessions",
@@ -95,7 +102,7 @@ def show_sessions(
     if json:
         render.as_json(rows, sys.stdout)
     else:
-        render.table(rows, shown, sys.stdout)
+        render.table(rows, chosen or sessions.columns_of(rows), sys.stdout)
 
 
 def _keys(option: str, text: str) -> list[str]:
@@ -130,10 +137,14 @@ def show_pools(context: typer.Context, json: Json = False) -> None:
 
 @show.command("ports")
 def show_ports(context: typer.Context, json: Json = False) -> None:
-    """Show the ports of the dataplane: state and counters."""
+    """Show the ports of the dataplane: state and counters.
+
+    Control is what has queues of its own on routed ports: routing protocols, ARP, ND.
+    """
     columns = (
         *("port", "interface", "vlan", "driver", "role", "up", "mac", "mtu", "sessions"),
         *("rx_packets", "rx_bytes", "rx_errors", "tx_packets", "tx_bytes", "tx_errors"),
+        *("control_received", "control_lost", "control_sent", "control_errors"),
     )
     _rows(ask(context, "show ports"), columns, json)
 

@@ -28,7 +28,7 @@ COLUMNS = (
     *("user", "state", "address", "mac", "port", "vlan", "session_id"),
     *("uptime_s", "in_bytes", "out_bytes"),
 )
-"""What is shown unless the operator says otherwise."""
+"""What is shown unless the operator says otherwise: see `columns_of`."""
 
 SECTIONS = {
     "session": (
@@ -80,6 +80,14 @@ SECTIONS = {
 
 VALUE_WIDTH = 40
 """Where what a value came from stands in a column: behind longer values it stands right of it."""
+
+
+def columns_of(rows: Sequence[Mapping[str, object]]) -> list[str]:
+    """Return what is shown of *rows*: prefixes only where there is one."""
+    columns = list(COLUMNS)
+    if any(row.get("ipv6_prefix") for row in rows):
+        columns.insert(columns.index("address") + 1, "ipv6_prefix")
+    return columns
 
 
 def split_keys(text: str) -> list[str]:

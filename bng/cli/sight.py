@@ -95,7 +95,9 @@ def explain(
     port: Annotated[
         int | None, typer.Option(min=0, max=65535, help="Of a public address: whose is it?")
     ] = None,
-    protocol: Annotated[str | None, typer.Option(help="tcp, udp or icmp; none: all.")] = None,
+    protocol: Annotated[
+        str | None, typer.Option(help="Of a public port: tcp, udp or icmp; none: all.")
+    ] = None,
     sender: Annotated[
         str | None, typer.Option("--from", help="A session: id, user name, address or MAC.")
     ] = None,
@@ -124,11 +126,13 @@ def trace(
         str | None, typer.Option(help="Source or destination: an address or prefix.")
     ] = None,
     protocol: Annotated[
-        str | None, typer.Option(help="icmp, tcp, udp, gre, esp or a number.")
+        str | None, typer.Option(help="icmp, icmpv6, tcp, udp, gre, esp or a number.")
     ] = None,
     l4_port: Annotated[
         int | None,
-        typer.Option(min=1, max=65535, help="TCP or UDP port, or ICMP identifier, either side."),
+        typer.Option(
+            min=1, max=65535, help="TCP or UDP port, or identifier of ICMP or ICMPv6, either side."
+        ),
     ] = None,
     port: Annotated[str | None, typer.Option(help="Port of the box that packets enter by.")] = None,
     count: Annotated[int, typer.Option(min=1, max=10000, help="End after that many.")] = 10,

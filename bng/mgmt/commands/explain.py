@@ -31,7 +31,7 @@ def explain(box: Box, args: Args) -> object:
     leaf = _look_up(box, address)
     answer: dict[str, object] = {"address": str(address)}
     if (sender := text(args, "from")) is not None:
-        answer["from"] = _sender(box, find_one(box, sender))
+        answer["from"] = _sender(box, find_one(box, sender), address)
     answer["route"] = route_text(box, leaf, address)
     if leaf.kind == lib.LEAF_SESSION:
         answer["session"] = _session(box, leaf.index)
@@ -59,21 +59,27 @@ def _error(address: IPv4Address | IPv6Address, ip4: str, ip6: str) -> str:
     return f"dropped with {ip4 if address.version == 4 else ip6} to the sender"
 
 
-def _sender(box: Box, session: Session) -> dict[str, object]:
-    """Return what happens to the packets of a session before they are looked up."""
+def _sender(box: Box, session: Session, to: IPv4Address | IPv6Address) -> dict[str, object]:
+    """Return what happens to the packets of a session, of one family, before they are looked up."""
     entry = box.dataplane.session_in[session.index]
-    return {
+    sender: dict[str, object] = {
         "user": session.user_name,
         "session": session.index,
         "state": sight.SESSION_STATES.get(int(entry.state), str(entry.state)),
-        "source": str(session.ipv4_address),
         "features": sight.features(int(entry.features), sight.IN_FEATURES),
         "mtu": int(entry.mtu),
+        "worker": int(entry.owner),
+    }
+    if to.version == 6:
+        side = session.ipv6
+        sources = [] if side is None else [str(network) for network in side.routes()]
+        return sender | {"sources": sources, "forwarded": side is not None and side.on}
+    return sender | {
+        "source": str(session.ipv4_address),
         "nat": nat_of(box, session),
         "nat_address": nat_address_of(box, session),
         "nat_bypass": nat_bypass_of(box, session),
         "port_forwards": port_forwards_of(session),
-        "worker": int(entry.owner),
     }
 
 

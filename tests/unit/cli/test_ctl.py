@@ -27,14 +27,15 @@ def users(ctl: Ctl, *words: str) -> list[str]:
 def test_the_session_table_has_a_header_and_a_line_for_each(ctl: Ctl) -> None:
     header, first, second = ctl("show", "sessions").out.splitlines()
     assert header.split() == [
-        *("user", "state", "address", "mac", "port", "vlan", "session_id"),
+        *("user", "state", "address", "ipv6_prefix", "mac", "port", "vlan", "session_id"),
         *("uptime_s", "in_bytes", "out_bytes"),
     ]
-    assert first.split()[:6] == [
-        *("user00001", "up", "100.64.0.10", "02:b0:00:00:00:01", "acc0", "-")
+    assert first.split()[:7] == [
+        *("user00001", "up", "100.64.0.10", "2001:db8:1::/64", "02:b0:00:00:00:01", "acc0", "-")
     ]
-    assert second.split()[:6] == [
-        *("user00002", "up", "100.64.0.11", "02:b0:00:00:00:02", "acc0", "100.7")
+    assert second.split()[:7] == [
+        *("user00002", "up", "100.64.0.11", "2001:db8:1:1::/64"),
+        *("02:b0:00:00:00:02", "acc0", "100.7"),
     ]
 
 

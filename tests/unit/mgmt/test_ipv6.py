@@ -42,6 +42,25 @@ def show(box: Managed, session: str = "user00001") -> dict[str, Any]:
     return data
 
 
+def test_explain_says_what_ipv6_a_sender_may_use(box: Managed) -> None:
+    six = box.ask("explain", **{"address": "2001:db8:ffff::1", "from": "user00001"})["data"]["from"]
+    assert {"2001:db8:1::/64", "2001:db8:100::/56"} <= set(six["sources"])
+    assert six["forwarded"] is True
+    assert "nat" not in six
+    four = box.ask("explain", **{"address": "192.0.2.9", "from": "user00001"})["data"]["from"]
+    assert "nat" in four
+    assert "sources" not in four
+
+
+def test_a_list_of_sessions_has_prefixes_where_there_are_some(box: Managed) -> None:
+    rows = box.ask("show sessions")["data"]
+    columns = cli_sessions.columns_of(rows)
+    assert columns[columns.index("address") + 1] == "ipv6_prefix"
+    assert columns[:2] == ["user", "state"]
+    rows[0]["ipv6_prefix"] = None
+    assert cli_sessions.columns_of(rows) == list(cli_sessions.COLUMNS)
+
+
 def test_a_session_shows_its_prefixes_and_leases(box: Managed) -> None:
     data = show(box)
     assert data["families"] == ["ipv4", "ipv6"]
