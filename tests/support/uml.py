@@ -13,6 +13,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypedDict, Unpack
 
 SCRIPTS = Path(__file__).parent / "uml"
 NOT_UP, AUTH_REFUSED, HUNG_UP, NO_PADO, OUT_OF_TIME = 99, 119, 116, 108, 124
@@ -88,65 +89,44 @@ class Dial:
         self.kill()
 
 
+class Options(TypedDict, total=False):
+    """How to dial.
+
+    *vlan* is ``"7"`` (802.1Q) or ``"100.7"`` (802.1ad over 802.1Q); *want* says what must be up
+    first: ``4`` an IPv4 address (unless told otherwise), ``6`` IPv6CP, within *wait_s*; all has to
+    be over within *limit_s*.
+    """
+
+    pppd_options: str
+    vlan: str
+    want: str
+    wait_s: int
+    limit_s: int
+    mac: str
+    verbose: bool
+
+
 def dial_in_background(
-    netns: str,
-    ifname: str,
-    user: str,
-    password: str,
-    command: str,
-    *,
-    pppd_options: str = "",
-    vlan: str | None = None,
-    want: str = "4",
-    wait_s: int = 20,
-    limit_s: int = 90,
-    mac: str | None = None,
-    verbose: bool = False,
+    netns: str, ifname: str, user: str, password: str, command: str, **options: Unpack[Options]
 ) -> Dial:
     """Boot a guest that dials and then runs the sh line *command*; see `dial` for the rest."""
-    argv = [str(SCRIPTS / "uml-client.sh"), "-n", netns, "-i", ifname]
-    argv += ["-W", want, "-s", str(wait_s), "-t", str(limit_s)]
-    argv += ["-v", vlan] if vlan else []
-    argv += ["-a", mac] if mac else []
-    argv += ["-V"] if verbose else []
-    return Dial([*argv, user, password, pppd_options, command], limit_s)
+    limit_s = options.get("limit_s", 90)
+    argv = [str(SCRIPTS / "uml-client.sh"), "-n", netns, "-i", ifname, "-t", str(limit_s)]
+    argv += ["-W", options.get("want", "4"), "-s", str(options.get("wait_s", 20))]
+    argv += ["-v", options["vlan"]] if "vlan" in options else []
+    argv += ["-a", options["mac"]] if "mac" in options else []
+    argv += ["-V"] if options.get("verbose") else []
+    return Dial([*argv, user, password, options.get("pppd_options", ""), command], limit_s)
 
 
 def dial(
-    netns: str,
-    ifname: str,
-    user: str,
-    password: str,
-    command: str,
-    *,
-    pppd_options: str = "",
-    vlan: str | None = None,
-    want: str = "4",
-    wait_s: int = 20,
-    limit_s: int = 90,
-    mac: str | None = None,
-    verbose: bool = False,
+    netns: str, ifname: str, user: str, password: str, command: str, **options: Unpack[Options]
 ) -> Result:
     """Dial from *ifname* in *netns*, run the sh line *command* behind ppp0, hang up.
 
-    *vlan* is ``"7"`` (802.1Q) or ``"100.7"`` (802.1ad over 802.1Q); *want* says what must be up
-    first: ``4`` an IPv4 address, ``6`` IPv6CP. The command finds pppd's process id in
-    ``$PPPD_PID`` and its log in ``$PPPD_LOG``.
+    The command finds pppd's process id in ``$PPPD_PID`` and its log in ``$PPPD_LOG``.
     """
-    return dial_in_background(
-        netns,
-        ifname,
-        user,
-        password,
-        command,
-        pppd_options=pppd_options,
-        vlan=vlan,
-        want=want,
-        wait_s=wait_s,
-        limit_s=limit_s,
-        mac=mac,
-        verbose=verbose,
-    ).wait()
+    return dial_in_background(netns, ifname, user, password, command, **options).wait()
 
 
 @dataclass(frozen=True, slots=True)

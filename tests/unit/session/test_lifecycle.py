@@ -193,28 +193,21 @@ def test_a_wrong_password_is_refused_and_held_off(box: MemoryBox) -> None:
     assert box.access.discovery.holdoffs(box.now) == []
 
 
-def test_session_timeout_ends_a_session(monkeypatch: pytest.MonkeyPatch) -> None:
-    table = {"brief": {"password": "secret", "session_timeout_s": 60}}
+@pytest.mark.parametrize(
+    ("timeout", "before_s", "then_s"), [("session", 58.0, 4.0), ("idle", 55.0, 10.0)]
+)
+def test_a_timeout_ends_a_session_that_sends_no_data(
+    monkeypatch: pytest.MonkeyPatch, timeout: str, before_s: float, then_s: float
+) -> None:
+    table = {"brief": {"password": "secret", f"{timeout}_timeout_s": 60}}
     with memory_box(user_table=table) as box:
         client = box.subscriber(1, user="brief")
         box.dial(client)
         seen = causes(box, monkeypatch)
-        box.run(58.0, step=0.1)
+        box.run(before_s, step=0.1)
         assert seen == []
-        box.run(4.0, step=0.1)
-        assert seen == [("session-stop", "session-timeout")]
-
-
-def test_idle_timeout_ends_a_session_that_sends_no_data(monkeypatch: pytest.MonkeyPatch) -> None:
-    table = {"idler": {"password": "secret", "idle_timeout_s": 60}}
-    with memory_box(user_table=table) as box:
-        client = box.subscriber(1, user="idler")
-        box.dial(client)
-        seen = causes(box, monkeypatch)
-        box.run(55.0, step=0.1)
-        assert seen == []
-        box.run(10.0, step=0.1)
-        assert seen == [("session-stop", "idle-timeout")]
+        box.run(then_s, step=0.1)
+        assert seen == [("session-stop", f"{timeout}-timeout")]
 
 
 def test_nat_ports_that_run_out_on_one_address_are_found_on_the_next() -> None:
