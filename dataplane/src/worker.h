@@ -99,7 +99,6 @@ struct worker {
 	uint32_t in_graph;   /* packets in queues */
 	struct port **ports; /* [n_ports] */
 	struct bucket punt_policer[PUNT_CAUSES];
-	struct bucket icmp_policer;
 	struct bucket padt_policer;
 	struct nat_sweep nat_sweep, protocol_sweep;
 	struct nat44_sent *nat_sent; /* ids of fragments; nat44_in2out made it */

@@ -76,4 +76,19 @@ static inline void drop_out(const struct tables *t, uint32_t session, enum sessi
 	count_up_to_most(&t->cold[session].out_drops[why]);
 }
 
+/* The same, for a node that leaves by `edge`. */
+static inline uint16_t refused_in(
+	const struct tables *t, const struct pkt *p, enum session_in_drop why, uint16_t edge)
+{
+	drop_in(t, p->session, why);
+	return edge;
+}
+
+static inline uint16_t refused_out(
+	const struct tables *t, const struct pkt *p, enum session_out_drop why, uint16_t edge)
+{
+	drop_out(t, p->session, why);
+	return edge;
+}
+
 #endif

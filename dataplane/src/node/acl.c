@@ -9,27 +9,21 @@
 #include "graph.h"
 #include "node/account.h"
 #include "node/hints.h"
+#include "node/ip_verdict.h"
 
 enum { EDGE_DENIED = ARC_EDGES, EDGE_IP6_HIDDEN, EDGE_ICMP4_ERROR, EDGE_ICMP6_ERROR };
 
 static uint16_t refuse_in(const struct worker *w, struct pkt *p, enum acl_action action)
 {
+	bool ip6 = p->flags & PKT_IP6;
 	drop_in(w->t, p->session, IN_DROP_ACL);
 	if (action != ACL_REJECT)
 		return EDGE_DENIED;
-	p->cause = ICMP4_UNREACHABLE;
-	p->arg = ICMP4_CODE_PROHIBITED;
-	return EDGE_ICMP4_ERROR;
-}
-
-static uint16_t refuse6_in(const struct worker *w, struct pkt *p, enum acl_action action)
-{
-	drop_in(w->t, p->session, IN_DROP_ACL);
-	if (action != ACL_REJECT)
-		return EDGE_DENIED;
-	p->cause = ICMP6_UNREACHABLE;
-	p->arg = ICMP6_CODE_PROHIBITED;
-	return EDGE_ICMP6_ERROR;
+	if (ip6)
+		icmp_error_set(p, ICMP6_UNREACHABLE, ICMP6_CODE_PROHIBITED, 0);
+	else
+		icmp_error_set(p, ICMP4_UNREACHABLE, ICMP4_CODE_PROHIBITED, 0);
+	return ip6 ? EDGE_ICMP6_ERROR : EDGE_ICMP4_ERROR;
 }
 
 static inline uint16_t check_in(const struct worker *w, struct pkt *p)
@@ -45,13 +39,11 @@ static inline uint16_t check6_in(const struct worker *w, struct pkt *p)
 {
 	struct session_in *in = &w->t->in[p->session];
 	struct acl_key6 key;
-	if (unlikely(!acl_key6((const struct ip6_hdr *)pkt_data(p), p->len, &key))) {
-		drop_in(w->t, p->session, IN_DROP_ACL);
-		return EDGE_IP6_HIDDEN;
-	}
+	if (unlikely(!acl_key6((const struct ip6_hdr *)pkt_data(p), p->len, &key)))
+		return refused_in(w->t, p, IN_DROP_ACL, EDGE_IP6_HIDDEN);
 	enum acl_action action = acl_judge6(w, in->acl, DIRECTION_IN, &key, p->len);
 	if (unlikely(action != ACL_PERMIT))
-		return refuse6_in(w, p, action);
+		return refuse_in(w, p, action);
 	return arc_next_in_both(w->t, in, p);
 }
 
@@ -60,8 +52,7 @@ static inline uint16_t check_out(const struct worker *w, struct pkt *p)
 	uint16_t acl = w->t->out[p->session].acl;
 	if (likely(acl_lookup(w, acl, DIRECTION_OUT, p) == ACL_PERMIT))
 		return arc_next(p);
-	drop_out(w->t, p->session, OUT_DROP_ACL);
-	return EDGE_DENIED;
+	return refused_out(w->t, p, OUT_DROP_ACL, EDGE_DENIED);
 }
 
 static inline uint16_t check6_out(const struct worker *w, struct pkt *p)
@@ -72,8 +63,7 @@ static inline uint16_t check6_out(const struct worker *w, struct pkt *p)
 		edge = EDGE_IP6_HIDDEN;
 	else if (likely(acl_judge6(w, acl, DIRECTION_OUT, &key, p->len) == ACL_PERMIT))
 		return arc_next(p);
-	drop_out(w->t, p->session, OUT_DROP_ACL);
-	return edge;
+	return refused_out(w->t, p, OUT_DROP_ACL, edge);
 }
 
 static void process_in(struct worker *w, struct pkt **pkts, uint16_t n, uint16_t *next)

@@ -13,18 +13,15 @@ enum { EDGE_SPOOFED = ARC_EDGES };
 
 static bool is_framed_route(const struct tables *t, uint32_t session, be32 source)
 {
-	uint32_t leaf = fib4_lookup(t->fib4_root, t->fib4_page, ntoh32(source));
-	return leaf_kind(leaf) == LEAF_SESSION && leaf_index(leaf) == session;
+	return leaf_is_session(fib4_lookup(t->fib4_root, t->fib4_page, ntoh32(source)), session);
 }
 
 static inline uint16_t check(const struct tables *t, struct pkt *p)
 {
 	struct session_in *in = &t->in[p->session];
 	const struct ip4_hdr *ip = (const struct ip4_hdr *)pkt_data(p);
-	if (unlikely(ip->source != in->ip4 && !is_framed_route(t, p->session, ip->source))) {
-		drop_in(t, p->session, IN_DROP_SPOOFED);
-		return EDGE_SPOOFED;
-	}
+	if (unlikely(ip->source != in->ip4 && !is_framed_route(t, p->session, ip->source)))
+		return refused_in(t, p, IN_DROP_SPOOFED, EDGE_SPOOFED);
 	return arc_next_in(in, p);
 }
 

@@ -6,7 +6,7 @@
  */
 #include "graph.h"
 #include "node/account.h"
-#include "node/ip6_forward.h"
+#include "node/ip_verdict.h"
 #include "node/ip6_source.h"
 
 enum { EDGE_ICMP6_ERROR = ARC_EDGES, EDGE_SPOOFED, EDGE_LINK_LOCAL };
@@ -22,17 +22,15 @@ static bool is_of_nobody(const struct tables *t, uint32_t leaf)
 static uint16_t spoofed(const struct tables *t, struct pkt *p, const struct ip6_hdr *ip)
 {
 	struct session_in *in = &t->in[p->session];
-	if (ip6_is_link_local(ip->source)) {
-		drop_in(t, p->session, IN_DROP_SPOOFED);
-		return EDGE_LINK_LOCAL;
-	}
+	if (ip6_is_link_local(ip->source))
+		return refused_in(t, p, IN_DROP_SPOOFED, EDGE_LINK_LOCAL);
 	uint32_t leaf = fib6_lookup(&t->fib6, ip->source);
-	if (ip6_source_is_routed(leaf, p->session))
+	if (leaf_is_session(leaf, p->session))
 		return arc_next_in_both(t, in, p);
 	drop_in(t, p->session, IN_DROP_SPOOFED);
 	if (!is_of_nobody(t, leaf))
 		return EDGE_SPOOFED;
-	icmp6_error_set(p, ICMP6_UNREACHABLE, ICMP6_CODE_SOURCE_POLICY, 0);
+	icmp_error_set(p, ICMP6_UNREACHABLE, ICMP6_CODE_SOURCE_POLICY, 0);
 	return EDGE_ICMP6_ERROR;
 }
 

@@ -6,13 +6,9 @@
  *
  * Type in cause, code and next-hop MTU in arg; the current header is the IPv4 header.
  */
-#include <errno.h>
-
-#include "graph.h"
 #include "hdr/checksum.h"
 #include "hdr/ip4.h"
-#include "node/share.h"
-#include "worker.h"
+#include "node/answer.h"
 
 enum {
 	EDGE_IP4_LOOKUP,
@@ -20,8 +16,7 @@ enum {
 	EDGE_ABOUT_ERROR,
 	EDGE_ABOUT_FRAGMENT,
 	EDGE_NO_ADDRESS,
-	EDGE_SOURCE_SHARE,
-	EDGE_RATE_LIMITED,
+	EDGE_REFUSED, /* by answer_refused() */
 };
 
 enum {
@@ -35,12 +30,7 @@ static struct node node_icmp4_error;
 
 static int init(struct worker *w)
 {
-	struct share_table *sources = share_state(sizeof(*sources), ICMP4_ERROR_SOURCES);
-	if (!sources)
-		return -ENOMEM;
-	share_table_init(sources, w, ICMP4_ERROR_SOURCES);
-	w->node_state[node_icmp4_error.id] = sources;
-	return 0;
+	return answers_init(w, &node_icmp4_error, &error_limits);
 }
 
 /* RFC 1122 section 3.2.2: an error, or too short to tell. */
@@ -63,7 +53,7 @@ static bool is_icmp_error(struct pkt *p, const struct ip4_hdr *ip)
 	}
 }
 
-/* RFC 1812 section 4.3.2.7 and 4.3.2.8; 0: an error may be sent. */
+/* RFC 1812 section 4.3.2.7; 0: an error may be sent. */
 static uint16_t refused(struct worker *w, struct pkt *p, const struct ip4_hdr *ip, be32 from)
 {
 	if (p->flags & PKT_ICMP_MADE)
@@ -74,13 +64,7 @@ static uint16_t refused(struct worker *w, struct pkt *p, const struct ip4_hdr *i
 		return EDGE_ABOUT_ERROR;
 	if (!from)
 		return EDGE_NO_ADDRESS;
-	struct bucket *share = share_find(w->node_state[node_icmp4_error.id], ip->source);
-	if (!bucket_ready(share, w->now_ms, ICMP4_ERROR_SOURCE_RATE, ICMP4_ERROR_SOURCE_BURST))
-		return EDGE_SOURCE_SHARE;
-	if (!bucket_take(&w->icmp_policer, w->now_ms, ICMP4_ERROR_RATE, ICMP4_ERROR_BURST))
-		return EDGE_RATE_LIMITED;
-	bucket_spend(share);
-	return 0;
+	return answer_refused(w, &node_icmp4_error, &error_limits, ip->source, EDGE_REFUSED);
 }
 
 static void make_error(struct worker *w, struct pkt *p, be32 from, be32 to)
@@ -138,7 +122,6 @@ NODE(icmp4_error) = {
 			[EDGE_ABOUT_ERROR] = DROP("about-icmp-error"),
 			[EDGE_ABOUT_FRAGMENT] = DROP("about-later-fragment"),
 			[EDGE_NO_ADDRESS] = DROP("no-source-address"),
-			[EDGE_SOURCE_SHARE] = DROP("source-share-used-up"),
-			[EDGE_RATE_LIMITED] = DROP("rate-limited"),
+			ANSWER_EDGES(EDGE_REFUSED),
 		},
 };

@@ -2,7 +2,7 @@
 #ifndef BNG_NODE_ICMP6_H
 #define BNG_NODE_ICMP6_H
 
-#include "hdr/checksum.h"
+#include "hdr/icmp.h"
 #include "hdr/ip6.h"
 #include "pkt.h"
 
@@ -37,15 +37,11 @@ static inline void echo6_reply(struct ip6_hdr *ip)
 {
 	struct icmp6_hdr *icmp = (struct icmp6_hdr *)(ip + 1);
 	uint8_t client[IP6_ADDRESS_LEN];
-	be16 request, reply;
 
 	memcpy(client, ip->source, IP6_ADDRESS_LEN);
 	memcpy(ip->source, ip->destination, IP6_ADDRESS_LEN);
 	memcpy(ip->destination, client, IP6_ADDRESS_LEN);
-	memcpy(&request, &icmp->type, 2);
-	icmp->type = ICMP6_ECHO_REPLY;
-	memcpy(&reply, &icmp->type, 2);
-	icmp->checksum = checksum_update16(icmp->checksum, request, reply);
+	icmp_set_type(icmp, ICMP6_ECHO_REPLY);
 	ip6_write(ip, ntoh16(ip->payload_length), ICMP6_HOP_LIMIT);
 }
 

@@ -10,13 +10,9 @@
  *
  * Type in cause, code and MTU in arg; the current header is the IPv6 header.
  */
-#include <errno.h>
-
-#include "graph.h"
+#include "node/answer.h"
 #include "node/icmp6.h"
-#include "node/share.h"
 #include "table/fib6.h"
-#include "worker.h"
 
 enum {
 	EDGE_IP6_LOOKUP,
@@ -24,27 +20,16 @@ enum {
 	EDGE_OWN_PACKET,
 	EDGE_ABOUT_ERROR,
 	EDGE_NO_ADDRESS,
-	EDGE_SOURCE_SHARE,
-	EDGE_RATE_LIMITED,
+	EDGE_REFUSED, /* by answer_refused() */
 };
 
 enum { ERROR_LEN = IP6_LEN + ICMP6_LEN };
-
-struct state {
-	struct bucket all;
-	struct share_table sources;
-};
 
 static struct node node_icmp6_error;
 
 static int init(struct worker *w)
 {
-	struct state *s = share_state(sizeof(*s), ICMP4_ERROR_SOURCES);
-	if (!s)
-		return -ENOMEM;
-	share_table_init(&s->sources, w, ICMP4_ERROR_SOURCES);
-	w->node_state[node_icmp6_error.id] = s;
-	return 0;
+	return answers_init(w, &node_icmp6_error, &error_limits);
 }
 
 /* RFC 4443 section 2.4 (e.1) and (e.2); too short to tell is one, too. */
@@ -89,20 +74,6 @@ static bool find_address(const struct tables *t, const struct pkt *p, const stru
 	return true;
 }
 
-/* RFC 4443 section 2.4 (f). A network of 64 bits is one source, a session that forges them, too. */
-static uint16_t police(struct worker *w, const struct pkt *p, const struct ip6_hdr *ip)
-{
-	struct state *s = w->node_state[node_icmp6_error.id];
-	uint64_t key = is_about_source(p) ? p->session : ip6_prefix(ip->source);
-	struct bucket *share = share_find(&s->sources, key);
-	if (!bucket_ready(share, w->now_ms, ICMP4_ERROR_SOURCE_RATE, ICMP4_ERROR_SOURCE_BURST))
-		return EDGE_SOURCE_SHARE;
-	if (!bucket_take(&s->all, w->now_ms, ICMP4_ERROR_RATE, ICMP4_ERROR_BURST))
-		return EDGE_RATE_LIMITED;
-	bucket_spend(share);
-	return 0;
-}
-
 static void make_error(struct pkt *p, const uint8_t from[IP6_ADDRESS_LEN])
 {
 	uint8_t to[IP6_ADDRESS_LEN];
@@ -134,7 +105,10 @@ static uint16_t error(struct worker *w, struct pkt *p)
 		return EDGE_ABOUT_ERROR;
 	if (!find_address(w->t, p, ip, from))
 		return EDGE_NO_ADDRESS;
-	uint16_t refused = police(w, p, ip);
+	/* A network of 64 bits is one source, a session that forges them, too. */
+	uint64_t source = to_session ? p->session : ip6_prefix(ip->source);
+	uint16_t refused =
+		answer_refused(w, &node_icmp6_error, &error_limits, source, EDGE_REFUSED);
 	if (refused)
 		return refused;
 	make_error(p, from);
@@ -162,7 +136,6 @@ NODE(icmp6_error) = {
 			[EDGE_OWN_PACKET] = DROP("about-own-packet"),
 			[EDGE_ABOUT_ERROR] = DROP("about-icmp-error"),
 			[EDGE_NO_ADDRESS] = DROP("no-source-address"),
-			[EDGE_SOURCE_SHARE] = DROP("source-share-used-up"),
-			[EDGE_RATE_LIMITED] = DROP("rate-limited"),
+			ANSWER_EDGES(EDGE_REFUSED),
 		},
 };

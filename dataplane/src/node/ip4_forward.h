@@ -9,32 +9,23 @@
 
 #include "hdr/checksum.h"
 #include "hdr/ip4.h"
-#include "pkt.h"
-
-enum ip4_verdict { IP4_SEND, IP4_ERROR, IP4_FRAGMENT };
-
-/* Leaves in the packet what icmp4_error is to say: type in cause, code and MTU in arg. */
-static inline void icmp4_error_set(struct pkt *p, uint8_t type, uint8_t code, uint16_t mtu)
-{
-	p->cause = type;
-	p->arg = (uint32_t)mtu << 8 | code;
-}
+#include "node/ip_verdict.h"
 
 /* Why a packet cannot be sent as it is. `node` is where its fragments enter again. */
-static inline enum ip4_verdict ip4_obstacle(
+static inline enum ip_verdict ip4_obstacle(
 	struct pkt *p, const struct ip4_hdr *ip, uint16_t mtu, uint16_t node)
 {
 	if (ip->ttl <= 1) {
-		icmp4_error_set(p, ICMP4_TIME_EXCEEDED, 0, 0);
-		return IP4_ERROR;
+		icmp_error_set(p, ICMP4_TIME_EXCEEDED, 0, 0);
+		return IP_ERROR;
 	}
 	if (ip->fragment & hton16(IP4_DF)) {
-		icmp4_error_set(p, ICMP4_UNREACHABLE, ICMP4_CODE_FRAG_NEEDED, mtu);
-		return IP4_ERROR;
+		icmp_error_set(p, ICMP4_UNREACHABLE, ICMP4_CODE_FRAG_NEEDED, mtu);
+		return IP_ERROR;
 	}
 	p->arg = mtu;
 	p->handoff_node = (uint8_t)node;
-	return IP4_FRAGMENT;
+	return IP_FRAGMENT;
 }
 
 /* RFC 1624 section 4: a sum of 0xffff stands for 0. */
@@ -46,13 +37,13 @@ static inline void ip4_decrement_ttl(struct ip4_hdr *ip)
 }
 
 /* Decrements the TTL of a packet that may go, else says what has to be done with it. */
-static inline enum ip4_verdict ip4_forward(struct pkt *p, uint16_t mtu, uint16_t node)
+static inline enum ip_verdict ip4_forward(struct pkt *p, uint16_t mtu, uint16_t node)
 {
 	struct ip4_hdr *ip = (struct ip4_hdr *)pkt_data(p);
 	if (__builtin_expect(ip->ttl <= 1 || p->len > mtu, 0))
 		return ip4_obstacle(p, ip, mtu, node);
 	ip4_decrement_ttl(ip);
-	return IP4_SEND;
+	return IP_SEND;
 }
 
 #endif

@@ -10,18 +10,14 @@ enum { EDGE_NOT_SERVED = ARC_EDGES };
 
 static void process_in(struct worker *w, struct pkt **pkts, uint16_t n, uint16_t *next)
 {
-	for (uint16_t i = 0; i < n; i++) {
-		drop_in(w->t, pkts[i]->session, IN_DROP_NOT_SERVED);
-		next[i] = EDGE_NOT_SERVED;
-	}
+	for (uint16_t i = 0; i < n; i++)
+		next[i] = refused_in(w->t, pkts[i], IN_DROP_NOT_SERVED, EDGE_NOT_SERVED);
 }
 
 static void process_out(struct worker *w, struct pkt **pkts, uint16_t n, uint16_t *next)
 {
-	for (uint16_t i = 0; i < n; i++) {
-		drop_out(w->t, pkts[i]->session, OUT_DROP_NOT_LIVE);
-		next[i] = EDGE_NOT_SERVED;
-	}
+	for (uint16_t i = 0; i < n; i++)
+		next[i] = refused_out(w->t, pkts[i], OUT_DROP_NOT_LIVE, EDGE_NOT_SERVED);
 }
 
 NODE(ip4_off_in) = {

@@ -52,16 +52,9 @@ static bool is_ours(const struct session_ip6 *ip6, const uint8_t address[IP6_ADD
 	       ip6_interface_id(address) == ip6->interface_id;
 }
 
-static uint16_t drop(
-	const struct worker *w, const struct pkt *p, enum session_in_drop why, uint16_t edge)
-{
-	drop_in(w->t, p->session, why);
-	return edge;
-}
-
 static uint16_t not_served(const struct worker *w, const struct pkt *p, uint16_t edge)
 {
-	return drop(w, p, IN_DROP_NOT_SERVED, edge);
+	return refused_in(w->t, p, IN_DROP_NOT_SERVED, edge);
 }
 
 static bool is_his_own(const struct tables *t, const struct pkt *p, const struct ip6_hdr *ip)
@@ -101,9 +94,9 @@ static bool take_share(struct worker *w, const struct pkt *p)
 static uint16_t ping(struct worker *w, struct pkt *p, struct ip6_hdr *ip)
 {
 	if (!is_echo6_request(ip) || icmp6_checksum(ip, ip + 1, (uint16_t)(p->len - IP6_LEN)))
-		return drop(w, p, IN_DROP_MALFORMED, EDGE_MALFORMED);
+		return refused_in(w->t, p, IN_DROP_MALFORMED, EDGE_MALFORMED);
 	if (p->len > w->t->out[p->session].mtu)
-		return drop(w, p, IN_DROP_TOO_BIG, EDGE_MALFORMED);
+		return refused_in(w->t, p, IN_DROP_TOO_BIG, EDGE_MALFORMED);
 	if (!take_share(w, p))
 		return EDGE_SESSION_SHARE;
 	echo6_reply(ip);
@@ -124,7 +117,7 @@ static uint16_t neighbour(struct worker *w, struct pkt *p, struct ip6_hdr *ip)
 	struct nd_hdr *nd = (struct nd_hdr *)(ip + 1);
 	bool known = !ip6_is_unspecified(ip->source);
 	if (!is_solicitation(ip, nd, (uint16_t)(p->len - IP6_LEN)))
-		return drop(w, p, IN_DROP_MALFORMED, EDGE_MALFORMED);
+		return refused_in(w->t, p, IN_DROP_MALFORMED, EDGE_MALFORMED);
 	if (!is_ours(&w->t->ip6[p->session], nd->target))
 		return not_served(w, p, EDGE_NOT_OURS);
 	if (!take_share(w, p))
@@ -152,7 +145,7 @@ static uint16_t icmp6(
 	struct worker *w, struct pkt *p, struct ip6_hdr *ip, uint16_t offset, bool ours)
 {
 	if (p->len < offset + ICMP6_LEN)
-		return drop(w, p, IN_DROP_MALFORMED, EDGE_MALFORMED);
+		return refused_in(w->t, p, IN_DROP_MALFORMED, EDGE_MALFORMED);
 	uint8_t type = pkt_data(p)[offset];
 	if ((type >= ICMP6_MLD_QUERY && type <= ICMP6_MLD_DONE) || type == ICMP6_MLD2_REPORT)
 		return not_served(w, p, EDGE_MULTICAST_LISTENER);
@@ -172,7 +165,7 @@ static uint16_t udp(
 	struct worker *w, struct pkt *p, const struct ip6_hdr *ip, uint16_t offset, bool ours)
 {
 	if (p->len < offset + UDP_LEN6)
-		return drop(w, p, IN_DROP_MALFORMED, EDGE_MALFORMED);
+		return refused_in(w->t, p, IN_DROP_MALFORMED, EDGE_MALFORMED);
 	const uint8_t *port = pkt_data(p) + offset + 2;
 	if ((port[0] << 8 | port[1]) == DHCPV6_SERVER && (ours || is(ip->destination, all_dhcp)))
 		return punt(p);
@@ -184,14 +177,14 @@ static uint16_t control(struct worker *w, struct pkt *p)
 	struct ip6_hdr *ip = (struct ip6_hdr *)pkt_data(p);
 	bool ours = is_ours(&w->t->ip6[p->session], ip->destination);
 	if (!is_his_own(w->t, p, ip))
-		return drop(w, p, IN_DROP_SPOOFED, EDGE_SPOOFED);
+		return refused_in(w->t, p, IN_DROP_SPOOFED, EDGE_SPOOFED);
 	if (!ours && !ip6_is_multicast(ip->destination))
 		return not_served(w, p, EDGE_NOT_OURS);
 	const struct ip6_upper upper = ip6_find_upper(ip, p->len);
 	if (upper.fragment) /* RFC 6980 */
 		return not_served(w, p, EDGE_FRAGMENT);
 	if (upper.place != IP6_UPPER_HERE)
-		return drop(w, p, IN_DROP_MALFORMED, EDGE_MALFORMED);
+		return refused_in(w->t, p, IN_DROP_MALFORMED, EDGE_MALFORMED);
 	if (upper.protocol == IPPROTO_ICMP6)
 		return icmp6(w, p, ip, upper.offset, ours);
 	if (upper.protocol == IPPROTO_UDP6 && upper.offset == IP6_LEN)

@@ -7,32 +7,22 @@
 #define BNG_NODE_IP6_FORWARD_H
 
 #include "hdr/ip6.h"
-#include "pkt.h"
-
-enum ip6_verdict { IP6_SEND, IP6_ERROR };
-
-/* Leaves in the packet what icmp6_error is to say: type in cause, code, and MTU or pointer, in arg.
- */
-static inline void icmp6_error_set(struct pkt *p, uint8_t type, uint8_t code, uint16_t body)
-{
-	p->cause = type;
-	p->arg = (uint32_t)body << 8 | code;
-}
+#include "node/ip_verdict.h"
 
 /* Decrements the hop limit of a packet that may go, else says what it is answered. */
-static inline enum ip6_verdict ip6_forward(struct pkt *p, uint16_t mtu)
+static inline enum ip_verdict ip6_forward(struct pkt *p, uint16_t mtu)
 {
 	struct ip6_hdr *ip = (struct ip6_hdr *)pkt_data(p);
 	if (__builtin_expect(ip->hop_limit <= 1, 0)) {
-		icmp6_error_set(p, ICMP6_TIME_EXCEEDED, 0, 0);
-		return IP6_ERROR;
+		icmp_error_set(p, ICMP6_TIME_EXCEEDED, 0, 0);
+		return IP_ERROR;
 	}
 	if (__builtin_expect(p->len > mtu, 0)) {
-		icmp6_error_set(p, ICMP6_PACKET_TOO_BIG, 0, mtu);
-		return IP6_ERROR;
+		icmp_error_set(p, ICMP6_PACKET_TOO_BIG, 0, mtu);
+		return IP_ERROR;
 	}
 	ip->hop_limit--;
-	return IP6_SEND;
+	return IP_SEND;
 }
 
 #endif

@@ -18,17 +18,11 @@ static inline bool ip6_source_is_known(const struct session_ip6 *ip6, const stru
 	return ip6->delegated && (prefix & ip6->delegated_mask) == ip6->delegated;
 }
 
-/* `leaf` is the source's. */
-static inline bool ip6_source_is_routed(uint32_t leaf, uint32_t session)
-{
-	return leaf_kind(leaf) == LEAF_SESSION && leaf_index(leaf) == session;
-}
-
 static inline bool ip6_source_is_right(
 	const struct tables *t, uint32_t session, const struct ip6_hdr *ip)
 {
 	return ip6_source_is_known(&t->ip6[session], ip) ||
-	       ip6_source_is_routed(fib6_lookup(&t->fib6, ip->source), session);
+	       leaf_is_session(fib6_lookup(&t->fib6, ip->source), session);
 }
 
 #endif

@@ -30,18 +30,18 @@ enum {
 	PADT_CLIENT_RATE = 1,
 	PADT_CLIENT_BURST = 1,
 	PADT_CLIENTS = 4096,
-	/* icmp4_error: of all; to one source (RFC 1812 section 4.3.2.8) */
-	ICMP4_ERROR_RATE = 1000,
-	ICMP4_ERROR_BURST = 1000,
-	ICMP4_ERROR_SOURCE_RATE = 50,
-	ICMP4_ERROR_SOURCE_BURST = 50,
-	ICMP4_ERROR_SOURCES = 4096,
-	/* ip4_local: echoes answered, of all; of one source */
-	ECHO4_RATE = 5000,
-	ECHO4_BURST = 5000,
-	ECHO4_SOURCE_RATE = 50,
-	ECHO4_SOURCE_BURST = 50,
-	ECHO4_SOURCES = 4096,
+	/* icmp4_error and icmp6_error, each: of all; to one source (RFC 1812 section 4.3.2.8) */
+	ICMP_ERROR_RATE = 1000,
+	ICMP_ERROR_BURST = 1000,
+	ICMP_ERROR_SOURCE_RATE = 50,
+	ICMP_ERROR_SOURCE_BURST = 50,
+	ICMP_ERROR_SOURCES = 4096,
+	/* ip4_local and ip6_local, each: echoes answered, of all; of one source */
+	ECHO_RATE = 5000,
+	ECHO_BURST = 5000,
+	ECHO_SOURCE_RATE = 50,
+	ECHO_SOURCE_BURST = 50,
+	ECHO_SOURCES = 4096,
 	/* twin_output: what the kernel gets, by class; of all, of one source. Bursts are a second
 	 */
 	TWIN_ROUTING_RATE = 50000, /* of those that the box talks with, and on the link */

@@ -9,6 +9,7 @@
 
 #include "graph.h"
 #include "node/account.h"
+#include "node/ip_verdict.h"
 #include "node/nat44_packet.h"
 #include "table/nat44_fragment.h"
 #include "table/nat44_remote.h"
@@ -98,8 +99,7 @@ static const uint16_t edge_of_refusal[NAT_REFUSALS] = {
 static uint16_t refuse(struct pkt *p, enum nat_refusal refusal)
 {
 	bool box = refusal == NAT_EXHAUSTED || refusal == NAT_LOG_FULL || refusal == NAT_NO_ROOM;
-	p->cause = ICMP4_UNREACHABLE;
-	p->arg = box ? ICMP4_CODE_HOST : ICMP4_CODE_PROHIBITED;
+	icmp_error_set(p, ICMP4_UNREACHABLE, box ? ICMP4_CODE_HOST : ICMP4_CODE_PROHIBITED, 0);
 	return edge_of_refusal[refusal];
 }
 
@@ -224,8 +224,7 @@ static inline __attribute__((always_inline)) uint16_t translate(
 			return edge;
 	}
 	if (!track(w, slot, packet)) {
-		p->cause = ICMP4_UNREACHABLE;
-		p->arg = ICMP4_CODE_PROHIBITED;
+		icmp_error_set(p, ICMP4_UNREACHABLE, ICMP4_CODE_PROHIBITED, 0);
 		return EDGE_REMOTE_LIMIT;
 	}
 	nat44_rewrite((struct ip4_hdr *)pkt_data(p), packet->l4, UINT16_MAX, flow->plane, true,

@@ -7,6 +7,7 @@
  */
 #include "graph.h"
 #include "node/account.h"
+#include "node/ip_verdict.h"
 #include "node/nat44_packet.h"
 #include "table/fib4.h"
 #include "table/nat44_forward.h"
@@ -106,14 +107,12 @@ static inline bool answered(const struct tables *t, struct pkt *p, uint32_t sess
 	const struct session_out *out = &t->out[session];
 	const struct ip4_hdr *ip = (const struct ip4_hdr *)pkt_data(p);
 	if (p->len > out->mtu && ip->fragment & hton16(IP4_DF)) {
-		p->cause = ICMP4_UNREACHABLE;
-		p->arg = (uint32_t)out->mtu << 8 | ICMP4_CODE_FRAG_NEEDED;
+		icmp_error_set(p, ICMP4_UNREACHABLE, ICMP4_CODE_FRAG_NEEDED, out->mtu);
 		drop_out(t, session, OUT_DROP_TOO_BIG);
 		return true;
 	}
 	if (ip->ttl <= 1) {
-		p->cause = ICMP4_TIME_EXCEEDED;
-		p->arg = 0;
+		icmp_error_set(p, ICMP4_TIME_EXCEEDED, 0, 0);
 		drop_out(t, session, OUT_DROP_TTL);
 		return true;
 	}

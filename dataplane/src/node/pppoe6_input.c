@@ -18,22 +18,15 @@ enum {
 	EDGE_IP6_FAULT, /* + enum ip6_fault, from 1 */
 };
 
-static inline uint16_t refused(
-	const struct tables *t, const struct pkt *p, enum session_in_drop why, uint16_t edge)
-{
-	drop_in(t, p->session, why);
-	return edge;
-}
-
 static inline uint16_t input(struct worker *w, struct pkt *p)
 {
 	struct session_in *in = &w->t->in[p->session];
 	pkt_pull(p, PPPOE_LEN + PPP_PROTOCOL_LEN);
 	enum ip6_fault fault = ip6_validate(p);
 	if (unlikely(fault))
-		return refused(w->t, p, IN_DROP_MALFORMED, (uint16_t)(EDGE_IP6_FAULT + fault));
+		return refused_in(w->t, p, IN_DROP_MALFORMED, (uint16_t)(EDGE_IP6_FAULT + fault));
 	if (unlikely(p->len > in->mtu))
-		return refused(w->t, p, IN_DROP_TOO_BIG, EDGE_PACKET_TOO_BIG);
+		return refused_in(w->t, p, IN_DROP_TOO_BIG, EDGE_PACKET_TOO_BIG);
 	in->last_in_ms = w->now_ms;
 	p->flags |= PKT_FROM_SESSION;
 	const struct ip6_hdr *ip = (const struct ip6_hdr *)pkt_data(p);

@@ -15,13 +15,10 @@ static void process(struct worker *w, struct pkt **pkts, uint16_t n, uint16_t *n
 		struct pkt *p = pkts[i];
 		struct session_out *out = &w->t->out[p->session];
 		struct session_ip6 *ip6 = &w->t->ip6[p->session];
-		out->packets++;
-		out->bytes += p->len;
 		ip6->out_packets++;
 		ip6->out_bytes += p->len;
-		session_header_push(p, out);
+		session_send(out, p);
 		pkt_data(p)[out->header_len - 1] = PPP_IP6; /* in place of PPP_IP4 */
-		p->tx_port = out->port;
 		next[i] = EDGE_PORT_OUTPUT;
 	}
 }

@@ -58,13 +58,6 @@ static uint16_t to_owner(struct pkt *p, uint8_t owner)
 	return EDGE_HANDOFF;
 }
 
-static uint16_t data_refused(
-	const struct tables *t, const struct pkt *p, enum session_in_drop why, uint16_t edge)
-{
-	drop_in(t, p->session, why);
-	return edge;
-}
-
 static uint16_t punt(struct worker *w, struct pkt *p, uint8_t cause)
 {
 	w->t->in[p->session].last_in_ms = w->now_ms;
@@ -86,13 +79,13 @@ static uint16_t off_the_fast_path(struct worker *w, struct pkt *p, uint16_t prot
 {
 	const struct session_in *in = &w->t->in[p->session];
 	if (protocol >> 8 & 1) /* RFC 1661 section 6.5: we never negotiate it */
-		return data_refused(w->t, p, IN_DROP_MALFORMED, EDGE_PROTOCOL_COMPRESSED);
+		return refused_in(w->t, p, IN_DROP_MALFORMED, EDGE_PROTOCOL_COMPRESSED);
 	switch (protocol) {
 	case PPP_IP4:
 	case PPP_IP6:
 		if (in->state == SESSION_LIVE)
-			return data_refused(w->t, p, IN_DROP_NOT_SERVED, EDGE_IP6_NOT_SERVED);
-		return data_refused(w->t, p, IN_DROP_NOT_LIVE,
+			return refused_in(w->t, p, IN_DROP_NOT_SERVED, EDGE_IP6_NOT_SERVED);
+		return refused_in(w->t, p, IN_DROP_NOT_LIVE,
 			in->state == SESSION_PAUSED ? EDGE_PAUSED : EDGE_NEGOTIATING);
 	case PPP_LCP:
 		return is_live_echo(w->t, p) ? EDGE_LCP_ECHO : punt(w, p, PUNT_LCP);
@@ -112,9 +105,9 @@ static inline uint16_t ip4(struct worker *w, struct session_in *in, struct pkt *
 	pkt_pull(p, PPPOE_LEN + PPP_PROTOCOL_LEN);
 	enum ip4_fault fault = ip4_validate(p);
 	if (unlikely(fault))
-		return data_refused(w->t, p, IN_DROP_MALFORMED, (uint16_t)(EDGE_IP4_FAULT + fault));
+		return refused_in(w->t, p, IN_DROP_MALFORMED, (uint16_t)(EDGE_IP4_FAULT + fault));
 	if (unlikely(p->len > in->mtu))
-		return data_refused(w->t, p, IN_DROP_TOO_BIG, EDGE_PACKET_TOO_BIG);
+		return refused_in(w->t, p, IN_DROP_TOO_BIG, EDGE_PACKET_TOO_BIG);
 	in->last_in_ms = w->now_ms;
 	p->flags |= PKT_FROM_SESSION;
 	policer_prefetch(w->t, p->session, DIRECTION_IN, in->features & 1 << FEATURE_IN_POLICER);

@@ -11,12 +11,7 @@ enum { EDGE_PORT_OUTPUT };
 static void process(struct worker *w, struct pkt **pkts, uint16_t n, uint16_t *next)
 {
 	for (uint16_t i = 0; i < n; i++) {
-		struct pkt *p = pkts[i];
-		struct session_out *out = &w->t->out[p->session];
-		out->packets++;
-		out->bytes += p->len;
-		session_header_push(p, out);
-		p->tx_port = out->port;
+		session_send(&w->t->out[pkts[i]->session], pkts[i]);
 		next[i] = EDGE_PORT_OUTPUT;
 	}
 }

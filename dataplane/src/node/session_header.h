@@ -29,6 +29,15 @@ static inline void session_header_push(struct pkt *p, const struct session_out *
 	memcpy(header + out->header_len - 4, &length, 2);
 }
 
+/* The last thing that is done to an IPv4 packet to a session, and the first of an IPv6 packet. */
+static inline void session_send(struct session_out *out, struct pkt *p)
+{
+	out->packets++;
+	out->bytes += p->len;
+	session_header_push(p, out);
+	p->tx_port = out->port;
+}
+
 /* In front of a PPP protocol field that is there already; tags carry the control priority. */
 static inline void session_control_push(
 	struct pkt *p, const struct session_out *out, uint8_t control_pbit)

@@ -2,6 +2,8 @@
 #ifndef BNG_LEAF_H
 #define BNG_LEAF_H
 
+#include <stdbool.h>
+
 #include "dataplane.h"
 
 enum {
@@ -27,6 +29,12 @@ static inline uint32_t leaf_length(uint32_t leaf)
 static inline uint32_t leaf_index(uint32_t leaf)
 {
 	return leaf & 0x3fffff;
+}
+
+/* Whether it leads to this very session. */
+static inline bool leaf_is_session(uint32_t leaf, uint32_t session)
+{
+	return leaf_kind(leaf) == LEAF_SESSION && leaf_index(leaf) == session;
 }
 
 #endif
