@@ -9,7 +9,7 @@ ROOT = Path(__file__).parents[2]
 BUILD = ROOT / "build" / "asan"
 SUITES = (
     "tests/node",
-    "tests/property/test_fib4.py",
+    "tests/property/test_fib.py",
     "tests/property/test_nat44_table.py",
     "tests/property/test_ring.py",
 )
