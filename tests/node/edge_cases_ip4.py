@@ -4,13 +4,12 @@ from ipaddress import IPv4Address
 
 from scapy.layers.inet import ICMP, IP
 
-from dataplane import binding
 from dataplane.acl import Rule
 from dataplane.binding import AclAction, Direction
 
 from . import lab
 from .edges import IP4_FAULTS, IP_FRAME, case
-from .harness import WAN, Dataplane, Frame
+from .harness import WAN, Dataplane
 
 
 @case(
@@ -98,38 +97,10 @@ def _to_session(dp: Dataplane) -> None:
         session_output(dp, IP_FRAME)
 
 
-@case("session_output/icmp4_error", "session_output/ip4_fragment")
+@case("session_output/ip4_fragment")
 def _to_session_too_big(dp: Dataplane) -> None:
     lab.furnish(dp)
     session_output(dp, lab.udp(lab.SERVER, lab.CLIENT_IP, 1466))
-    session_output(dp, lab.udp(lab.SERVER, lab.CLIENT_IP, 1466, flags="DF"))
-
-
-@case("session_output/handoff")
-def _to_other_owner(dp: Dataplane) -> None:
-    lab.furnish(dp, worker=1)
-    session_output(dp, IP_FRAME)
-
-
-@case("session_output/drop: generation-stale")
-def _stale(dp: Dataplane) -> None:
-    lab.furnish(dp)
-    dp.session_out(0).generation += 1
-    session_output(dp, IP_FRAME, flags=lab.TO_SESSION)
-
-
-@case("session_output/drop: session-paused", "session_output/drop: session-not-live")
-def _to_session_not_live(dp: Dataplane) -> None:
-    generation = lab.furnish(dp)
-    for kind in (binding.CommandType.SESSION_PAUSE, binding.CommandType.SESSION_CLOSE):
-        assert dp.command(lab.command(kind, 0, generation)) == 0
-        session_output(dp, IP_FRAME)
-
-
-@case("pppoe_output/port_output")
-def _pppoe_output(dp: Dataplane) -> None:
-    lab.furnish(dp)
-    dp.node("pppoe_output", [lab.at_ip(IP_FRAME, session=0)])
 
 
 @case("ip4_input/ip4_lookup")
@@ -147,140 +118,46 @@ for _reason, _packet in IP4_FAULTS.items():
     ip4_fault(_reason, _packet)
 
 
-@case(
-    "ip4_lookup/ip4_rewrite",
-    "ip4_lookup/session_output",
-    "ip4_lookup/nat44_out2in",
-    "ip4_lookup/ip4_local",
-    "ip4_lookup/icmp4_error",
-    "ip4_lookup/drop: unresolved",
-    "ip4_lookup/drop: blackhole",
-    "ip4_lookup/drop: adjacency-gone",
-)
-def _lookup(dp: Dataplane) -> None:
+@case("ip4_lookup/nat44_out2in")
+def _to_pool(dp: Dataplane) -> None:
     lab.furnish(dp)
-    prefixes = (*lab.ADJACENCIES, "100.64", "9.9")
-    frames = [lab.at_ip(lab.udp(lab.SERVER, f"{prefix}.0.1")) for prefix in prefixes]
-    dp.node("ip4_lookup", frames)
+    dp.node("ip4_lookup", [lab.at_ip(lab.udp(lab.SERVER, "10.8.0.1"))])
 
 
-@case(
-    "ip4_rewrite/port_output",
-    "ip4_rewrite/icmp4_error",
-    "ip4_rewrite/ip4_fragment",
-    "ip4_rewrite/drop: unresolved",
-)
-def _rewrite(dp: Dataplane) -> None:
+@case("ip4_rewrite/ip4_fragment")
+def _rewrite_too_big(dp: Dataplane) -> None:
     lab.furnish(dp)
-    leaf = lab.leaf_of(dp, "192.0")
     lab.adjacency(dp, "192.0").mtu = 1000
     big = lab.udp(lab.CLIENT_IP, lab.SERVER, 1000)
-    expired = lab.udp(lab.CLIENT_IP, lab.SERVER, ttl=1)
-    dp.node("ip4_rewrite", [lab.at_ip(packet, leaf=leaf) for packet in (IP_FRAME, big, expired)])
-    dp.node("ip4_rewrite", [lab.at_ip(IP_FRAME, leaf=lab.leaf_of(dp, "10.5"))])
-
-
-def ip4_local(dp: Dataplane, *packets: bytes, flags: int = lab.FROM_SESSION) -> None:
-    leaf = lab.leaf_of(dp, "10.2")
-    for packet in packets:
-        dp.node("ip4_local", [lab.at_ip(packet, leaf=leaf, flags=flags)])
-
-
-@case("ip4_local/twin_output")
-def _to_kernel(dp: Dataplane) -> None:
-    lab.furnish(dp)
-    frame = lab.routed_frame(lab.ping(lab.SERVER, lab.WAN_IP))
-    leaf = lab.leaf_of(dp, "10.1")
-    dp.node("ip4_local", [Frame(data=frame, skip=14, leaf=leaf, rx_port=WAN)])
+    dp.node("ip4_rewrite", [lab.at_ip(big, leaf=lab.leaf_of(dp, "192.0"))])
 
 
 PING = lab.ping(lab.CLIENT_IP, lab.GATEWAY)
 
 
-@case("ip4_local/ip4_lookup")
-def _ping(dp: Dataplane) -> None:
-    lab.furnish(dp)
-    ip4_local(dp, PING)
-
-
-@case("ip4_local/drop: own-error")
-def _own(dp: Dataplane) -> None:
-    lab.furnish(dp)
-    ip4_local(dp, PING, flags=lab.ICMP_MADE)
-
-
 @case(
-    "ip4_local/drop: not-echo-request",
     "ip4_local/drop: echo-fragment",
     "ip4_local/drop: echo-options",
     "ip4_local/drop: echo-truncated",
-    "ip4_local/drop: echo-checksum-wrong",
 )
 def _no_ping(dp: Dataplane) -> None:
     lab.furnish(dp)
     router_alert = bytes.fromhex("94040000")
     with_options = IP(src=lab.CLIENT_IP, dst=lab.GATEWAY, options=lab.raw_option(router_alert))
-    ip4_local(
-        dp,
-        lab.udp(lab.CLIENT_IP, lab.GATEWAY),
+    packets = (
         lab.ping(lab.CLIENT_IP, lab.GATEWAY, flags="MF"),
         bytes(with_options / ICMP()),
         PING[:27],
-        PING[:-1] + b"\x01",
     )
-
-
-@case("ip4_local/drop: source-share-used-up")
-def _many_pings(dp: Dataplane) -> None:
-    lab.furnish(dp)
-    ip4_local(dp, *[PING] * 51)
-
-
-@case("ip4_local/drop: rate-limited")
-def _pings_of_many(dp: Dataplane) -> None:
-    lab.furnish(dp)
     leaf = lab.leaf_of(dp, "10.2")
-    for third in range(21):
-        frames = [
-            lab.at_ip(PING[:14] + bytes((third, fourth)) + PING[16:], leaf=leaf, flags=1)
-            for fourth in range(256)
-        ]
-        dp.node("ip4_local", frames)
+    dp.node("ip4_local", [lab.at_ip(p, leaf=leaf, flags=lab.FROM_SESSION) for p in packets])
 
 
-def icmp4_error(dp: Dataplane, *packets: bytes, **metadata: int) -> None:
-    frames = [lab.at_ip(p, cause=3, rx_port=WAN, **metadata) for p in packets]
-    dp.node("icmp4_error", frames)
-
-
-@case(
-    "icmp4_error/ip4_lookup",
-    "icmp4_error/drop: about-icmp-error",
-    "icmp4_error/drop: about-later-fragment",
-    "icmp4_error/drop: source-share-used-up",
-)
-def _errors(dp: Dataplane) -> None:
+@case("icmp4_error/drop: about-later-fragment")
+def _error_about_later_fragment(dp: Dataplane) -> None:
     lab.furnish(dp)
-    about_error = bytes(IP(src=lab.SERVER) / ICMP(type=11) / IP_FRAME)
-    icmp4_error(dp, about_error, lab.udp(lab.SERVER, lab.CLIENT_IP, frag=1), *[IP_FRAME] * 51)
-
-
-@case("icmp4_error/drop: about-own-packet")
-def _error_about_own(dp: Dataplane) -> None:
-    lab.furnish(dp)
-    icmp4_error(dp, IP_FRAME, flags=lab.ICMP_MADE)
-
-
-@case("icmp4_error/drop: no-source-address")
-def _no_address(dp: Dataplane) -> None:
-    icmp4_error(dp, IP_FRAME)
-
-
-@case("icmp4_error/drop: rate-limited")
-def _errors_to_many(dp: Dataplane) -> None:
-    lab.furnish(dp)
-    for third in range(5):
-        icmp4_error(dp, *[IP_FRAME[:14] + bytes((third, n)) + IP_FRAME[16:] for n in range(256)])
+    later = lab.udp(lab.SERVER, lab.CLIENT_IP, frag=1)
+    dp.node("icmp4_error", [lab.at_ip(later, cause=3, rx_port=WAN)])
 
 
 @case("ip4_fragment/consumed", "ip4_fragment/drop: mtu-too-small")

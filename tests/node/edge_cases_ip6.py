@@ -6,14 +6,12 @@ from scapy.layers.inet6 import (
     ICMPv6MLReport,
     ICMPv6ND_NS,
     ICMPv6ND_RS,
-    ICMPv6TimeExceeded,
     IPv6,
     IPv6ExtHdrFragment,
     IPv6ExtHdrHopByHop,
 )
 from scapy.packet import Packet
 
-from dataplane import binding
 from dataplane.binding import AclAction, Direction
 
 from . import lab, lab6
@@ -200,48 +198,11 @@ def _control_share(dp: Dataplane) -> None:
     ip6_control(dp, *[PING] * 41)
 
 
-@case("session6_output/icmp6_error")
-def _to_session_too_big(dp: Dataplane) -> None:
-    lab6.furnish(dp)
-    session6_output(dp, lab6.udp(lab6.SERVER, lab6.CLIENT, 1445))
-
-
-def session6_output(dp: Dataplane, packet: bytes = lab6.FRAME, **metadata: int) -> None:
-    dp.node("session6_output", [lab6.at_ip(packet, session=0, **metadata)])
-
-
-@case("session6_output/handoff")
-def _to_other_owner(dp: Dataplane) -> None:
-    lab6.furnish(dp, worker=1)
-    session6_output(dp)
-
-
-@case("session6_output/drop: generation-stale")
-def _stale(dp: Dataplane) -> None:
-    lab6.furnish(dp)
-    dp.session_out(0).generation += 1
-    session6_output(dp, flags=lab.TO_SESSION)
-
-
-@case("session6_output/drop: session-paused", "session6_output/drop: session-not-live")
-def _to_session_not_live(dp: Dataplane) -> None:
-    generation = lab6.furnish(dp)
-    for kind in (binding.CommandType.SESSION_PAUSE, binding.CommandType.SESSION_CLOSE):
-        assert dp.command(lab.command(kind, 0, generation)) == 0
-        session6_output(dp)
-
-
 @case("session6_output/drop: ip6-not-served")
 def _to_session_without(dp: Dataplane) -> None:
     generation = lab6.furnish(dp)
     lab6.serve(dp, generation, on=False)
-    session6_output(dp)
-
-
-@case("pppoe6_output/port_output")
-def _pppoe6_output(dp: Dataplane) -> None:
-    lab6.furnish(dp)
-    dp.node("pppoe6_output", [lab6.at_ip(lab6.FRAME, session=0)])
+    dp.node("session6_output", [lab6.at_ip(lab6.FRAME, session=0)])
 
 
 @case("ip6_input/ip6_lookup", "ip6_input/twin_output")
@@ -251,113 +212,8 @@ def _ip6_input(dp: Dataplane) -> None:
         dp.node("ip6_input", [Frame(data=frame, skip=14, rx_port=WAN)])
 
 
-def ip6_local(dp: Dataplane, *packets: bytes, flags: int = lab.FROM_SESSION) -> None:
-    leaf = lab6.leaf_of(dp, "2a03")
-    for packet in packets:
-        dp.node("ip6_local", [lab6.at_ip(packet, leaf=leaf, flags=flags)])
-
-
-LOCAL_PING = lab6.ping(lab6.CLIENT, lab6.BOX)
-
-
-@case("ip6_local/twin_output")
-def _to_kernel6(dp: Dataplane) -> None:
-    lab6.furnish(dp)
-    frame = lab6.routed_frame(lab6.ping(lab6.SERVER, lab6.BOX))
-    leaf = lab6.leaf_of(dp, "2a03")
-    dp.node("ip6_local", [Frame(data=frame, skip=14, leaf=leaf, rx_port=WAN)])
-
-
-@case(
-    "ip6_local/ip6_lookup",
-    "ip6_local/drop: not-echo-request",
-    "ip6_local/drop: echo-checksum-wrong",
-    "ip6_local/drop: source-share-used-up",
-)
-def _local(dp: Dataplane) -> None:
-    lab6.furnish(dp)
-    ip6_local(dp, lab6.udp(lab6.CLIENT, lab6.BOX), LOCAL_PING[:-1] + b"\x01", *[LOCAL_PING] * 51)
-
-
-@case("ip6_local/drop: own-error")
-def _own6(dp: Dataplane) -> None:
-    lab6.furnish(dp)
-    ip6_local(dp, LOCAL_PING, flags=lab.ICMP_MADE)
-
-
-@case("ip6_local/drop: rate-limited")
-def _pings_of_many(dp: Dataplane) -> None:
-    lab6.furnish(dp)
-    leaf = lab6.leaf_of(dp, "2a03")
-    for high in range(21):
-        frames = [
-            lab6.at_ip(LOCAL_PING[:14] + bytes((high, n)) + LOCAL_PING[16:], leaf=leaf, flags=1)
-            for n in range(256)
-        ]
-        dp.node("ip6_local", frames)
-
-
-def icmp6_error(dp: Dataplane, *packets: bytes, **metadata: int) -> None:
-    frames = [lab6.at_ip(p, rx_port=TWIN, **{"cause": 3, **metadata}) for p in packets]
-    dp.node("icmp6_error", frames)
-
-
-@case(
-    "icmp6_error/ip6_lookup",
-    "icmp6_error/drop: about-icmp-error",
-    "icmp6_error/drop: source-share-used-up",
-)
-def _errors6(dp: Dataplane) -> None:
-    lab6.furnish(dp)
-    about_error = bytes(IPv6(src=lab6.SERVER, dst=lab6.CLIENT) / ICMPv6TimeExceeded() / bytes(8))
-    icmp6_error(dp, about_error, *[lab6.FRAME] * 51)
-
-
 @case("icmp6_error/session6_output")
 def _policy(dp: Dataplane) -> None:
     lab6.furnish(dp)
-    icmp6_error(dp, lab6.FRAME, cause=1, arg=5, session=0)
-
-
-@case("icmp6_error/drop: about-own-packet")
-def _error_about_own6(dp: Dataplane) -> None:
-    lab6.furnish(dp)
-    icmp6_error(dp, lab6.FRAME, flags=lab.ICMP_MADE)
-
-
-@case("icmp6_error/drop: no-source-address")
-def _no_address6(dp: Dataplane) -> None:
-    icmp6_error(dp, lab6.FRAME)
-
-
-@case("icmp6_error/drop: rate-limited")
-def _errors_to_many6(dp: Dataplane) -> None:
-    lab6.furnish(dp)
-    for high in range(5):
-        many = [lab6.FRAME[:14] + bytes((high, n)) + lab6.FRAME[16:] for n in range(256)]
-        icmp6_error(dp, *many)
-
-
-@case(
-    "ip6_lookup/ip6_rewrite",
-    "ip6_lookup/session6_output",
-    "ip6_lookup/ip6_local",
-    "ip6_lookup/icmp6_error",
-    "ip6_lookup/drop: unresolved",
-    "ip6_lookup/drop: blackhole",
-    "ip6_lookup/drop: adjacency-gone",
-)
-def _lookup6(dp: Dataplane) -> None:
-    lab6.furnish(dp)
-    prefixes = (*lab6.ROUTES, "2a01", "2a99")
-    frames = [lab6.at_ip(lab6.udp(lab6.SERVER, f"{prefix}::1")) for prefix in prefixes]
-    dp.node("ip6_lookup", frames)
-
-
-@case("ip6_rewrite/port_output", "ip6_rewrite/icmp6_error", "ip6_rewrite/drop: unresolved")
-def _rewrite6(dp: Dataplane) -> None:
-    lab6.furnish(dp)
-    leaf = lab6.leaf_of(dp, "2a02")
-    expired = lab6.udp(lab6.CLIENT, lab6.SERVER, hlim=1)
-    dp.node("ip6_rewrite", [lab6.at_ip(packet, leaf=leaf) for packet in (lab6.FRAME, expired)])
-    dp.node("ip6_rewrite", [lab6.at_ip(lab6.FRAME, leaf=lab6.leaf_of(dp, "2a07"))])
+    frame = lab6.at_ip(lab6.FRAME, rx_port=TWIN, cause=1, arg=5, session=0)
+    dp.node("icmp6_error", [frame])
