@@ -3,6 +3,7 @@
 import argparse
 import asyncio
 import gc
+import json
 import logging
 import signal
 import sys
@@ -34,6 +35,8 @@ EXIT_FAILURE = 1
 EXIT_CONFIG = 2
 SWITCH_INTERVAL_S = 0.001
 """What a packet may have to wait for a thread that reads files: each of its turns."""
+_JSON = json.JSONEncoder(default=repr)
+"""Of the log; `json.dumps` would make one for each line."""
 FAILURES = (
     AdoptionError,
     AttachError,
@@ -50,7 +53,7 @@ def set_up_logging(system: System) -> None:
     """Log to standard error, one event a line."""
     level = logging.getLevelNamesMapping()[system.log_level.upper()]
     renderer: structlog.typing.Processor = (
-        structlog.processors.JSONRenderer()
+        structlog.processors.JSONRenderer(lambda event, **_: _JSON.encode(event))
         if system.log_format == "json"
         else structlog.dev.ConsoleRenderer()
     )

@@ -208,7 +208,7 @@ class PppoeAccess:
 
     def _apply(self, session: Session, actions: list[LinkAction], now: float) -> None:
         core = self._core
-        for action in _without_repetition(actions):
+        for action in _without_repetition(actions) if len(actions) > 1 else actions:
             match action:
                 case SendPpp():
                     core.emit(SendFrame(session.handle, action.payload))

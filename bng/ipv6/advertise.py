@@ -6,7 +6,7 @@ RFC 4862 §5.5.3 e: two hours at most). The box takes no advertisements.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from ipaddress import IPv6Address, IPv6Network
 from math import ceil, inf
 from typing import Final
@@ -53,6 +53,8 @@ class AdvertiseConfig:
     rdnss: tuple[IPv6Address, ...] = ()
     dnssl: tuple[str, ...] = ()
     dns_s: int = 1800
+    frame: nd.Frame = field(init=False, repr=False, compare=False)
+    """All that is sent but the prefixes, the same every time."""
 
     def __post_init__(self) -> None:
         if not 4 <= self.max_interval_s <= 1800:
@@ -65,6 +67,30 @@ class AdvertiseConfig:
             raise ValueError("preferred_s must not be longer than valid_s")
         if self.mtu is not None and self.mtu < MIN_MTU:
             raise ValueError(f"mtu must be {MIN_MTU} or more")
+        object.__setattr__(self, "frame", nd.frame_of(self._message()))
+
+    @property
+    def last_frame(self) -> nd.Frame:
+        """The same, of the last one: no router, route or server is to be used any longer."""
+        return nd.frame_of(self._message(stops=self.lifetime_s > 0))
+
+    def _message(self, *, stops: bool = False) -> nd.RouterAdvertisement:
+        dns_s = 0 if stops else self.dns_s
+        return nd.RouterAdvertisement(
+            hop_limit=self.hop_limit,
+            managed=self.managed,
+            other=self.other,
+            lifetime_s=0 if stops else self.lifetime_s,
+            reachable_ms=self.reachable_ms,
+            retrans_ms=self.retrans_ms,
+            mtu=self.mtu,
+            routes=self.routes,
+            routes_s=0 if stops else self.lifetime_s or ceil(3 * self.max_interval_s),
+            rdnss=self.rdnss,
+            rdnss_s=dns_s,
+            dnssl=self.dnssl,
+            dnssl_s=dns_s,
+        )
 
 
 class Advertiser:
@@ -171,7 +197,7 @@ class Advertiser:
         self._due = inf
         old = [self._prefix] if self._prefix is not None else []
         prefixes = [self._information(net, 0, 0) for net in (*old, *self._deprecated)]
-        return [self._packet(0, prefixes)]
+        return [self._packet(self._config.last_frame, prefixes)]
 
     def _change(self, prefix: IPv6Network | None, now: float) -> None:
         old = self._prefix
@@ -193,13 +219,15 @@ class Advertiser:
         self._initial = max(0, self._initial - 1)
         interval = self._random(config.min_interval_s, config.max_interval_s)
         self._due = now + (min(interval, MAX_INITIAL_INTERVAL_S) if self._initial else interval)
-        self._deprecated = {net: until for net, until in self._deprecated.items() if until > now}
+        if self._deprecated:
+            valid = {net: until for net, until in self._deprecated.items() if until > now}
+            self._deprecated = valid
         prefixes = [
             self._information(net, ceil(until - now), 0) for net, until in self._deprecated.items()
         ]
         if self._prefix is not None:
             prefixes.insert(0, self._information(self._prefix, config.valid_s, config.preferred_s))
-        return [self._packet(config.lifetime_s, prefixes)]
+        return [self._packet(config.frame, prefixes)]
 
     def _information(self, prefix: IPv6Network, valid: int, preferred: int) -> nd.PrefixInformation:
         return nd.PrefixInformation(
@@ -210,27 +238,8 @@ class Advertiser:
             autonomous=self._config.autonomous,
         )
 
-    def _packet(self, lifetime_s: int, prefixes: list[nd.PrefixInformation]) -> SendPacket:
-        config = self._config
-        stops = not lifetime_s and config.lifetime_s > 0
-        dns_s = 0 if stops else config.dns_s
-        message = nd.RouterAdvertisement(
-            hop_limit=config.hop_limit,
-            managed=config.managed,
-            other=config.other,
-            lifetime_s=lifetime_s,
-            reachable_ms=config.reachable_ms,
-            retrans_ms=config.retrans_ms,
-            mtu=config.mtu,
-            prefixes=tuple(prefixes),
-            routes=config.routes,
-            routes_s=0 if stops else config.lifetime_s or ceil(3 * config.max_interval_s),
-            rdnss=config.rdnss,
-            rdnss_s=dns_s,
-            dnssl=config.dnssl,
-            dnssl_s=dns_s,
-        )
-        return SendPacket(nd.build_message(self._source, ALL_NODES, message))
+    def _packet(self, frame: nd.Frame, prefixes: list[nd.PrefixInformation]) -> SendPacket:
+        return SendPacket(nd.build_advertisement(self._source, ALL_NODES, frame, prefixes))
 
     def _random(self, low: float, high: float) -> float:
         return low + (high - low) * int.from_bytes(self._entropy(4)) / 2**32

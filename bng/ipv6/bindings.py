@@ -146,7 +146,9 @@ class Bindings:
 
     def next_deadline(self) -> float | None:
         """Return when `expire` has something to do."""
-        until = min((binding.until for binding in self), default=inf)
+        until = inf
+        for binding in self:
+            until = min(until, binding.until)
         return None if until == inf else until
 
     def _current(

@@ -51,7 +51,7 @@ def parse(data: bytes) -> Message:
     first: dict[int, bytes] = {}
     ias: list[Ia] = []
     for code, value in split_options(data, _HEADER_BYTES):
-        if code in {OptionCode.IA_NA, OptionCode.IA_TA, OptionCode.IA_PD}:
+        if code in _IAS:
             ias.append(_ia(IaType(code), value))
         else:
             first.setdefault(code, value)
@@ -209,6 +209,7 @@ def _vendor_class(value: bytes | None) -> tuple[int, tuple[bytes, ...]] | None:
     return None if value is None else (u32(value, 0), _classes(value[4:]))
 
 
+_IAS: Final = frozenset((OptionCode.IA_NA, OptionCode.IA_TA, OptionCode.IA_PD))
 _FIELDS: Final = frozenset(
     {
         OptionCode.CLIENTID,

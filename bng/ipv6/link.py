@@ -74,10 +74,9 @@ class Ipv6Link:
 
     def next_deadline(self) -> float | None:
         """Return when `tick` is due."""
-        deadlines = [self.advertiser.next_deadline()]
-        if self.dhcpv6 is not None:
-            deadlines.append(self.dhcpv6.next_deadline())
-        return min((at for at in deadlines if at is not None), default=None)
+        at = self.advertiser.next_deadline()
+        other = None if self.dhcpv6 is None else self.dhcpv6.next_deadline()
+        return other if at is None or (other is not None and other < at) else at
 
     def pause(self, now: float) -> list[Action]:
         """Stop advertising: IPv6CP is no longer open. Leases stay, and end when they are over."""

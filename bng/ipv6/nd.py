@@ -6,7 +6,7 @@ is `bng.ipv6.advertise`'s business.
 """
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import IntEnum
 from ipaddress import IPv6Address, IPv6Network
@@ -116,6 +116,8 @@ class NeighborAdvertisement:
 
 
 Message = RouterSolicitation | RouterAdvertisement | NeighborSolicitation | NeighborAdvertisement
+Frame = tuple[bytes, bytes]
+"""An advertisement without its prefixes: what stands before them, checksum 0, and behind."""
 
 
 def parse(packet: Ipv6Packet) -> Message | None:
@@ -154,7 +156,7 @@ def build_message(source: IPv6Address, destination: IPv6Address, message: Messag
             body = bytes([Type.ROUTER_SOLICITATION, 0, 0, 0, 0, 0, 0, 0])
             body += _mac(OptionType.SOURCE_LINK_LAYER, message.source_mac)
         case RouterAdvertisement():
-            body = _build_router_advertisement(message)
+            return build_advertisement(source, destination, frame_of(message), message.prefixes)
         case NeighborSolicitation():
             packed = message.target.packed
             body = _NEIGHBOR.pack(Type.NEIGHBOR_SOLICITATION, 0, 0, 0, packed)
@@ -164,6 +166,22 @@ def build_message(source: IPv6Address, destination: IPv6Address, message: Messag
             packed = message.target.packed
             body = _NEIGHBOR.pack(Type.NEIGHBOR_ADVERTISEMENT, 0, 0, flags, packed)
             body += _mac(OptionType.TARGET_LINK_LAYER, message.target_mac)
+    return _packet(source, destination, body)
+
+
+def build_advertisement(
+    source: IPv6Address,
+    destination: IPv6Address,
+    frame: Frame,
+    prefixes: Iterable[PrefixInformation],
+) -> bytes:
+    """Build the packet of an advertisement of *prefixes*, whose rest is *frame*."""
+    before, behind = frame
+    body = b"".join((before, *[_build_prefix(item) for item in prefixes], behind))
+    return _packet(source, destination, body)
+
+
+def _packet(source: IPv6Address, destination: IPv6Address, body: bytes) -> bytes:
     check = checksum(source, destination, NextHeader.ICMPV6, body)
     body = body[:2] + check.to_bytes(2) + body[4:]
     return build(source, destination, NextHeader.ICMPV6, body, HOP_LIMIT)
@@ -316,9 +334,10 @@ def _neighbor_advertisement(
 # ---- building
 
 
-def _build_router_advertisement(message: RouterAdvertisement) -> bytes:
+def frame_of(message: RouterAdvertisement) -> Frame:
+    """Return what of an advertisement stands before its prefixes, and what behind them."""
     flags = message.managed << 7 | message.other << 6
-    parts = [
+    before = [
         _ROUTER_ADVERTISEMENT.pack(
             Type.ROUTER_ADVERTISEMENT,
             0,
@@ -332,15 +351,14 @@ def _build_router_advertisement(message: RouterAdvertisement) -> bytes:
         _mac(OptionType.SOURCE_LINK_LAYER, message.source_mac),
     ]
     if message.mtu is not None:
-        parts.append(struct.pack("!BBHI", OptionType.MTU, 1, 0, message.mtu))
-    parts += [_build_prefix(item) for item in message.prefixes]
-    parts += [_build_route(route, message.routes_s) for route in message.routes]
+        before.append(struct.pack("!BBHI", OptionType.MTU, 1, 0, message.mtu))
+    behind = [_build_route(route, message.routes_s) for route in message.routes]
     if message.rdnss:
         packed = b"".join([server.packed for server in message.rdnss])
-        parts.append(_option(OptionType.RDNSS, message.rdnss_s, packed))
+        behind.append(_option(OptionType.RDNSS, message.rdnss_s, packed))
     if message.dnssl:
-        parts.append(_option(OptionType.DNSSL, message.dnssl_s, encode_names(message.dnssl)))
-    return b"".join(parts)
+        behind.append(_option(OptionType.DNSSL, message.dnssl_s, encode_names(message.dnssl)))
+    return b"".join(before), b"".join(behind)
 
 
 def _build_route(route: IPv6Network, seconds: int) -> bytes:

@@ -126,7 +126,7 @@ class Server:
         self._counters[MessageType(message.kind).name.lower()] += 1
         if not datagram.destination.is_multicast:
             status = Status(StatusCode.USE_MULTICAST, "send to ff02::1:2")
-            return self._send(datagram.source, replace(self._reply(message), status=status))
+            return self._send(datagram.source, self._reply(message, status=status))
         if self._held is not None:
             return self._wait(message, datagram.source)
         return self._answer(message, datagram.source, now)
@@ -226,22 +226,24 @@ class Server:
                 return self._solicit(message, source, now)
             case MessageType.REQUEST | MessageType.RENEW | MessageType.REBIND:
                 ias, granted = self._serve_all(message, now)
-                reply = replace(self._reply(message), ias=ias, options=self._options(message))
+                reply = self._reply(message, ias=ias, options=self._options(message))
                 return self._commit(source, reply, granted, now)
             case MessageType.CONFIRM:
                 return self._confirm(message, source)
             case MessageType.RELEASE | MessageType.DECLINE:
                 return self._take_back(message, source, now)
             case _:
-                reply = replace(self._reply(message), options=self._options(message))
+                reply = self._reply(message, options=self._options(message))
                 return self._send(source, reply)
 
     def _solicit(self, message: Message, source: IPv6Address, now: float) -> list[Action]:
         """Offer, or with Rapid Commit give (§18.3.1)."""
         ias, granted = self._serve_all(message, now)
-        reply = replace(self._reply(message), ias=ias, options=self._options(message))
-        if message.rapid_commit and self._config.rapid_commit and granted:
-            return self._commit(source, replace(reply, rapid_commit=True), granted, now)
+        rapid = message.rapid_commit and self._config.rapid_commit and bool(granted)
+        options = self._options(message)
+        reply = self._reply(message, ias=ias, options=options, rapid_commit=rapid)
+        if rapid:
+            return self._commit(source, reply, granted, now)
         preference = self._config.preference
         offer = replace(reply, kind=MessageType.ADVERTISE, preference=preference)
         for binding in granted:
@@ -259,7 +261,7 @@ class Server:
         status = Status(StatusCode.SUCCESS, "all on this link")
         if not all(self._fits(address) for address in addresses):
             status = _NOT_ON_LINK
-        return self._send(source, replace(self._reply(message), status=status))
+        return self._send(source, self._reply(message, status=status))
 
     def _take_back(self, message: Message, source: IPv6Address, now: float) -> list[Action]:
         """End what a client releases (§18.3.7), or finds in use by somebody else (§18.3.8)."""
@@ -277,7 +279,7 @@ class Server:
                 self._bindings.remove(binding, now, declined=declined)
                 over.append(binding)
         status = Status(StatusCode.SUCCESS, "done")
-        reply = replace(self._reply(message), ias=tuple(unknown), status=status)
+        reply = self._reply(message, ias=tuple(unknown), status=status)
         return self._removed(over) + self._send(source, reply)
 
     # -- leases
@@ -398,12 +400,24 @@ class Server:
 
     # -- answers
 
-    def _reply(self, message: Message) -> Message:
+    def _reply(
+        self,
+        message: Message,
+        *,
+        ias: tuple[Ia, ...] = (),
+        status: Status | None = None,
+        options: tuple[tuple[int, bytes], ...] = (),
+        rapid_commit: bool = False,
+    ) -> Message:
         return Message(
             kind=MessageType.REPLY,
             transaction_id=message.transaction_id,
             client_id=message.client_id,
             server_id=self._config.duid,
+            ias=ias,
+            status=status,
+            options=options,
+            rapid_commit=rapid_commit,
         )
 
     def _options(self, message: Message) -> tuple[tuple[int, bytes], ...]:

@@ -129,6 +129,5 @@ def _tell(manager: "SessionManager", session: Session, left: Left) -> None:
         for prefix in () if side is None else side.routes():
             manager.emit(DeleteRoute(handle, prefix))
     manager.placed(session)
-    manager.tell_routes(session)
     if left.nat_public is not None and left.nat_public != session.nat_public:
         manager.emit(DeleteRoute(handle, IPv4Network(left.nat_public)))

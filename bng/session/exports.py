@@ -96,12 +96,15 @@ class Exports:
     def tell(self, index: int, session: Session | None) -> None:
         """Follow the session at *index*, None: there is none."""
         new = None if session is None else self._session(session)
-        old = self._of.pop(index, ())
+        old = self._of.get(index)
+        if new == old:
+            return
+        self._of.pop(index, None)
         if new is not None:
             self._of[index] = new
         for item in new or ():
             self._add(*item)
-        for item in old:
+        for item in old or ():
             self._remove(*item)
 
     def _session(self, session: Session) -> tuple[tuple[Prefix, Kind], ...] | None:

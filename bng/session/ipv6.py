@@ -5,7 +5,6 @@ IPv6CP's Configure-Ack waits until the dataplane forwards the link's prefix, a D
 forwards what it gives. IPv6 ends with IPv6CP, and what the session has of it with the session.
 """
 
-from collections import deque
 from collections.abc import Iterable
 from errno import ESTALE
 from ipaddress import IPv6Network
@@ -70,7 +69,7 @@ class Ipv6:
         if side is None:
             return
         self.tell(session)  # unless it was, for an installation
-        if not side.waits.left[side.told]:
+        if not side.waits.pending(side.told):
             self._start(session, side, now)
 
     def closed(self, session: Session, now: float) -> None:
@@ -93,11 +92,17 @@ class Ipv6:
         side.told -= 1
         side.choose_fast()
         self._tell_session(session, side, side.told)
-        profile = session.profile
-        side.framed = () if profile is None else tuple(r.prefix for r in profile.ipv6_routes)
-        side.recorded = None
+        self._behind(session, side)
         for prefix in side.routes():
             self._add_route(session, side, prefix, side.told)
+
+    def _behind(self, session: Session, side: Ipv6Side) -> None:
+        """Have the networks behind the subscriber be those of the profile."""
+        routes = () if session.profile is None else session.profile.ipv6_routes
+        framed = tuple([route.prefix for route in routes])
+        if framed != side.framed:
+            side.framed = framed
+            side.recorded = None
 
     def asked(self, session: Session) -> bool:
         """Say whether IPv6CP waits for the dataplane."""
@@ -113,16 +118,16 @@ class Ipv6:
 
         Says whether the dataplane was told of any change.
         """
-        side, profile = session.ipv6, session.profile
-        if side is None or profile is None:
+        side = session.ipv6
+        if side is None or session.profile is None:
             return False
-        before, side.framed = set(side.routes()), tuple(r.prefix for r in profile.ipv6_routes)
-        side.recorded = None
+        before = set(side.routes())
+        self._behind(session, side)
         moved = renumber.move(self._manager, session, side, now)
         wanted = set(side.routes())
         if not side.on or (wanted == before and not moved):
             return False
-        session.install_pending += not side.waits.left[FRAMED]
+        session.install_pending += not side.waits.pending(FRAMED)
         for prefix in sorted(before - wanted):
             side.waits.expect(CommandKind.ROUTE6, FRAMED)
             self._manager.emit(DeleteRoute(session.handle, prefix, answered=True))
@@ -175,7 +180,7 @@ class Ipv6:
     def tick(self, session: Session, now: float) -> None:
         """Do what is due."""
         side = session.ipv6
-        if side is not None:
+        if side is not None and side.due is not None and side.due <= now:
             self._apply(session, side, side.link.tick(now), now)
             renumber.expire(self._manager, session, side, now)
 
@@ -285,9 +290,8 @@ class Ipv6:
     def _apply(
         self, session: Session, side: Ipv6Side, todo: Iterable[ipv6.Action], now: float
     ) -> None:
-        queue = deque(todo)
-        while queue:
-            action = queue.popleft()
+        queue = list(todo)  # an installation may add to it
+        for action in queue:
             match action:
                 case ipv6.SendPacket():
                     if side.on:
@@ -321,7 +325,7 @@ class Ipv6:
                 self._add_route(session, side, lease.network, wanted.request)
         if side.on and side.choose_fast():
             self._tell_session(session, side, wanted.request)
-        if side.waits.left[wanted.request]:
+        if side.waits.pending(wanted.request):
             return []
         return side.link.installed(wanted.request, True, now)
 
@@ -380,6 +384,8 @@ class Ipv6:
 
     def _note_renewal(self, session: Session, side: Ipv6Side) -> None:
         """Write down until when leases are valid that have been renewed."""
+        if not side.leases:
+            return
         now_valid = current(side)
         if now_valid != side.leases:
             side.leases = now_valid

@@ -1,7 +1,6 @@
 """What one session has of IPv6, where its leases come from, and what is recorded of it. Sans-IO."""
 
 from base64 import b64encode
-from collections import Counter, deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from hashlib import blake2b
@@ -25,49 +24,46 @@ LOCAL_SCOPE = ~(1 << 57)
 ADDRESS_TRIES = 8
 MAX_ROUTED_BITS = 64
 """The longest prefix that the dataplane takes for the session's without looking it up."""
-MAX_TEXTS = 16
 KEY = "ip6"
 """Of the record of a session."""
 
 
 @dataclass(slots=True, eq=False)
 class Waits:
-    """Answered commands of one session: what each was for, in the order of the answers."""
+    """Commands of one session that are to be answered, and what for; those of a kind in order."""
 
-    tags: dict[CommandKind, deque[int]] = field(default_factory=dict)
-    left: Counter[int] = field(default_factory=Counter)
+    sent: list[tuple[CommandKind, int]] = field(default_factory=list)
     failed: dict[int, int] = field(default_factory=dict)  # status by tag
 
     def expect(self, kind: CommandKind, tag: int) -> None:
         """Note that a command of *kind* for *tag* was sent."""
-        self.tags.setdefault(kind, deque()).append(tag)
-        self.left[tag] += 1
+        self.sent.append((kind, tag))
+
+    def pending(self, tag: int) -> bool:
+        """Say whether an answer for *tag* is still to come."""
+        return any(tag == other for _, other in self.sent)
 
     def answered(self, kind: CommandKind, status: int) -> tuple[int, int] | None:
         """Take an answer; return (tag, status) with the last one of its tag."""
-        tags = self.tags.get(kind)
-        if not tags:
+        at = next((at for at, (sent, _) in enumerate(self.sent) if sent == kind), None)
+        if at is None:
             return None
-        tag = tags.popleft()
+        _, tag = self.sent.pop(at)
         if status:
             self.failed.setdefault(tag, status)
-        self.left[tag] -= 1
-        if self.left[tag]:
-            return None
-        del self.left[tag]
-        return tag, self.failed.pop(tag, 0)
+        return None if self.pending(tag) else (tag, self.failed.pop(tag, 0))
 
 
 class SessionSupply:
     """Where the DHCPv6 server of *session* takes its leases: the profile, a pool, the link."""
 
-    __slots__ = ("_avoid", "_claimed", "_manager", "_session")
+    __slots__ = ("_manager", "_session", "_taken")
 
     def __init__(self, manager: "SessionManager", session: "Session") -> None:
         self._manager = manager
         self._session = session
-        self._claimed: set[IPv6Network] = set()
-        self._avoid: set[IPv6Network] = set()  # in use or declined, of the link's prefix
+        self._taken: set[IPv6Network] = set()
+        """Claimed, in use of the link's prefix, or declined there."""
 
     def take(self, delegated: bool, hint: IPv6Network | None, now: float) -> IPv6Network | None:
         """Take a prefix to delegate or an address; see `bng.ipv6.bindings.Supply`."""
@@ -106,18 +102,16 @@ class SessionSupply:
         """Take a lease back."""
         if self.inside(lease.network):
             if not declined:
-                self._avoid.discard(lease.network)
+                self._taken.discard(lease.network)
             return
-        self._claimed.discard(lease.network)
+        self._taken.discard(lease.network)
         self._manager.pools6.release(lease.network, now, remember=not declined)
 
     def adopt(self, lease: Lease, owner: str) -> None:
         """Take over what is the session's since before a restart. Raises: ValueError."""
-        if self.inside(lease.network):
-            self._avoid.add(lease.network)
-        else:
+        if not self.inside(lease.network):
             self._manager.pools6.adopt(lease.network, owner)
-            self._claimed.add(lease.network)
+        self._taken.add(lease.network)
 
     def inside(self, network: IPv6Network) -> bool:
         """Say whether *network* is a part of a prefix of the link, and so nobody else's."""
@@ -129,18 +123,14 @@ class SessionSupply:
         return self._claim(network, now) is not None
 
     def _claim(self, static: IPv6Network, now: float) -> IPv6Network | None:
-        if self.inside(static):
-            if static in self._avoid:
+        if static in self._taken:
+            return None
+        if not self.inside(static):
+            holder = self._manager.pools6.claim(static, self._session.acct_session_id, now)
+            if holder is not None:
+                self._manager.ipv6.conflict(self._session, static, holder)
                 return None
-            self._avoid.add(static)
-            return static
-        if static in self._claimed:
-            return None
-        holder = self._manager.pools6.claim(static, self._session.acct_session_id, now)
-        if holder is not None:
-            self._manager.ipv6.conflict(self._session, static, holder)
-            return None
-        self._claimed.add(static)
+        self._taken.add(static)
         return static
 
     def _of_the_link(self, user: str) -> IPv6Network | None:
@@ -152,8 +142,8 @@ class SessionSupply:
             seed = f"{side.prefix} {user} {number}".encode(errors="surrogateescape")
             low = int.from_bytes(blake2b(seed, digest_size=8).digest()) & LOCAL_SCOPE
             address = IPv6Network(int(side.prefix.network_address) | low or 1)
-            if address not in self._avoid:
-                self._avoid.add(address)
+            if address not in self._taken:
+                self._taken.add(address)
                 return address
         return None
 
@@ -189,17 +179,7 @@ class Ipv6Side:
     told: int = 0  # how often the dataplane was: the last tag of `waits`, negative
     waits: Waits = field(default_factory=Waits)
     due: float | None = None  # when the link wants to be woken
-    recorded: object = None  # what `describe` made of it; None: something has changed
-    texts: dict[IPv6Network, str] = field(default_factory=dict)  # writing them takes its time
-
-    def text(self, network: IPv6Network) -> str:
-        """Return *network* as it is recorded."""
-        found = self.texts.get(network)
-        if found is None:
-            if len(self.texts) > MAX_TEXTS:
-                self.texts.clear()
-            found = self.texts[network] = str(network)
-        return found
+    recorded: str | None = None  # the text of `describe`; None: something has changed
 
     @property
     def own(self) -> tuple[IPv6Network, ...]:
@@ -208,9 +188,10 @@ class Ipv6Side:
 
     def plan(self) -> None:
         """Find out when there is something to do."""
-        self.due = min(
-            (at for at in (self.link.next_deadline(), *self.old.values()) if at), default=None
-        )
+        self.due = self.link.next_deadline()
+        if self.old:
+            first = min(self.old.values())
+            self.due = first if self.due is None else min(self.due, first)
 
     @property
     def delegated(self) -> list[IPv6Network]:
@@ -225,7 +206,8 @@ class Ipv6Side:
     def routes(self) -> list[IPv6Network]:
         """Return all that leads to the session."""
         leased = [lease.network for lease in self.leases if self.needs_route(lease)]
-        return list(dict.fromkeys((*self.own, *self.framed, *leased)))
+        found = [*self.own, *self.framed, *leased]
+        return list(dict.fromkeys(found)) if self.framed else found  # else all are apart
 
     def needs_route(self, lease: Lease) -> bool:
         """Say whether *lease* is more than a part of a prefix of the link."""
@@ -282,19 +264,14 @@ def describe(side: Ipv6Side, *, clients: bool = True) -> object:
     Then a client that renews is one with another DUID: it takes over what the session has. It is
     what `pack` would make of a `RecordedIpv6`, made by hand: every session is recorded often.
     """
-    if clients and side.recorded is not None:
-        return side.recorded
     deprecated = side.link.advertiser.deprecated
-    recorded = [
-        None if side.prefix is None else side.text(side.prefix),
+    return [
+        None if side.prefix is None else str(side.prefix),
         _leases(side, clients) if side.leases else [],
-        [side.text(net) for net in side.framed],
-        [[side.text(net), round(until, 1)] for net, until in deprecated.items()],
-        [[side.text(net), round(until, 1)] for net, until in side.old.items()],
+        [str(net) for net in side.framed],
+        [[str(net), round(until, 1)] for net, until in deprecated.items()],
+        [[str(net), round(until, 1)] for net, until in side.old.items()],
     ]
-    if clients:
-        side.recorded = recorded
-    return recorded
 
 
 def _leases(side: Ipv6Side, clients: bool) -> list[object]:
@@ -305,7 +282,7 @@ def _leases(side: Ipv6Side, clients: bool) -> list[object]:
     rows: list[object] = []
     for lease, until in current(side).items():
         binding = known.get(lease)
-        row: list[object] = [side.text(lease.network), lease.delegated, round(until, 1)]
+        row: list[object] = [str(lease.network), lease.delegated, round(until, 1)]
         if binding is not None:
             row += [binding.iaid, b64encode(binding.client_id).decode()]
         rows.append(row)

@@ -87,6 +87,7 @@ class SessionManager:
         self._serial = 0
         self._actions: list[Action] = []
         self._unrecorded: dict[Session, None] = {}
+        self._unscheduled: dict[Session, None] = {}
 
     @property
     def box_session_id(self) -> str:
@@ -114,12 +115,14 @@ class SessionManager:
         unrecorded, self._unrecorded = self._unrecorded, {}
         for session in unrecorded:
             self.write_down(session)
+        self._schedule()
         actions = self._actions
         self._actions = []
         return actions
 
     def next_deadline(self) -> float | None:
         """Return when `tick` is due."""
+        self._schedule()
         deadlines = (
             self.deadlines.next(),
             self.pools.next_deadline(),
@@ -131,27 +134,44 @@ class SessionManager:
 
     def tick(self, now: float) -> None:
         """Run every timer that is due."""
+        self._schedule()
         for session in self.deadlines.pop_due(now):
-            if session.timeout_at is not None and session.timeout_at <= now:
-                session.timeout_at = None
-                self.close(session, Cause.SESSION_TIMEOUT, "", now)
-            self.accounts.tick(session, now)
-            session.method.tick(session, now)
-            self.ipv6.tick(session, now)
+            at = self._deadline(session)
+            if at is not None and at <= now:
+                self._tick(session, now)
             self.reschedule(session)
         self.pools.expire(now)
         self.pools6.expire(now)
         self.drain.tick(now)
         self.nat.tick(now)
 
+    def _tick(self, session: Session, now: float) -> None:
+        if session.timeout_at is not None and session.timeout_at <= now:
+            session.timeout_at = None
+            self.close(session, Cause.SESSION_TIMEOUT, "", now)
+        self.accounts.tick(session, now)
+        session.method.tick(session, now)
+        self.ipv6.tick(session, now)
+
     def reschedule(self, session: Session) -> None:
-        """Put the session's next deadline on the heap."""
+        """Look when the session is to be woken next: once, when all that happens now is over."""
+        self._unscheduled[session] = None
+
+    def _schedule(self) -> None:
+        """Put the next deadlines of those to whom something happened on the heap."""
+        if self._unscheduled:
+            unscheduled, self._unscheduled = self._unscheduled, {}
+            for session in unscheduled:
+                self.deadlines.schedule(session, self._deadline(session))
+
+    def _deadline(self, session: Session) -> float | None:
+        """Return when the first timer of a session is due."""
         at = session.method.deadline(session)
         ipv6_at = None if session.ipv6 is None else session.ipv6.due
         for other in (session.timeout_at, session.interim_at, ipv6_at):
             if other is not None and (at is None or other < at):
                 at = other
-        self.deadlines.schedule(session, at)
+        return at
 
     # ---- from the dataplane ----
 
@@ -333,14 +353,20 @@ class SessionManager:
             return
         if session.moving_to is not None or not self.one_to_one.give(session, now):
             return
+        if self.placement.find(session, now):
+            self.go_live(session, now)
+
+    def go_live(self, session: Session, now: float) -> None:
+        """Have a session that is on its worker forward; what adopting it takes is written first."""
+        routes, session.routes = session.routes, session.routes or install.routes(session)
         record = restart.encode(session, restart.ROOM_BYTES)
         if record is None:
+            session.routes = routes
             self.counters["install_failed"] += 1
             self.end(session, Cause.NAS_ERROR, "install: its record is too long", now)
             return
         self.emit(Record(session.handle, session.acct_session_id, record))
-        if self.placement.find(session, now):
-            self.placed(session)
+        self.placed(session)
 
     def network_up(self, session: Session, family: int, now: float) -> None:
         """The client may send *family*."""
@@ -418,11 +444,11 @@ class SessionManager:
         if session.magics is not None:  # a pause turned it off
             self.emit(EchoSession(session.handle, *session.magics))
         features.tell(self, session)
+        first = session.told is None
         self.tell_up(session, install.up(self.settings, session))
         self.forwards.tell(session)
         session.paused = False
-        if not session.routes:
-            session.routes = install.routes(session)
+        if first:
             self.tell_routes(session)
         self.ipv6.tell(session)
 

@@ -30,7 +30,7 @@ class Placement:
     def find(self, session: Session, now: float) -> bool:
         """Say whether the session is where its public address is, if it is translated.
 
-        False: it moves, and `SessionManager.placed` will be called; or there is no address for it
+        False: it moves, and `SessionManager.go_live` will be called; or there is no address for it
         and it has been ended.
         """
         if session.moving_to is not None:
@@ -75,7 +75,7 @@ class Placement:
             self._manager.counters["install_failed"] += 1
             self._manager.end(session, Cause.NAS_ERROR, f"move: errno {-status}", now)
         elif session.install_request is not None or self._manager.ipv6.asked(session):
-            self._manager.placed(session)
+            self._manager.go_live(session, now)
 
     def leave(self, session: Session) -> None:
         """Give the session's address back."""

@@ -13,7 +13,7 @@ from operator import attrgetter
 
 from bng.aaa.model import AccessAccept, PortForward, SubscriberProfile
 from bng.ethernet import AccessLine, Mac
-from bng.session import install, ipv6_side
+from bng.session import ipv6_side
 from bng.session.access import AccessMethod
 from bng.session.actions import Handle
 from bng.session.model import Cause, Counters, Session
@@ -42,11 +42,11 @@ STANDING = {
     "public": "nat_public",
     "mru": "peer_mru",
     "magic": "magics",
-}
-"""Fields of a session by key, written as they are; those that hardly change while it lives."""
-PASSING = {
     "nat": "nat_place",
     "routes": "routes",
+}
+"""Fields of a session by key, written as they are; those that hardly change while it forwards."""
+PASSING = {
     "if6": "interface_id",
     "families": "families",
     "up": "up_at",
@@ -146,7 +146,8 @@ def encode(session: Session, room_bytes: int = 0) -> bytes | None:
     """Return the record of *session*; None: it does not fit beside *room_bytes* more."""
     limit = MAX_RECORD_BYTES - room_bytes
     passing = describe_passing(session)
-    whole = f"{_standing(session)[:-1]},{_JSON.encode(passing)[1:]}".encode()
+    ipv6 = "" if session.ipv6 is None else f'"{ipv6_side.KEY}":{_ipv6(session.ipv6)},'
+    whole = f"{_standing(session)[:-1]},{ipv6}{_JSON.encode(passing)[1:]}".encode()
     if len(whole) <= limit:
         return whole
     record = describe_standing(session) | passing
@@ -168,6 +169,13 @@ def _standing(session: Session) -> str:
     return session.standing[1]
 
 
+def _ipv6(side: ipv6_side.Ipv6Side) -> str:
+    """Return the JSON of what is recorded of IPv6, likewise."""
+    if side.recorded is None:
+        side.recorded = _JSON.encode(ipv6_side.describe(side))
+    return side.recorded
+
+
 def describe_standing(session: Session) -> dict[str, object]:
     """Return what is recorded of *session* and hardly changes."""
     record = {"v": VERSION, "method": session.method.name, **pack_fields(session, STANDING)}
@@ -179,13 +187,8 @@ def describe_standing(session: Session) -> dict[str, object]:
 
 
 def describe_passing(session: Session) -> dict[str, object]:
-    """Return the rest of what is recorded of *session*."""
-    record = pack_fields(session, PASSING)
-    if not session.routes and session.ipv4_address is not None and session.profile is not None:
-        record["routes"] = [str(prefix) for prefix in install.routes(session)]  # to come
-    if session.ipv6 is not None:
-        record[ipv6_side.KEY] = ipv6_side.describe(session.ipv6)
-    return record | session.method.record(session)
+    """Return the rest of what is recorded of *session*, but for IPv6."""
+    return pack_fields(session, PASSING) | session.method.record(session)
 
 
 def read(data: bytes) -> dict[str, object]:

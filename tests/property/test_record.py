@@ -116,24 +116,19 @@ def biggest() -> Session:
     return session
 
 
-@settings(max_examples=300)
+@settings(max_examples=300, deadline=None)
 @given(sessions)
 def test_what_is_recorded_comes_back(session: Session) -> None:
     assert session.accept is not None
     session.profile = session.accept.profile
-    if session.ipv4_address is None:  # then nothing is recorded
-        session.ipv4_address = IPv4Address(1)
     data = restart.encode(session, ANY_LENGTH)
     assert data is not None
     again = restart.restore(restart.read(data), HANDLE, METHOD)
-    if not session.routes:  # those that it will have
-        assert IPv4Network(session.ipv4_address) in again.routes
-        again.routes = ()
     assert recorded(again) == recorded(session)
     assert restart.read(data)["pppoe"] == 17
 
 
-@settings(max_examples=100)
+@settings(max_examples=100, deadline=None)
 @given(sessions, sessions, st.data())
 def test_a_record_tells_of_a_session_as_it_is_whenever_it_is_written(
     session: Session, later: Session, data: st.DataObject
