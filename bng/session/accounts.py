@@ -6,6 +6,7 @@ Counters of an interim update are read when the action is carried out, those of 
 
 from collections.abc import Callable
 from dataclasses import replace
+from math import ceil
 from typing import TYPE_CHECKING
 
 from bng.aaa.requests import AccountStatus
@@ -20,6 +21,8 @@ JITTER = 0.1
 """Of the interval, either way: sessions that came up together report apart (RFC 5080 §2.2.1)."""
 Said = tuple[tuple[bytes, ...], int | None]
 """Class, and the interval of interim updates in seconds, None: nothing is said of it."""
+GATHER_S = 0.1
+"""Updates that are due within this time are due at its end: bngd wakes once for all of them."""
 SETTLE_S = 2.0
 """How long what has changed waits for more of it."""
 
@@ -86,7 +89,7 @@ class Accounts:
         """Have the next update come at any moment of an interval: many begin theirs at once."""
         interval = self._interval(session)
         share = int.from_bytes(self._entropy(2), "big") / 65536
-        session.interim_at = now + interval * share if interval else None
+        session.interim_at = _gathered(now + interval * share) if interval else None
 
     def _interval(self, session: Session) -> int:
         """Return the seconds between interim updates, 0: there are none."""
@@ -96,7 +99,7 @@ class Accounts:
     def _schedule(self, session: Session, now: float) -> None:
         """Set when the next interim update is due."""
         interval = self._interval(session)
-        session.interim_at = now + interval * self._spread() if interval else None
+        session.interim_at = _gathered(now + interval * self._spread()) if interval else None
 
     def reschedule(self, session: Session, now: float) -> None:
         """The session's interval has changed: it is counted from *now*."""
@@ -147,3 +150,7 @@ class Accounts:
     def _spread(self) -> float:
         """Return 1 and a jitter."""
         return 1 + JITTER * (int.from_bytes(self._entropy(2), "big") / 32768 - 1)
+
+
+def _gathered(at: float) -> float:
+    return ceil(at / GATHER_S) * GATHER_S
