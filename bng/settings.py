@@ -10,6 +10,7 @@ from ipaddress import (
     collapse_addresses,
     summarize_address_range,
 )
+from itertools import chain
 
 from bng.config import AccessPort, Config
 from bng.ipv6.advertise import AdvertiseConfig
@@ -224,16 +225,18 @@ def export(config: Config) -> ExportSettings:
             else pool.name in wanted.pools
         )
     ]
-    pools6 = [
+    pools6 = {pool.name: pool.prefixes for pool in config.ipv6.pool}
+    told6 = [
         prefix
-        for pool in config.ipv6.pool
-        for prefix in pool.prefixes
-        if wanted.pools is None or pool.name in wanted.pools
+        for name, prefixes in pools6.items()
+        for prefix in prefixes
+        if wanted.pools is None or name in wanted.pools
     ]
     public = [prefix for pool in config.nat.pool for prefix in pool.addresses] if wanted.nat else []
     return ExportSettings(
         enabled=wanted.enabled,
-        pools=(*collapse_addresses(pools), *collapse_addresses(pools6)),
+        pools=(*collapse_addresses(pools), *collapse_addresses(told6)),
+        pools6=tuple(collapse_addresses(chain.from_iterable(pools6.values()))),
         nat=tuple(collapse_addresses(public)),
         static=wanted.static_routes,
         hosts=wanted.host_routes,

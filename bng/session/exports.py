@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from ipaddress import IPv4Address, IPv4Network, IPv6Network
 
+from bng.ipv6.relay import Relay
+from bng.session.ipv6_side import Ipv6Side
 from bng.session.model import Session, State
 from bng.session.nat import NatPlace
 
@@ -31,11 +33,13 @@ class ExportSettings:
     """``[export]``: *pools* and *nat* are prefixes, empty for none of these.
 
     *static* is what users have for themselves, addresses and framed routes; *hosts* what they were
-    given from pools, one by one.
+    given from pools, one by one. What sessions still have of a pool that is gone is as static: it
+    is in none of *pools6*, which are all pools of IPv6, exported or not.
     """
 
     enabled: bool = False
     pools: tuple[Prefix, ...] = ()
+    pools6: tuple[IPv6Network, ...] = ()
     nat: tuple[IPv4Network, ...] = ()
     static: bool = True
     hosts: bool = False
@@ -152,10 +156,16 @@ class Exports:
             static |= {IPv6Network(profile.ipv6_address)} if profile.ipv6_address else set()
         for prefix in routes:
             kind = Kind.FRAMED if prefix in framed else Kind.HOST
-            if kind is Kind.HOST and prefix in static:
+            if kind is Kind.HOST and (prefix in static or self._is_left(side, prefix)):
                 kind = Kind.STATIC
             if self.settings.hosts if kind is Kind.HOST else self.settings.static:
                 yield prefix, kind
+
+    def _is_left(self, side: Ipv6Side | None, prefix: IPv6Network) -> bool:
+        """Say whether no pool of now has a prefix; an external server has pools of its own."""
+        if side is None or isinstance(side.link.dhcpv6, Relay):
+            return False
+        return not any(prefix.subnet_of(pool) for pool in self.settings.pools6)
 
     def _add(self, prefix: Prefix, kind: Kind) -> None:
         kinds = self._wanted.setdefault(prefix, [])

@@ -10,7 +10,8 @@ import pytest
 
 from bng.io import export
 from bng.io.rtnetlink import Change, Route
-from tests.support.client.layer import Phase
+from tests.support.client.ipv6 import Wants
+from tests.support.client.layer import Phase, Profile
 from tests.support.client.subscriber import Subscriber
 from tests.support.managed_box import Managed, managed_box
 from tests.unit.session.test_lifecycle import leave
@@ -229,6 +230,41 @@ def test_prefixes_of_ipv6_are_aggregates_and_a_users_own(tmp_path: Path) -> None
         assert sorted(kinds) == ["framed", "host", "static"]
         case.leave(0, 1)
         assert case.rows() == set()
+        runner.run(managed.box.exporter.stop(withdraw=False))
+
+
+def test_what_is_left_of_a_pool_that_is_gone_is_exported_until_it_is_over(tmp_path: Path) -> None:
+    """Links and a prefix that is deprecated, a delegated one before it is renewed."""
+    links = {"name": "links", "prefixes": ["2001:db8:a000::/36"], "length": 64}
+    homes = {"name": "delegated", "prefixes": ["2001:db8:d000::/36"], "length": 56}
+    others = {"name": "others", "prefixes": ["2001:db8:b000::/36"], "length": 64}
+    tables = {"pool": [POOL, CGNAT], "ipv6": {"pool": [links, homes]}}
+    with managed_box(tmp_path, **tables) as (runner, managed):
+        memory = managed.memory
+        managed.box.loop.now = lambda: memory.now  # type: ignore[method-assign]
+        case = Case(runner, managed)
+        case.start()
+        client = memory.subscriber(3, profile=Profile(auth=("chap",), wants=Wants(delegate=56)))
+        memory.dial(client)
+        memory.run(1.0)
+        case.clients[3] = client
+        case.settle()
+        assert {prefix for prefix, kind in case.rows() if kind != "nat"} == {
+            *(AGGREGATE[0], "2001:db8:a000::/36", "2001:db8:d000::/36")
+        }
+        managed.write(ipv6={"pool": [others]})
+        assert managed.ask("reload")["ok"]
+        memory.run(1.0)
+        case.settle()
+        left = {("2001:db8:a000::/64", "static"), ("2001:db8:d000::/56", "static")}
+        six = {(prefix, kind) for prefix, kind in case.rows() if ":" in prefix}
+        assert six == {("2001:db8:b000::/36", "pool")} | left
+        memory.run(5500.0, step=5.0)
+        case.settle()
+        six = {(prefix, kind) for prefix, kind in case.rows() if ":" in prefix}
+        assert six == {("2001:db8:b000::/36", "pool"), ("2001:db8:d000::/56", "static")}
+        case.leave(3)
+        assert {prefix for prefix, _ in case.rows() if ":" in prefix} == {"2001:db8:b000::/36"}
         runner.run(managed.box.exporter.stop(withdraw=False))
 
 
