@@ -12,11 +12,12 @@ from scapy.layers.inet6 import (
 )
 from scapy.packet import Packet
 
-from dataplane.binding import AclAction, Direction
+from dataplane.binding import AclAction
 
 from . import lab, lab6
-from .edge_cases_nat import along, start
-from .edges import CASES, IP6_FAULTS, IP_FRAME, Case, case
+from .edge_cases_both import END6, along, start
+from .edges import CASES, IP6_FAULTS, IP_FRAME, case
+from .family import IP4, IP6
 from .harness import ACC, TWIN, WAN, Dataplane, Frame
 
 
@@ -27,12 +28,12 @@ def _ip4_off(dp: Dataplane) -> None:
     dp.node("ip4_off_out", [lab.at_ip(IP_FRAME, session=0, arc=0x10)])
 
 
-CASES["pppoe_input/ip4_off_in"] = start("pppoe_input", 4)
-CASES["session_output/ip4_off_out"] = start("session_output", 4)
+CASES["pppoe_input/ip4_off_in"] = start(IP4, "pppoe_input", 4)
+CASES["session_output/ip4_off_out"] = start(IP4, "session_output", 4)
 for _bit, _node in {1: "antispoof4", 3: "acl_in"}.items():
-    CASES[f"{_node}/ip4_off_in"] = along(_node, _bit, 4)
+    CASES[f"{_node}/ip4_off_in"] = along(IP4, _node, _bit, 4)
 for _bit, _node in {1: "nat44_static_out", 2: "nat44_guard", 3: "acl_out"}.items():
-    CASES[f"{_node}/ip4_off_out"] = along(_node, _bit, 4)
+    CASES[f"{_node}/ip4_off_out"] = along(IP4, _node, _bit, 4)
 
 
 @case(
@@ -60,48 +61,16 @@ def _all_control(dp: Dataplane) -> None:
         dp.punts()
 
 
-END = 15
-IN = {2: "antispoof6", 3: "acl_in", 5: "policer_in", 7: "mss_clamp_in", END: "ip6_lookup"}
-OUT = {3: "acl_out", 5: "policer_out", 7: "mss_clamp_out", END: "pppoe6_output"}
-
-
-def along6(node: str, bit: int, to: int) -> Case:
-    """Return a case that takes an IPv6 packet from the feature *bit* to the feature *to*."""
-
-    def run(dp: Dataplane) -> None:
-        generation = lab6.furnish(dp)
-        if node.startswith("acl_"):
-            lab.filter_by(dp, generation, [])
-        if node.startswith("policer_"):
-            for direction in Direction:
-                lab.police(dp, generation, direction, cir_bps=8, cbs_bytes=len(lab6.FRAME))
-        dp.node(node, [lab6.at_ip(lab6.FRAME, session=0, arc=1 << bit | 1 << to)])
-
-    return run
-
-
-def start6(node: str, bit: int) -> Case:
-    """Return a case that enters the arc where the first feature is *bit*."""
-
-    def run(dp: Dataplane) -> None:
-        lab6.furnish(dp)
-        dp.session_in(0).features = 1 << bit
-        dp.session_out(0).features = 1 << bit | 1 << END
-        if node == "pppoe6_input":
-            frame = lab.at_pppoe(lab.session_frame(lab6.FRAME, lab6.PPP_IP6), session=0)
-        else:
-            frame = lab6.at_ip(lab6.FRAME, session=0)
-        dp.node(node, [frame])
-
-    return run
+IN = {2: "antispoof6", 3: "acl_in", 5: "policer_in", 7: "mss_clamp_in", END6: "ip6_lookup"}
+OUT = {3: "acl_out", 5: "policer_out", 7: "mss_clamp_out", END6: "pppoe6_output"}
 
 
 for _first, _arc in (("pppoe6_input", IN), ("session6_output", OUT)):
     for _to, _name in _arc.items():
-        CASES[f"{_first}/{_name}"] = start6(_first, _to)
+        CASES[f"{_first}/{_name}"] = start(IP6, _first, _to)
         for _bit, _node in _arc.items():
-            if _bit < _to and (_to == END or _node == "antispoof6"):
-                CASES[f"{_node}/{_name}"] = along6(_node, _bit, _to)
+            if _bit < _to and (_to == END6 or _node == "antispoof6"):
+                CASES[f"{_node}/{_name}"] = along(IP6, _node, _bit, _to)
 
 
 @case("ethernet_input/ip6_input")

@@ -1,9 +1,9 @@
 """Edge cases of the NAT features on the session arcs, and the arcs' edges that lead to them."""
 
-from dataplane.binding import Direction
-
 from . import lab
-from .edges import CASES, IP_FRAME, Case, case
+from .edge_cases_both import along, start
+from .edges import CASES, case
+from .family import IP4
 from .harness import FEATURE_IN_NAT44, WAN, Dataplane, lib
 
 IN = {6: "nat44_bypass", 8: "nat44_forward", 10: "nat44_static_in"}
@@ -13,51 +13,22 @@ OTHERS_IN = {1: "antispoof4", 3: "acl_in", 5: "policer_in", 7: "mss_clamp_in"}
 OTHERS_OUT = {3: "acl_out", 5: "policer_out", 7: "mss_clamp_out"}
 
 
-def along(node: str, bit: int, to: int) -> Case:
-    """Return a case that takes a packet from the feature *bit* to the feature *to*, 0: the end."""
-
-    def run(dp: Dataplane) -> None:
-        generation = lab.furnish(dp)
-        if node.startswith("acl_"):
-            lab.filter_by(dp, generation, [])
-        if node == "policer_in":
-            lab.police(dp, generation, Direction.IN, cir_bps=8, cbs_bytes=len(IP_FRAME))
-        arc = 1 << bit | (1 << to if to else 0)
-        dp.node(node, [lab.at_ip(IP_FRAME, session=0, arc=arc)])
-
-    return run
-
-
-def start(node: str, bit: int) -> Case:
-    """Return a case that enters the arc where the first feature is *bit*."""
-
-    def run(dp: Dataplane) -> None:
-        lab.furnish(dp)
-        dp.session_in(0).features = dp.session_out(0).features = 1 << bit
-        if node == "pppoe_input":
-            dp.node(node, [lab.at_pppoe(lab.session_frame(IP_FRAME))])
-        else:
-            dp.node(node, [lab.at_ip(IP_FRAME, session=0)])
-
-    return run
-
-
 def arcs(first: str, ours: dict[int, str], others: dict[int, str], end: str) -> None:
     """Register every edge of an arc that leads to or from one of *ours*."""
     for to, name in ours.items():
-        CASES[f"{first}/{name}"] = start(first, to)
-        CASES[f"{name}/{end}"] = along(name, to, 0)
+        CASES[f"{first}/{name}"] = start(IP4, first, to)
+        CASES[f"{name}/{end}"] = along(IP4, name, to, 0)
     nodes = ours | others
     for bit, node in nodes.items():
         for to, name in nodes.items():
             if bit < to and (bit in ours or to in ours):
-                CASES[f"{node}/{name}"] = along(node, bit, to)
+                CASES[f"{node}/{name}"] = along(IP4, node, bit, to)
 
 
 arcs("pppoe_input", IN, OTHERS_IN, "ip4_lookup")
 arcs("session_output", OUT, OTHERS_OUT, "pppoe_output")
-CASES["nat44_bypass/nat44_in2out"] = along("nat44_bypass", 6, 9)
-CASES["nat44_forward/nat44_in2out"] = along("nat44_forward", 8, 9)
+CASES["nat44_bypass/nat44_in2out"] = along(IP4, "nat44_bypass", 6, 9)
+CASES["nat44_forward/nat44_in2out"] = along(IP4, "nat44_forward", 8, 9)
 
 
 @case(

@@ -38,6 +38,8 @@ class Family:
     about_error: bytes
     hops: str
     """What scapy calls the TTL."""
+    ppp: int
+    """PPP's protocol number."""
 
     def name(self, text: str) -> str:
         return text.format(v=self.v, s=self.s)
@@ -77,6 +79,7 @@ IP4 = Family(
     everywhere=tuple(f"{prefix}.0.1" for prefix in (*lab.ADJACENCIES, "100.64", "9.9")),
     about_error=bytes(IP(src=lab.SERVER) / ICMP(type=11) / lab.udp(lab.CLIENT_IP, lab.SERVER)),
     hops="ttl",
+    ppp=lab.PPP_IP4,
 )
 IP6 = Family(
     v="6",
@@ -98,6 +101,7 @@ IP6 = Family(
     everywhere=tuple(f"{prefix}::1" for prefix in (*lab6.ROUTES, "2a01", "2a99")),
     about_error=bytes(IPv6(src=lab6.SERVER, dst=lab6.CLIENT) / ICMPv6TimeExceeded() / bytes(8)),
     hops="hlim",
+    ppp=lab6.PPP_IP6,
 )
 BOTH = (IP4, IP6)
 FAMILIES = pytest.mark.parametrize("family", BOTH, ids=["ip4", "ip6"])
