@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import pytest
 from scapy.layers.inet import ICMP, IP
 from scapy.layers.inet6 import ICMPv6TimeExceeded, IPv6
+from scapy.packet import Packet
 
 from . import lab, lab6
 from .harness import Dataplane, Frame
@@ -22,6 +23,7 @@ class Family:
     udp: Callable[..., bytes]
     ping: Callable[..., bytes]
     routed_frame: Callable[..., bytes]
+    decoded: Callable[[bytes], Packet]
     leaf_of: Callable[[Dataplane, str], int]
     set_leaf: Callable[[Dataplane, int], None]
     """Has `group` lead there."""
@@ -32,6 +34,8 @@ class Family:
     client: str
     server: str
     box: str
+    error_from: str
+    """Where ICMP errors to the client come from."""
     group: str
     everywhere: tuple[str, ...]
     """Addresses that lead to an adjacency of each kind, to the session, and nowhere."""
@@ -67,6 +71,7 @@ IP4 = Family(
     udp=lab.udp,
     ping=lab.ping,
     routed_frame=lab.routed_frame,
+    decoded=lab.decoded,
     leaf_of=lab.leaf_of,
     set_leaf=lambda dp, leaf: lab.route16(dp, "203.0", leaf >> 28, leaf & (1 << 28) - 1),
     neighbour="192.0",
@@ -75,6 +80,7 @@ IP4 = Family(
     client=lab.CLIENT_IP,
     server=lab.SERVER,
     box="10.1.0.1",
+    error_from=lab.GATEWAY,
     group="203.0.113.1",
     everywhere=tuple(f"{prefix}.0.1" for prefix in (*lab.ADJACENCIES, "100.64", "9.9")),
     about_error=bytes(IP(src=lab.SERVER) / ICMP(type=11) / lab.udp(lab.CLIENT_IP, lab.SERVER)),
@@ -89,6 +95,7 @@ IP6 = Family(
     udp=lab6.udp,
     ping=lab6.ping,
     routed_frame=lab6.routed_frame,
+    decoded=lab6.decoded,
     leaf_of=lab6.leaf_of,
     set_leaf=lambda dp, leaf: lab6.route16(dp, "2a77", leaf),
     neighbour="2a02",
@@ -97,6 +104,7 @@ IP6 = Family(
     client=lab6.CLIENT,
     server=lab6.SERVER,
     box=lab6.BOX,
+    error_from=lab6.BOX,
     group="2a77::1",
     everywhere=tuple(f"{prefix}::1" for prefix in (*lab6.ROUTES, "2a01", "2a99")),
     about_error=bytes(IPv6(src=lab6.SERVER, dst=lab6.CLIENT) / ICMPv6TimeExceeded() / bytes(8)),
