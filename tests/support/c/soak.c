@@ -412,6 +412,13 @@ static uint16_t soak_tx(struct port *port, struct worker *w, struct pkt **pkts, 
 	return n_control ? real->tx(port, w, control, n_control) : 0;
 }
 
+/* The device has a queue for control frames, which no data of ours comes near. */
+static uint16_t soak_rx_control(
+	struct port *port, struct worker *w, struct pkt **pkts, uint16_t max)
+{
+	return real->rx_control ? real->rx_control(port, w, pkts, max) : 0;
+}
+
 /* Data is in no device: the worker polls. */
 static int soak_rx_fd(struct port *port, struct worker *w)
 {
@@ -430,6 +437,7 @@ DRIVER(soak) = {
 	.open_queue = soak_open_queue,
 	.close = soak_close,
 	.rx = soak_rx,
+	.rx_control = soak_rx_control,
 	.tx = soak_tx,
 	.rx_fd = soak_rx_fd,
 };
