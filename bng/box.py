@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from ipaddress import IPv4Address, IPv4Network, IPv6Network
+from ipaddress import IPv4Address
 from pathlib import Path
 
 import structlog
@@ -44,7 +44,7 @@ from bng.ipv6.messages import RelayMessage
 from bng.pool.ipv4 import Ipv4Pools
 from bng.pool.ipv6 import Ipv6Pools
 from bng.pppoe.discovery import Discovery
-from bng.session.exports import Exports
+from bng.session.exports import Exports, Prefix
 from bng.session.features import Refreshed, refresh
 from bng.session.manager import SessionManager
 from bng.session.model import Cause, Session
@@ -61,7 +61,7 @@ from dataplane.binding import (
     nat_set_record,
     route4_record,
 )
-from dataplane.ip6 import route6_record
+from dataplane.ip6 import unreachable_record
 from radius.dictionary import Dictionary
 
 STOP_BATCH = 500
@@ -403,35 +403,18 @@ class Box:
         self.manager.one_to_one.addresses.configure(
             settings.one_to_one(self.config), self.users.nat_addresses()
         )
-        self._tell_aggregates(
-            self.config.ipv6.aggregates, set() if old is None else old.ipv6.aggregates
+        self._tell_unreachable(
+            settings.aggregates(self.config), [] if old is None else settings.aggregates(old)
         )
-        self._tell_one_to_one(_one_to_one(self.config), set() if old is None else _one_to_one(old))
         self.manager.nat.reconfigure(settings.nat_pools(self.config))
         self._tell_access_rules()
         self._tell_nat()
 
-    def _tell_one_to_one(self, wanted: set[IPv4Network], present: set[IPv4Network]) -> None:
-        """Have public addresses that are no session's be unreachable."""
-        for kind, prefixes in (
-            (CommandType.UNREACHABLE4_ADD, wanted - present),
-            (CommandType.UNREACHABLE4_DEL, present - wanted),
-        ):
-            for prefix in sorted(prefixes):
-                record = route4_record(
-                    kind, prefix.network_address.packed, prefix.prefixlen, quiet=True
-                )
-                self.dataplane.command(self.dataplane.control_group, record)
-
-    def _tell_aggregates(self, wanted: set[IPv6Network], present: set[IPv6Network]) -> None:
-        """Have prefixes of pools that are no session's be unreachable."""
-        for kind, prefixes in (
-            (CommandType.UNREACHABLE6_ADD, wanted - present),
-            (CommandType.UNREACHABLE6_DEL, present - wanted),
-        ):
-            for prefix in sorted(prefixes):
-                packed = prefix.network_address.packed
-                record = route6_record(kind, packed, prefix.prefixlen, quiet=True)
+    def _tell_unreachable(self, wanted: list[Prefix], present: list[Prefix]) -> None:
+        """Have addresses and prefixes of pools that are no session's be unreachable."""
+        for on, prefixes, others in ((True, wanted, set(present)), (False, present, set(wanted))):
+            for prefix in (prefix for prefix in prefixes if prefix not in others):
+                record = unreachable_record(prefix, on=on)
                 self.dataplane.command(self.dataplane.control_group, record)
 
     def _tell_nat(self) -> None:
@@ -451,11 +434,6 @@ def _exporter(box: Box) -> Exporter:
     exporter = Exporter(exports, manager.table.get, lambda: manager.table)
     box.executor.rerouted = exporter.rerouted
     return exporter
-
-
-def _one_to_one(config: Config) -> set[IPv4Network]:
-    """Return the prefixes of all one-to-one NAT pools."""
-    return {prefix for pool in settings.one_to_one(config).values() for prefix in pool}
 
 
 def _nat_set(config: Config) -> NatSet:

@@ -21,7 +21,7 @@ from bng.pool.ipv6 import Ipv6PoolConfig
 from bng.pool.ranges import Ipv4Range
 from bng.ppp.config import AuthMethod, LinkConfig
 from bng.pppoe.config import DiscoveryConfig
-from bng.session.exports import ExportSettings
+from bng.session.exports import ExportSettings, Prefix
 from bng.session.nat import NatMode, NatPool
 from bng.session.settings import Ipv6Settings, PoolSettings, Settings
 
@@ -208,6 +208,19 @@ def _nat_inside(config: Config) -> tuple[IPv4Network, ...]:
     """Return whose addresses are translated when no profile says."""
     computed = [prefix for pool in config.nat.pool for prefix in pool.inside]
     return (*config.nat.inside, *computed) if config.nat.shared_pools else ()
+
+
+def aggregates(config: Config) -> list[Prefix]:
+    """Return what the box has of the network as a whole, whoever has parts of it.
+
+    All of its pools, in order: what is nobody's there must not follow a default route back to who
+    sent it.
+    """
+    ranges = (part for pool in config.pool for part in pool.ranges)
+    own = [net for part in ranges for net in summarize_address_range(part.first, part.last)]
+    one_by_one = [prefix for pool in one_to_one(config).values() for prefix in pool]
+    own6 = (prefix for pool in config.ipv6.pool for prefix in pool.prefixes)
+    return [*collapse_addresses([*own, *one_by_one]), *collapse_addresses(own6)]
 
 
 def export(config: Config) -> ExportSettings:

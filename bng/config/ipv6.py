@@ -1,6 +1,5 @@
 """``[ipv6]``: pools of prefixes, Router Advertisements, DHCPv6."""
 
-from ipaddress import IPv6Network
 from typing import Annotated, Literal
 
 from pydantic import Field
@@ -127,13 +126,3 @@ class Ipv6(Table):
     def default_delegated_pool(self) -> str | None:
         """The pool of the prefixes that DHCPv6 delegates."""
         return self.default(self.delegated_pool, range(LINK_BITS))
-
-    @property
-    def aggregates(self) -> set[IPv6Network]:
-        """What the box has of the network as a whole, whoever has parts of it."""
-        return {
-            prefix
-            for pool in self.pool
-            for prefix in pool.prefixes
-            if prefix.prefixlen < pool.length
-        }

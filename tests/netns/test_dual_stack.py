@@ -26,6 +26,7 @@ from tests.support.client.load import LoadClient
 from tests.support.client.subscriber import Subscriber
 from tests.support.lab import SERVER, Lab, load_users
 from tests.support.lab6 import DELEGATED, LINKS, SERVER6, DualLab
+from tests.support.routing_lab import Frr, until
 from tests.support.traffic import EchoServer
 
 _COUNT, _RATE = 1000, 400
@@ -34,7 +35,11 @@ _NEIGHBOURS = 3
 """As many routes may come and go meanwhile: the routed port's neighbours, by either family."""
 LAB_OPTIONS = {
     "kind": DualLab,
-    "config": {"session": {"setup_per_s": 2000}, "dataplane": {"max_sessions": 2048}},
+    "config": {
+        "session": {"setup_per_s": 2000},
+        "dataplane": {"max_sessions": 2048},
+        "export": {"host_routes": True},
+    },
     "users": load_users(_COUNT),
 }
 
@@ -74,10 +79,29 @@ def routes(lab: Lab) -> tuple[int, int]:
     return found["installed"], found["installed_ipv6"]
 
 
-def test_a_thousand_have_both_families_and_leave_nothing_behind(lab: Lab) -> None:
+@pytest.fixture
+def frr(lab: Lab) -> Iterator[Frr]:
+    """Have FRR beside the box, for what it knows of the kernel's routes."""
+    frr = Frr(lab.bng)
+    try:
+        frr.start()
+        yield frr
+    finally:
+        frr.remove()
+
+
+def exported(frr: Frr) -> set[str]:
+    """Return the prefixes that FRR has of the kernel, of both families."""
+    return {prefix for family in ("ip", "ipv6") for prefix in frr.show(f"{family} route kernel")}
+
+
+def test_a_thousand_have_both_families_and_leave_nothing_behind(lab: Lab, frr: Frr) -> None:
     assert not any(lab.occupancy().values()), lab.occupancy()
-    before = routes(lab)
+    aggregates = {str(LINKS), str(DELEGATED)}
+    until(lambda: aggregates <= exported(frr), "FRR has the aggregates")
+    before, known = routes(lab), exported(frr)
     with subscribers(lab, _COUNT) as client:
+        until(lambda: len(exported(frr) - known) >= 2 * _COUNT, "FRR has all prefixes")
         more = [now - then for now, then in zip(routes(lab), before, strict=True)]
         assert more == pytest.approx([_COUNT, 2 * _COUNT], abs=_NEIGHBOURS)
         hosts = [subscriber.v6 for subscriber in client.subscribers if subscriber.v6]
@@ -101,6 +125,7 @@ def test_a_thousand_have_both_families_and_leave_nothing_behind(lab: Lab) -> Non
     assert not any(lab.occupancy().values()), lab.occupancy()
     assert not any(pool["used"] for pool in lab.ask("show pools"))
     assert routes(lab) == pytest.approx(before, abs=_NEIGHBOURS)
+    until(lambda: exported(frr) == known, "FRR has the aggregates alone")
 
 
 @pytest.mark.parametrize(

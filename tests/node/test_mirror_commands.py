@@ -166,6 +166,15 @@ def test_what_no_session_has_of_a_pool_is_unreachable(dp: Dataplane, family: Fam
 
 
 @FAMILIES
+def test_a_session_has_the_whole_of_what_is_else_unreachable(dp: Dataplane, family: Family) -> None:
+    assert send(dp, family, "ROUTE_ADD", family.route, family.length, session=7) == 0
+    assert send(dp, family, "UNREACHABLE_ADD", family.route, family.length) == 0
+    assert leaf(dp, family.last).kind == lib.LEAF_SESSION
+    assert send(dp, family, "ROUTE_DEL", family.route, family.length, session=7) == 0
+    assert kind_of(dp, family.last) == lib.ADJ_UNREACHABLE
+
+
+@FAMILIES
 def test_what_is_no_prefix_or_no_session_is_refused(dp: Dataplane, family: Family) -> None:
     wrong = [
         ("ROUTE", family.route, family.bits + 1, 0),

@@ -344,6 +344,7 @@ def bed(request: pytest.FixtureRequest) -> Iterator[Bed]:
     with memory_box(
         user_table=USERS, config={"acl": ACLS, "nat": NAT}, args=(*ARGS, workers)
     ) as box:
+        box.run(1.0, step=0.1)  # what the first routes replaced of the FIBs is free again
         lab.route16(box.embedded, "192.0", lib.LEAF_ADJACENCY, 200)
         entry = lab.adjacency(box.embedded, "192.0")
         entry.kind, entry.port, entry.mtu = lib.ADJ_NEIGHBOUR, WAN, 1500

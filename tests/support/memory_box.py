@@ -33,7 +33,7 @@ from bng.session.nat import NatAddresses
 from bng.session.restart import Reconciled
 from bng.session.table import SessionTable
 from dataplane import binding
-from dataplane.ip6 import route6_record
+from dataplane.ip6 import unreachable_record
 from tests.node.harness import ACC, DEFAULT_ARGS, START_NS
 from tests.node.harness import Dataplane as Embedded
 from tests.support.client import wire
@@ -176,23 +176,9 @@ class MemoryBox:
                 binding.CommandType.GATEWAY4_ADD, gateway.packed, 32, quiet=True
             )
             self.dataplane.command(self.dataplane.control_group, record)
-        for prefix6 in self.config.ipv6.aggregates:
-            record = route6_record(
-                binding.CommandType.UNREACHABLE6_ADD,
-                prefix6.network_address.packed,
-                prefix6.prefixlen,
-                quiet=True,
-            )
+        for prefix in settings.aggregates(self.config):
+            record = unreachable_record(prefix, on=True)
             self.dataplane.command(self.dataplane.control_group, record)
-        for pool in settings.one_to_one(self.config).values():
-            for prefix in pool:
-                record = binding.route4_record(
-                    binding.CommandType.UNREACHABLE4_ADD,
-                    prefix.network_address.packed,
-                    prefix.prefixlen,
-                    quiet=True,
-                )
-                self.dataplane.command(self.dataplane.control_group, record)
 
     def restart(self, *, config: Mapping[str, Any] | None = None) -> Reconciled:
         """Have another control plane take over, as if bngd had been killed; clients stay.

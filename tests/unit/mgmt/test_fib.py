@@ -1,12 +1,16 @@
 """``show fib``: the numbers of the mirror; ``explain`` of IPv6 addresses."""
 
 from ipaddress import IPv6Network
+from pathlib import Path
 
 import pytest
 
 from dataplane.binding import CommandType, lib
 from dataplane.ip6 import route6_record
-from tests.support.managed_box import Managed
+from tests.support.client.ipv6 import Wants
+from tests.support.client.layer import Profile
+from tests.support.managed_box import Managed, managed_box
+from tests.support.memory_box import CONFIG
 
 
 def test_show_fib_says_how_full_it_is(dialled: Managed) -> None:
@@ -44,6 +48,30 @@ def test_explain_finds_the_session_of_a_delegated_prefix(dialled: Managed) -> No
     assert "is not served IPv6" in str(answer["verdict"])
     out.features = int(out.features) | 1 << lib.FEATURE_OUT_IP6
     assert str(explained(dialled, "2001:db8:0:1ff::1")["verdict"]).startswith("to session 0 of ")
+
+
+@pytest.mark.parametrize(
+    ("address", "route"),
+    [
+        ("100.64.9.9", "100.64.8.0/22 unreachable"),
+        ("198.51.100.2", "198.51.100.2/32 nat-pool"),
+        ("2001:db8:1:9999::1", "2001:db8:1::/48 unreachable"),
+        ("2001:db8:1ff::1", "2001:db8:100::/40 unreachable"),
+    ],
+)
+def test_what_is_nobodys_of_a_pool_goes_nowhere(dialled: Managed, address: str, route: str) -> None:
+    answer = explained(dialled, address)
+    assert str(answer["route"]).startswith(route)
+
+
+def test_a_pool_that_is_one_prefix_is_unreachable_without_its_session(tmp_path: Path) -> None:
+    whole = {"name": "whole", "prefixes": ["2001:db8:5::/64"], "length": 64, "hold_down_s": 0}
+    with managed_box(tmp_path, ipv6={**CONFIG["ipv6"], "pool": [whole]}) as (_, box):
+        assert explained(box, "2001:db8:5::1")["route"] == "2001:db8:5::/64 unreachable"
+        client = box.memory.subscriber(1, profile=Profile(auth=("chap",), wants=Wants()))
+        box.memory.dial(client)
+        box.memory.run(0.5)
+        assert str(explained(box, "2001:db8:5::1")["route"]).startswith("2001:db8:5::/64 session 0")
 
 
 @pytest.mark.parametrize(
