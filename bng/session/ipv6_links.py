@@ -74,7 +74,10 @@ class Links:
             self._manager.pools6.adopt(prefix, owner)
         self._adopt_leases(session, side, recorded, now)
         if session.families & IPV6:
-            side.link.advertiser.go_on(recorded.prefix, dict(recorded.deprecated), now)
+            deprecated = dict(recorded.deprecated) | side.old
+            side.link.advertiser.go_on(recorded.prefix, deprecated, now)
+            if side.old:  # nobody knows whether the client was told
+                side.link.advertiser.renumber(recorded.prefix, now)
             side.started = True
         side.plan()
 

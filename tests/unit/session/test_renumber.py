@@ -333,6 +333,21 @@ def test_coa_of_a_pool_that_is_exhausted_is_refused_whole(bed: Bed) -> None:
 # ---- restart ----
 
 
+def test_a_client_that_was_not_told_when_bngd_died_is_told_by_the_next_one(bed: Bed) -> None:
+    memory = bed.memory
+    bed.managed.write(ipv6=ipv6(OTHER, HOMES, address_from_link=True))
+    assert bed.managed.ask("reload")["ok"]
+    memory.turn()
+    bed.heard.take(bed.client)
+    memory.restart(config={"ipv6": ipv6(OTHER, HOMES, address_from_link=True)})
+    memory.run(20.0, step=0.1)
+    told = bed.advertised()
+    assert (list(told), told[FIRST][1]) == ([SECOND, FIRST], 0)
+    memory.run(6100.0, step=5.0)
+    assert set(bed.advertised()) == {SECOND}
+    gone(memory, bed.client)
+
+
 def test_what_is_deprecated_is_forwarded_by_the_next_bngd_and_ends_in_time(bed: Bed) -> None:
     memory, client = bed.memory, bed.client
     get_prefix(memory, bed.heard, client)
