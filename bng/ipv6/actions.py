@@ -1,24 +1,25 @@
 """What the IPv6 side of a session asks of the session that it belongs to."""
 
-from dataclasses import dataclass
 from ipaddress import IPv6Network
 
+from bng.values import value
 
-@dataclass(frozen=True, slots=True)
+
+@value
 class SendPacket:
     """Send a whole IPv6 packet to the subscriber."""
 
     packet: bytes
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class ToServer:
     """Send a UDP *payload* to the external DHCPv6 server, port 547, from port 547."""
 
     payload: bytes
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Lease:
     """An address (*network* is a /128) or, *delegated*, a prefix that the client routes."""
 
@@ -26,7 +27,7 @@ class Lease:
     delegated: bool
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Install:
     """Forward to and accept from *leases*, until valid_until, on the clock of `now`.
 
@@ -39,7 +40,7 @@ class Install:
     valid_until: float
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Remove:
     """Forward *leases* no more; there is no answer."""
 

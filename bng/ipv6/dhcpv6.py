@@ -113,7 +113,9 @@ def split_options(data: bytes, offset: int = 0) -> Iterator[tuple[int, bytes]]:
     for _ in range(MAX_OPTIONS):
         if offset == len(data):
             return
-        code, length = u16(data, offset), u16(data, offset + 2)
+        if offset + _OPTION.size > len(data):
+            raise MalformedPacket(f"an option's header at {offset} runs past the end")
+        code, length = _OPTION.unpack_from(data, offset)
         offset += _OPTION.size
         value = data[offset : offset + length]
         if len(value) != length:

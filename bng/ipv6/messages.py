@@ -1,9 +1,10 @@
 """DHCPv6 messages as values (RFC 8415 §7, §8, §9, §21); `bng.ipv6.dhcpv6` is their codec."""
 
-from dataclasses import dataclass
 from enum import IntEnum
 from ipaddress import IPv6Address, IPv6Network
 from typing import Final
+
+from bng.values import value
 
 CLIENT_PORT: Final = 546
 SERVER_PORT: Final = 547
@@ -83,7 +84,7 @@ class IaType(IntEnum):
     PD = OptionCode.IA_PD
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Status:
     """A Status Code option; *code* as received."""
 
@@ -91,7 +92,7 @@ class Status:
     text: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value(kw_only=True)
 class IaLease:
     """An IAADDR, whose *network* is a /128, or an IAPREFIX; lifetimes are seconds.
 
@@ -104,7 +105,7 @@ class IaLease:
     status: Status | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value(kw_only=True)
 class Ia:
     """An IA_NA, IA_TA or IA_PD; T1 and T2 are seconds, and 0 in an IA_TA."""
 
@@ -116,7 +117,7 @@ class Ia:
     status: Status | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value(kw_only=True)
 class Message:
     """A message between client and server.
 
@@ -140,7 +141,7 @@ class Message:
     options: tuple[tuple[int, bytes], ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value(kw_only=True)
 class RelayMessage:
     """A Relay-forward or Relay-reply; *message* is what it carries, as it is."""
 

@@ -7,7 +7,6 @@ is `bng.ipv6.advertise`'s business.
 
 import struct
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from enum import IntEnum
 from ipaddress import IPv6Address, IPv6Network
 from typing import Final
@@ -16,6 +15,7 @@ from bng.errors import MalformedPacket
 from bng.ethernet import Mac
 from bng.ipv6.names import decode_names, encode_names
 from bng.ipv6.packet import Ipv6Packet, NextHeader, build, checksum
+from bng.values import value
 from bng.wire import u16, u32
 
 HOP_LIMIT: Final = 255
@@ -51,7 +51,7 @@ class OptionType(IntEnum):
     DNSSL = 31
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value(kw_only=True)
 class PrefixInformation:
     """A prefix of the link; *on_link* is L, *autonomous* A, lifetimes are seconds."""
 
@@ -62,14 +62,14 @@ class PrefixInformation:
     autonomous: bool = True
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value(kw_only=True)
 class RouterSolicitation:
     """A host asks for advertisements."""
 
     source_mac: Mac | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value(kw_only=True)
 class RouterAdvertisement:
     """What a router says of itself and the link; of RDNSS and DNSSL, one option each.
 
@@ -96,7 +96,7 @@ class RouterAdvertisement:
     dnssl_s: int = 1800
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value(kw_only=True)
 class NeighborSolicitation:
     """Somebody looks for the owner of *target*, or checks that there is none."""
 
@@ -104,7 +104,7 @@ class NeighborSolicitation:
     source_mac: Mac | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value(kw_only=True)
 class NeighborAdvertisement:
     """The owner of *target* answers; the flags are R, S and O."""
 

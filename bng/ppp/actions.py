@@ -4,10 +4,10 @@ Actions are carried out in the order of the list. A `request_id` is given back w
 (`Link.accept`, `reject`, `installed`); an answer to a request that is no longer open is ignored.
 """
 
-from dataclasses import dataclass
 from enum import Enum
 
 from bng.ppp.credentials import Credentials
+from bng.values import value
 
 
 class DownReason(Enum):
@@ -26,14 +26,14 @@ class DownReason(Enum):
     NO_NETWORK = "no network protocol opened"
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class SendPpp:
     """Send *payload*, protocol field and information, to the peer."""
 
     payload: bytes
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Authenticate:
     """Find out who this is; answer with `Link.accept` or `Link.reject`.
 
@@ -44,7 +44,7 @@ class Authenticate:
     credentials: Credentials | None
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class LcpOpened:
     """LCP is Opened, its Echo packets can be handled by the dataplane; a magic of 0 is none."""
 
@@ -53,12 +53,12 @@ class LcpOpened:
     peer_mru: int
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class LcpLeftOpened:
     """LCP left Opened, to renegotiate or to end: nothing may be forwarded."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Install:
     """Make *family* ready to forward, then call `Link.installed`: the Configure-Ack waits for it.
 
@@ -71,21 +71,21 @@ class Install:
     peer_interface_id: int | None
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class NetworkUp:
     """The network protocol of *family*, 4 or 6, is Opened (tlu)."""
 
     family: int
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class NetworkDown:
     """The network protocol of *family*, 4 or 6, left Opened (tld)."""
 
     family: int
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class LinkDown:
     """The link has ended; nothing follows."""
 

@@ -1,10 +1,10 @@
 """What discovery wants done: frames to send, sessions to open and to close."""
 
-from dataclasses import dataclass
 from enum import Enum
 
 from bng.ethernet import AccessLine, Mac
 from bng.pppoe.line import LineInfo
+from bng.values import value
 
 
 class CloseReason(Enum):
@@ -14,7 +14,7 @@ class CloseReason(Enum):
     REPLACED = "replaced"  # the client forgot it and dialled again
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class SendDiscovery:
     """Send *payload* under ethertype 0x8863 to *dst*, with the VLAN tags of *line*."""
 
@@ -23,7 +23,7 @@ class SendDiscovery:
     payload: bytes
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value(kw_only=True)
 class OpenSession:
     """Bind a session; answered by `Discovery.accepted`, `refuse` or `release`.
 
@@ -39,7 +39,7 @@ class OpenSession:
     max_payload: int | None
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class CloseSession:
     """Tear a session down; answered by `Discovery.release`."""
 

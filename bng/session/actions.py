@@ -5,7 +5,6 @@ Commands to the dataplane that are answered carry a cookie made by `cookie`; it 
 the order given here, so that a frame never overtakes the command it depends on.
 """
 
-from dataclasses import dataclass
 from enum import IntEnum
 from ipaddress import IPv4Address, IPv4Network, IPv6Network
 from typing import TYPE_CHECKING
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING
 from bng.aaa.model import PortForward, RatePolicy
 from bng.ethernet import AccessLine, Mac
 from bng.session.nat import NatPlace, SetNatAddress
+from bng.values import value
 
 if TYPE_CHECKING:
     from bng.aaa.requests import AccountStatus
@@ -22,7 +22,7 @@ INDEX_BITS = 24
 """A session index fits; so does a cookie of 64 bits: kind, index, generation."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Handle:
     """A session in the dataplane: table index, generation of that entry, owner worker."""
 
@@ -60,7 +60,7 @@ def read_cookie(value: int) -> tuple[int, int, int]:
     return value >> 56, value >> 32 & (1 << INDEX_BITS) - 1, value & 0xFFFFFFFF
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class SendDiscovery:
     """Send *payload* (after the EtherType) to *destination* on *line*, through *worker*."""
 
@@ -70,7 +70,7 @@ class SendDiscovery:
     payload: bytes
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class SendFrame:
     """Send a PPP *frame*, protocol and information, into a session."""
 
@@ -78,7 +78,7 @@ class SendFrame:
     frame: bytes
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class BindSession:
     """Make a session known to the dataplane: its control packets are punted, data is dropped.
 
@@ -93,7 +93,7 @@ class BindSession:
     page: int
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class MoveSession:
     """Hand a session that is not up yet to *worker*; *handle* is what it has until that is done."""
 
@@ -101,7 +101,7 @@ class MoveSession:
     worker: int
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class UpSession:
     """Forward for a session, IPv4 as the features say. MTUs and *mss* in bytes.
 
@@ -119,7 +119,7 @@ class UpSession:
     idle_timeout_s: int
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class PoliceSession:
     """Police a session from now on; None: that direction is not policed."""
 
@@ -129,7 +129,7 @@ class PoliceSession:
     overhead_bytes: int
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class FilterSession:
     """Filter what a session sends and receives by ACLs, numbers of the dataplane; 0 is none."""
 
@@ -138,7 +138,7 @@ class FilterSession:
     acl_out: int
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class TranslateSession:
     """Translate a session's address *ip4* to *public* and back (one-to-one NAT); None: no more."""
 
@@ -147,7 +147,7 @@ class TranslateSession:
     public: IPv4Address | None
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class BypassSession:
     """Translate nothing of a session that the ACL permits, a number of the dataplane; 0 is none."""
 
@@ -155,7 +155,7 @@ class BypassSession:
     acl: int
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class ForwardPort:
     """Lead a public port to a session, or no more."""
 
@@ -164,7 +164,7 @@ class ForwardPort:
     on: bool
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class EchoSession:
     """Let the dataplane keep LCP Echo."""
 
@@ -173,28 +173,28 @@ class EchoSession:
     peer_magic: int
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class PauseSession:
     """Forward nothing until the next `UpSession`; addresses, blocks, counters stay."""
 
     handle: Handle
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class CloseSession:
     """Stop forwarding for good and freeze the counters: first half of a deletion."""
 
     handle: Handle
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class ReleaseSession:
     """Free index, id and NAT blocks: second half of a deletion."""
 
     handle: Handle
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Ipv6Session:
     """Forward IPv6 for a session that is up or paused, or not.
 
@@ -208,14 +208,14 @@ class Ipv6Session:
     interface_id: int
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class RelayPacket:
     """Send *payload*, a relay message, to the external DHCPv6 servers."""
 
     payload: bytes
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class AddRoute:
     """Route *prefix* to a session."""
 
@@ -224,7 +224,7 @@ class AddRoute:
     answered: bool
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class DeleteRoute:
     """Take a session's route out."""
 
@@ -233,7 +233,7 @@ class DeleteRoute:
     answered: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Record:
     """Write what adopting the session takes: to the arena's control record and the journal."""
 
@@ -242,7 +242,7 @@ class Record:
     data: bytes
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Forget:
     """Delete that record."""
 
@@ -250,7 +250,7 @@ class Forget:
     acct_session_id: str
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Account:
     """Tell accounting of *session*; *counters* None: those that the dataplane has now.
 
@@ -264,7 +264,7 @@ class Account:
     at: float
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Log:
     """One line of log about a session, *session* its Acct-Session-Id."""
 

@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[2]
 MAX_FILE_LINES = 800
 MAX_FUNCTION_LINES = 80
 
-VALUES = ("bng.wire", "bng.ethernet", "bng.errors")
+VALUES = ("bng.wire", "bng.ethernet", "bng.errors", "bng.values")
 PROTOCOLS = ("bng.pppoe", "bng.ppp", "bng.ipv6", "bng.pool")
 FILES = ("bng.tomlfile", "bng.tomltypes")
 CORE = ("bng.aaa", "bng.session", "bng.access")
