@@ -84,6 +84,8 @@ class Daemon:
     async def run(self) -> int:
         """Serve until a signal or until the dataplane is gone; returns the exit status."""
         gc.set_threshold(*GC_THRESHOLD)
+        gc.collect()
+        gc.disable()  # what start builds stays: with many sessions, looking at it takes seconds
         box = await start(self._config_path, self._config, self._dataplane_lost)
         server = ManagementServer(box)
         await server.start(self._config.system)
@@ -92,8 +94,8 @@ class Daemon:
             loop.add_signal_handler(number, self._signalled, number)
         loop.add_signal_handler(signal.SIGHUP, self._hung_up.set)
         loop.set_exception_handler(self._defect)
-        gc.collect()
-        gc.freeze()  # what start built stays: no collection need look at it again
+        gc.freeze()  # nor need a later collection
+        gc.enable()
         sys.setswitchinterval(SWITCH_INTERVAL_S)
         self._log.info("ready", version=version("bng"), users=len(box.users))
         async with asyncio.TaskGroup() as group:

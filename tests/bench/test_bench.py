@@ -32,6 +32,15 @@ def _run(*words: str) -> Any:
     return json.loads(done.stdout)
 
 
+def test_a_restart_adopts_everybody_and_loses_no_packet() -> None:
+    program()
+    (run,) = _run("restart", "--sessions", "40", "--runs", "1")
+    assert run["adopted"] == run["sessions"] == 40
+    assert (run["lost"], run["wrong"], run["noticed"]) == (0, 0, {})
+    assert run["packets"] > 0
+    assert 0 < run["adopted_s"] < run["ready_s"]
+
+
 @pytest.fixture(scope="module")
 def dataplane() -> list[dict[str, Any]]:
     program()  # built here, so that its compiler says nothing in between
