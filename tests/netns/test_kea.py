@@ -43,9 +43,32 @@ EXTERNAL = {
 }
 
 
+class TentativeLab(DualLab):
+    """Its addresses are tentative for ten minutes, unless `settle` is called."""
+
+    def start_bng(self) -> None:
+        """Start both processes; no address of IPv6 is waited for."""
+        run(self.bng, "sysctl", "-q", "-w", "net.ipv6.conf.default.dad_transmits=600")
+        Lab.start_bng(self)
+
+    def settle(self) -> None:
+        """Have the address of wan0 be as if it were known to be unique."""
+        (line,) = [
+            line.split()
+            for line in run(self.bng, "ip", "-6", "-o", "addr").stdout.splitlines()
+            if f"{BOX6}/64" in line
+        ]
+        assert "tentative" in line
+        for what in (("del",), ("add", "nodad")):
+            run(self.bng, "ip", "addr", what[0], f"{BOX6}/64", "dev", line[1], *what[1:])
+
+
 @pytest.fixture
-def box(make_lab: MakeLab, tmp_path: Path) -> Iterator[tuple[Lab, Kea]]:
-    lab = make_lab(kind=DualLab, config={"ipv6": EXTERNAL}, users=load_users(3))
+def box(
+    make_lab: MakeLab, tmp_path: Path, request: pytest.FixtureRequest
+) -> Iterator[tuple[Lab, Kea]]:
+    kind = getattr(request, "param", DualLab)
+    lab = make_lab(kind=kind, config={"ipv6": EXTERNAL}, users=load_users(3))
     run(lab.inet, "ip", "-6", "route", "add", str(ADDRESSES), "via", BOX6)
     with Kea(
         tmp_path / "kea",
@@ -126,6 +149,32 @@ def test_a_server_that_comes_late_is_asked_again(box: tuple[Lab, Kea]) -> None:
         while client.dual == 0:
             assert time.monotonic() < start + 10, "the client asked again, and had no answer"
             client.serve(0.1)
+        client.terminate_all()
+    lab.wait_for_sessions(0)
+
+
+@pytest.mark.parametrize("box", [TentativeLab], indirect=True)
+def test_who_asks_while_the_relays_address_is_tentative_is_answered(box: tuple[Lab, Kea]) -> None:
+    lab, kea = box
+    assert isinstance(lab, TentativeLab)
+    profile = Profile(auth=("chap",), wants=Wants(address=True))
+    client = LoadClient("sub0", 1, 50, netns=lab.sub, profile=profile)
+    with contextlib.closing(client):
+        client.run(timeout_s=10, until=lambda client: client.up == 1)
+        client.serve(1)
+        assert client.dual == 0
+        said = [event["event"] for event in lab.events("bngd")]
+        assert said.count("dhcpv6-socket") == 1, said
+        assert "dhcpv6-socket-is-there" not in said
+        lab.settle()
+        start = time.monotonic()
+        while client.dual == 0:
+            assert time.monotonic() < start + 30, "what it asked was lost"
+            client.serve(0.1)
+        counted = lab.ask("show counters")["dhcpv6_relay"]
+        assert counted.get("unsent", 0) == 0, counted
+        assert len(kea.leases()) == 2
+        lab.wait_for_event("bngd", "dhcpv6-socket-is-there")
         client.terminate_all()
     lab.wait_for_sessions(0)
 
