@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from ipaddress import IPv4Address
 from pathlib import Path
@@ -13,6 +13,7 @@ from bng.aaa.model import SubscriberProfile
 from bng.aaa.requests import AccountStatus, Nas
 from bng.io.radius import RadiusAccounting
 from bng.io.reconcile import Box, Owed, reconcile
+from bng.session.access import AccessMethod
 from bng.session.actions import Account
 from bng.session.model import Cause, Counters, Session, State
 from bng.session.restart import Ended, Reconciled, encode, read
@@ -32,6 +33,20 @@ START, STOP, INTERIM, ON = (
 )
 THIS = Box(ARENA, "box")
 CARRIED = Counters(in_packets=3, in_bytes=5 << 32, out_packets=7, out_bytes=11)
+CARRIED6 = replace(CARRIED, in6_packets=2, in6_bytes=(4 << 32) + 1, out6_packets=5, out6_bytes=9)
+OF_IPV6: dict[str, object] = {
+    "ERX-IPv6-Acct-Input-Octets": 1,
+    "ERX-IPv6-Acct-Input-Gigawords": 4,
+    "ERX-IPv6-Acct-Input-Packets": 2,
+    "ERX-IPv6-Acct-Output-Octets": 9,
+    "ERX-IPv6-Acct-Output-Gigawords": 0,
+    "ERX-IPv6-Acct-Output-Packets": 5,
+}
+NO_IPV6: dict[str, object] = dict.fromkeys(OF_IPV6)
+BEFORE_IPV6 = (60, 5 << 32, 3, 11, 7)
+"""What an account had of a session of 60 s before there was IPv6."""
+A, B, C = 0, 1, 2
+"""Three sessions, up for 100 s."""
 
 
 @dataclass
@@ -66,15 +81,17 @@ class Books:
 
     def reconcile(
         self,
-        adopted: tuple[Session, ...] = (),
-        ended: tuple[Ended, ...] = (),
+        adopted: Sequence[Session] = (),
+        ended: Sequence[Ended] = (),
         arena: int = ARENA,
+        method: AccessMethod | None = None,
     ) -> Owed:
         owed = reconcile(
             self.accounting,
             Reconciled(list(adopted), list(ended)),
             Box(arena, f"box{self.lives}"),
             time.monotonic(),
+            method,
         )
         self.flush()
         return owed
@@ -106,11 +123,11 @@ def up(sessions: list[Session]) -> None:
         session.accounted = False
 
 
-def ended(session: Session, cause: Cause = Cause.NAS_REQUEST) -> Ended:
+def ended(session: Session, cause: Cause = Cause.NAS_REQUEST, *, recorded: bool = False) -> Ended:
     return Ended(
         acct_session_id=session.acct_session_id,
         handle=session.handle,
-        record={},
+        record=read(encode(session) or b"") if recorded else {},
         counters=CARRIED,
         cause=cause,
     )
@@ -118,6 +135,222 @@ def ended(session: Session, cause: Cause = Cause.NAS_REQUEST) -> Ended:
 
 def ident(session: Session) -> str:
     return session.acct_session_id
+
+
+Step = Callable[[Books, list[Session]], None]
+
+
+def start(who: int) -> Step:
+    return lambda books, sessions: books.say(sessions[who], AccountStatus.START)
+
+
+def interim(who: int, seconds: int) -> Step:
+    return lambda books, sessions: books.say(sessions[who], AccountStatus.INTERIM, seconds)
+
+
+def stop(who: int, seconds: int) -> Step:
+    return lambda books, sessions: books.say(sessions[who], AccountStatus.STOP, seconds)
+
+
+def carried(who: int, counters: Counters) -> Step:
+    return lambda books, sessions: books.counters.update({sessions[who].index: counters})
+
+
+def checkpoint(who: int) -> Step:
+    return lambda books, sessions: books.accounting.checkpoint(sessions[who], time.monotonic())
+
+
+def raw_checkpoint(who: int, numbers: tuple[int, ...], ago_s: float) -> Step:
+    return lambda books, sessions: books.accounting.accounting.spool.checkpoint(
+        ident(sessions[who]), time.time() - ago_s, numbers
+    )
+
+
+def flush(books: Books, _: list[Session]) -> None:
+    books.flush()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Case:
+    """What a bngd *did* before it died, what the next one *finds*, and what that one says then.
+
+    What is not flushed is lost. Then bngd dies again, and nothing more is *owed*.
+    """
+
+    did: tuple[Step, ...] = ()
+    first: bool = True
+    """Accounting-On was said before all that; False: by a version that did not write that down."""
+    down: frozenset[int] = frozenset()
+    """Sessions that were never up."""
+    adopted: tuple[int, ...] = ()
+    ended: tuple[int, ...] = ()
+    recorded: bool = False
+    """The arena has the records of those that ended."""
+    arena: int = ARENA
+    owed: Owed = field(default_factory=Owed)
+    said: tuple[tuple[int, int], ...]
+    """All Starts, Stops and updates on disk, in order."""
+    on_again: bool = False
+    """Accounting-On is said after them."""
+    attributes: dict[tuple[int, int], dict[str, object]] = field(default_factory=dict)
+    """Of those records; None: it has none such. *ago*: how long before bngd came back it was."""
+
+
+CASES = {
+    "who goes on has one Start, one that was lost with the time when it came up": Case(
+        did=(start(A), flush, start(B)),
+        adopted=(A, B),
+        owed=Owed(starts=1),
+        said=((A, START), (B, START)),
+        attributes={(B, START): {"ago": 100}},
+    ),
+    "who is adopted before it was up has no Start": Case(
+        down=frozenset({A}), adopted=(A,), said=()
+    ),
+    "no Accounting-On is said over living sessions": Case(
+        first=False,
+        adopted=(A, B, C),
+        owed=Owed(starts=3),
+        said=((A, START), (B, START), (C, START)),
+    ),
+    "who has ended gets his Stop with what the arena counted, unless he has it": Case(
+        did=(start(A), start(B), stop(B, 50), flush),
+        ended=(A, B, C),
+        owed=Owed(stops=1),
+        said=((A, START), (B, START), (B, STOP), (A, STOP)),
+        attributes={
+            (A, STOP): {
+                "ago": 0,
+                "User-Name": b"user00001",
+                "Framed-IP-Address": IPv4Address("100.64.0.10"),
+                "Acct-Input-Octets": 0,
+                "Acct-Input-Gigawords": 5,
+                "Acct-Input-Packets": 3,
+                "Acct-Output-Packets": 7,
+                "Acct-Terminate-Cause": Cause.NAS_REQUEST.acct_terminate_cause,
+            }
+        },
+    ),
+    "who ended before his Start was on disk gets both, who was never up none": Case(
+        did=(start(A), stop(A, 100)),
+        down=frozenset({B}),
+        ended=(A, B),
+        recorded=True,
+        owed=Owed(starts=1, stops=1),
+        said=((A, START), (A, STOP)),
+        attributes={
+            (A, START): {"ago": 100},
+            (A, STOP): {
+                "ago": 0,
+                "Acct-Session-Time": 100,
+                "Acct-Terminate-Cause": Cause.NAS_REQUEST.acct_terminate_cause,
+            },
+        },
+    ),
+    "who is nowhere gets a Stop with what was known last, before the box begins anew": Case(
+        did=(start(A), start(B), flush, carried(A, CARRIED), checkpoint(A), flush),
+        arena=ARENA + 1,
+        owed=Owed(stops=2, last_known=2),
+        said=((A, START), (B, START), (A, STOP), (B, STOP)),
+        on_again=True,
+        attributes={
+            (A, STOP): {
+                "ago": 0,
+                "Acct-Session-Time": pytest.approx(100, abs=1),
+                "Acct-Input-Gigawords": 5,
+                "Acct-Output-Octets": 11,
+                "Acct-Terminate-Cause": Cause.NAS_REBOOT.acct_terminate_cause,
+            },
+            (B, STOP): {"Acct-Session-Time": 0},
+        },
+    ),
+    "a session whose entry is lost in a living arena is an error of ours": Case(
+        did=(start(A), interim(A, 60), flush),
+        owed=Owed(stops=1, last_known=1),
+        said=((A, START), (A, INTERIM), (A, STOP)),
+        attributes={
+            (A, STOP): {
+                "Acct-Session-Time": 60,
+                "Acct-Terminate-Cause": Cause.NAS_ERROR.acct_terminate_cause,
+            }
+        },
+    ),
+    "what was IPv6 is told apart, also of a session that is nowhere": Case(
+        did=(start(A), carried(A, CARRIED6), interim(A, 60), flush),
+        arena=ARENA + 1,
+        owed=Owed(stops=1, last_known=1),
+        said=((A, START), (A, INTERIM), (A, STOP)),
+        on_again=True,
+        attributes={
+            (A, START): NO_IPV6,
+            (A, INTERIM): OF_IPV6,
+            (A, STOP): {**OF_IPV6, "Acct-Input-Gigawords": 5, "Acct-Output-Octets": 11},
+        },
+    ),
+    "an account of before there was IPv6 is still read": Case(
+        did=(start(A), flush, raw_checkpoint(A, BEFORE_IPV6, 30), flush),
+        arena=ARENA + 1,
+        owed=Owed(stops=1, last_known=1),
+        said=((A, START), (A, STOP)),
+        on_again=True,
+        attributes={
+            (A, STOP): {
+                "ago": 30,
+                "Acct-Session-Time": 60,
+                "Acct-Input-Gigawords": 5,
+                "Acct-Output-Packets": 7,
+                **NO_IPV6,
+            }
+        },
+    ),
+}
+
+
+@pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+def test_what_is_owed_is_said_once(case: Case, books: Books, sessions: list[Session]) -> None:
+    for who in case.down:
+        sessions[who].up_at = None
+    if case.first:
+        books.reconcile()
+    for step in case.did:
+        step(books, sessions)
+    left = [ended(sessions[who], recorded=case.recorded) for who in case.ended]
+    adopted = [sessions[who] for who in case.adopted]
+    method = sessions[A].method if case.recorded else None
+    boxes = [("box1", ON)] if case.first else []
+    starts = [(ident(sessions[who]), status) for who, status in case.said]
+    again = [("box2", ON)] if case.on_again else []
+    came_back = 0.0
+    for owed in (case.owed, Owed()):
+        books.restart()
+        came_back = came_back or time.time()
+        assert books.reconcile(adopted, left, case.arena, method) == owed
+        assert books.said() == [*boxes, *starts, *again]
+    for session in adopted:
+        assert session.accounted == (session.up_at is not None)
+    for record in books.records():
+        assert record["Event-Timestamp"] == int(float(str(record["event_at"])))
+        key = (record["Acct-Session-Id"], record["Acct-Status-Type"])
+        (wanted,) = [
+            wanted
+            for (who, status), wanted in case.attributes.items()
+            if key == (ident(sessions[who]), status)
+        ] or [{}]
+        found = {**record, "ago": pytest.approx(came_back - float(str(record["event_at"])), abs=1)}
+        assert {name: found.get(name) for name in wanted} == wanted
+    for stored in asyncio.run(books.accounting.accounting.spool.load("main", 0, 10)):
+        names = [name for name, _ in stored.record.attributes]
+        assert len(names) == len(set(names)), "no attribute is there twice"
+
+
+def test_a_start_and_a_stop_that_were_lost_together_are_as_far_apart_as_they_were(
+    books: Books, sessions: list[Session]
+) -> None:
+    books.reconcile()
+    left = [ended(sessions[A], recorded=True)]
+    books.reconcile(ended=left, method=sessions[A].method)
+    start, stop = books.records()[1:]
+    assert int(str(stop["Event-Timestamp"])) - int(str(start["Event-Timestamp"])) == 100
 
 
 def test_the_first_start_says_accounting_on_and_the_next_on_the_same_arena_does_not(
@@ -138,98 +371,6 @@ def test_a_kill_before_accounting_on_is_on_disk_has_it_said_by_the_next(books: B
     books.restart()
     books.reconcile()
     assert books.said() == [("box2", ON)]
-
-
-def test_who_goes_on_has_one_start_however_often_bngd_dies(
-    books: Books, sessions: list[Session]
-) -> None:
-    books.reconcile()
-    known, lost, _ = sessions
-    books.say(known, AccountStatus.START)
-    books.flush()
-    books.say(lost, AccountStatus.START)
-    books.restart()
-    before = time.time()
-    assert books.reconcile(adopted=(known, lost)) == Owed(starts=1)
-    assert known.accounted and lost.accounted
-    books.restart()
-    assert books.reconcile(adopted=(known, lost)) == Owed()
-    assert books.said() == [("box1", ON), (ident(known), START), (ident(lost), START)]
-    late = books.records()[-1]
-    assert late["event_at"] == pytest.approx(before - 100, abs=1), "when it came up"
-    assert late["Event-Timestamp"] == int(float(str(late["event_at"])))
-
-
-def test_who_is_adopted_before_it_was_up_has_no_start(
-    books: Books, sessions: list[Session]
-) -> None:
-    sessions[0].up_at = None
-    assert books.reconcile(adopted=(sessions[0],)) == Owed()
-    assert not sessions[0].accounted
-
-
-def test_no_accounting_on_is_said_over_living_sessions(
-    books: Books, sessions: list[Session]
-) -> None:
-    """As after the upgrade from a version that did not write down for which arena it was said."""
-    books.reconcile(adopted=tuple(sessions))
-    assert books.said() == [(ident(session), START) for session in sessions]
-    books.restart()
-    books.reconcile(adopted=tuple(sessions))
-    assert len(books.said()) == 3
-
-
-def test_who_has_ended_gets_his_stop_with_what_the_arena_counted(
-    books: Books, sessions: list[Session]
-) -> None:
-    books.reconcile()
-    session, stopped, never = sessions
-    books.say(session, AccountStatus.START)
-    books.say(stopped, AccountStatus.START)
-    books.say(stopped, AccountStatus.STOP, 50)
-    books.flush()
-    books.restart()
-    assert books.reconcile(ended=tuple(map(ended, (session, stopped, never)))) == Owed(stops=1)
-    books.restart()
-    assert books.reconcile(ended=tuple(map(ended, (session, stopped, never)))) == Owed()
-    statuses = [status for name, status in books.said() if name == ident(session)]
-    assert statuses == [START, STOP]
-    stop = books.records()[-1]
-    assert stop["User-Name"] == str(session.user_name).encode()
-    assert stop["Framed-IP-Address"] == session.ipv4_address
-    assert (stop["Acct-Input-Octets"], stop["Acct-Input-Gigawords"]) == (0, 5)
-    assert (stop["Acct-Input-Packets"], stop["Acct-Output-Packets"]) == (3, 7)
-    assert stop["Acct-Terminate-Cause"] == Cause.NAS_REQUEST.acct_terminate_cause
-    assert stop["event_at"] == pytest.approx(time.time(), abs=2)
-
-
-def test_who_ended_before_his_start_was_on_disk_gets_both(
-    books: Books, sessions: list[Session]
-) -> None:
-    books.reconcile()
-    session, never, _ = sessions
-    books.say(session, AccountStatus.START)
-    books.say(session, AccountStatus.STOP, 100)
-    never.up_at = None
-    left = tuple(
-        replace(ended(each), record=read(encode(each) or b"")) for each in (session, never)
-    )
-    books.restart()
-    owed = reconcile(
-        books.accounting, Reconciled([], list(left)), THIS, time.monotonic(), session.method
-    )
-    assert owed == Owed(starts=1, stops=1)
-    books.flush()
-    books.restart()
-    again = reconcile(
-        books.accounting, Reconciled([], list(left)), THIS, time.monotonic(), session.method
-    )
-    assert again == Owed(), "its Stop is known to be on disk, though nothing was released yet"
-    assert books.said()[1:] == [(ident(session), START), (ident(session), STOP)]
-    start, stop = books.records()[1:]
-    assert int(str(stop["Event-Timestamp"])) - int(str(start["Event-Timestamp"])) == 100
-    assert stop["Acct-Session-Time"] == 100
-    assert stop["Acct-Terminate-Cause"] == Cause.NAS_REQUEST.acct_terminate_cause
 
 
 def test_that_a_stop_is_on_disk_is_known_until_the_entry_is_released(
@@ -279,53 +420,6 @@ def test_a_stop_brings_the_start_along_that_was_lost(books: Books, sessions: lis
     assert int(str(stop["Event-Timestamp"])) - int(str(start["Event-Timestamp"])) == 100
 
 
-def test_who_is_nowhere_gets_a_stop_with_what_was_known_last_before_the_box_begins_anew(
-    books: Books, sessions: list[Session]
-) -> None:
-    books.reconcile()
-    session, fresh, _ = sessions
-    books.say(session, AccountStatus.START)
-    books.say(fresh, AccountStatus.START)
-    books.flush()
-    books.counters[session.index] = CARRIED
-    books.accounting.checkpoint(session, time.monotonic())
-    books.flush()
-    seen_at = time.time()
-    books.restart()
-    assert books.reconcile(arena=ARENA + 1) == Owed(stops=2, last_known=2)
-    assert books.said()[-1] == ("box2", ON)
-    stops = {r["Acct-Session-Id"]: r for r in books.records() if r["Acct-Status-Type"] == STOP}
-    known = stops[ident(session)]
-    assert known["event_at"] == pytest.approx(seen_at, abs=1)
-    assert known["Acct-Session-Time"] == pytest.approx(100, abs=1)
-    assert (known["Acct-Input-Gigawords"], known["Acct-Output-Octets"]) == (5, 11)
-    assert known["Acct-Terminate-Cause"] == Cause.NAS_REBOOT.acct_terminate_cause
-    assert stops[ident(fresh)]["Acct-Session-Time"] == 0
-    books.restart()
-    assert books.reconcile(arena=ARENA + 1) == Owed()
-
-
-def test_a_session_whose_entry_is_lost_in_a_living_arena_is_an_error_of_ours(
-    books: Books, sessions: list[Session]
-) -> None:
-    books.reconcile()
-    books.say(sessions[0], AccountStatus.START)
-    books.say(sessions[0], AccountStatus.INTERIM, 60)
-    books.flush()
-    books.restart()
-    assert books.reconcile().last_known == 1
-    stop = books.records()[-1]
-    assert stop["Acct-Terminate-Cause"] == Cause.NAS_ERROR.acct_terminate_cause
-    assert stop["Acct-Session-Time"] == 60
-    names = [
-        name
-        for name, _ in asyncio.run(books.accounting.accounting.spool.load("main", 0, 10))[
-            -1
-        ].record.attributes
-    ]
-    assert len(names) == len(set(names)), "no attribute of the interim update is there twice"
-
-
 def test_a_public_address_of_his_own_is_told(books: Books, sessions: list[Session]) -> None:
     session = sessions[0]
     session.nat_public = IPv4Address("203.0.113.1")
@@ -338,51 +432,3 @@ def test_a_public_address_of_his_own_is_told(books: Books, sessions: list[Sessio
     assert interim["Bng-Nat-Address"] == IPv4Address("203.0.113.1")
     assert session.state is State.UP
     assert isinstance(session.profile, SubscriberProfile)
-
-
-CARRIED6 = replace(CARRIED, in6_packets=2, in6_bytes=(4 << 32) + 1, out6_packets=5, out6_bytes=9)
-OF_IPV6 = {
-    "ERX-IPv6-Acct-Input-Octets": 1,
-    "ERX-IPv6-Acct-Input-Gigawords": 4,
-    "ERX-IPv6-Acct-Input-Packets": 2,
-    "ERX-IPv6-Acct-Output-Octets": 9,
-    "ERX-IPv6-Acct-Output-Gigawords": 0,
-    "ERX-IPv6-Acct-Output-Packets": 5,
-}
-
-
-def of_ipv6(record: dict[str, object]) -> dict[str, object]:
-    return {name: value for name, value in record.items() if name.startswith("ERX-")}
-
-
-def test_what_was_ipv6_is_told_apart_also_of_a_session_that_is_nowhere(
-    books: Books, sessions: list[Session]
-) -> None:
-    session = sessions[0]
-    books.reconcile()
-    books.say(session, AccountStatus.START)
-    books.counters[session.index] = CARRIED6
-    books.say(session, AccountStatus.INTERIM, 60)
-    books.flush()
-    books.restart()
-    assert books.reconcile(arena=ARENA + 1).last_known == 1
-    _, start, interim, stop, _ = books.records()
-    assert of_ipv6(start) == {}
-    assert of_ipv6(interim) == of_ipv6(stop) == OF_IPV6
-    assert (stop["Acct-Input-Gigawords"], stop["Acct-Output-Octets"]) == (5, 11)
-
-
-def test_an_account_of_before_there_was_ipv6_is_still_read(
-    books: Books, sessions: list[Session]
-) -> None:
-    books.reconcile()
-    books.say(sessions[0], AccountStatus.START)
-    books.flush()
-    spool = books.accounting.accounting.spool
-    spool.checkpoint(ident(sessions[0]), time.time(), (60, 5 << 32, 3, 11, 7))
-    books.flush()
-    books.restart()
-    assert books.reconcile(arena=ARENA + 1).last_known == 1
-    stop = books.records()[-2]
-    assert (stop["Acct-Session-Time"], stop["Acct-Input-Gigawords"]) == (60, 5)
-    assert (stop["Acct-Output-Packets"], of_ipv6(stop)) == (7, {})
