@@ -30,7 +30,7 @@ static inline uint16_t arc_start_in(struct session_in *in, struct pkt *p)
 static inline uint16_t arc_next_in(struct session_in *in, struct pkt *p)
 {
 	uint16_t edge = arc_next(p);
-	if (!edge)
+	if (!p->arc)
 		charge_in(in, p);
 	return edge;
 }
@@ -54,7 +54,7 @@ static inline uint16_t arc_next_in_both(
 	const struct tables *t, struct session_in *in, struct pkt *p)
 {
 	uint16_t edge = arc_next(p);
-	if (!edge)
+	if (!p->arc)
 		charge_in(in, p);
 	else if (edge == ARC_IP6_END)
 		charge_in6(t, in, p);

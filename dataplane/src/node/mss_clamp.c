@@ -48,42 +48,36 @@ static void clamp_options(struct tcp_hdr *tcp, uint16_t len, uint16_t mss)
 	}
 }
 
-static inline void clamp_tcp(struct pkt *p, uint16_t header, uint16_t mss)
+/* `mss` is the session's, which `longer` bytes of the IP header take room from; 0: none. */
+static inline void clamp_tcp(struct pkt *p, uint16_t header, uint16_t mss, uint16_t longer)
 {
 	if (p->len < header + TCP_LEN)
 		return;
 	struct tcp_hdr *tcp = (struct tcp_hdr *)(pkt_data(p) + header);
-	if (unlikely(tcp->flags & TCP_SYN) && mss)
-		clamp_options(tcp, (uint16_t)(p->len - header), mss);
+	if (unlikely(tcp->flags & TCP_SYN) && mss > longer)
+		clamp_options(tcp, (uint16_t)(p->len - header), (uint16_t)(mss - longer));
 }
 
 static void clamp_behind_extensions(struct pkt *p, uint16_t mss)
 {
 	const struct ip6_upper upper = ip6_find_upper((const struct ip6_hdr *)pkt_data(p), p->len);
 	if (upper.place == IP6_UPPER_HERE && upper.protocol == IPPROTO_TCP6)
-		clamp_tcp(p, upper.offset, mss);
-}
-
-static inline void clamp6(struct pkt *p, uint16_t mss4)
-{
-	const struct ip6_hdr *ip = (const struct ip6_hdr *)pkt_data(p);
-	uint16_t mss = mss4 > IP6_OVER_IP4 ? mss4 - IP6_OVER_IP4 : 0;
-	if (ip->next_header == IPPROTO_TCP6)
-		clamp_tcp(p, IP6_LEN, mss);
-	else if (unlikely(ip6_is_extension(ip->next_header)))
-		clamp_behind_extensions(p, mss);
+		clamp_tcp(p, upper.offset, mss, IP6_OVER_IP4);
 }
 
 static inline void clamp(struct pkt *p, uint16_t mss)
 {
 	if (p->flags & PKT_IP6) {
-		clamp6(p, mss);
+		uint8_t protocol = ((const struct ip6_hdr *)pkt_data(p))->next_header;
+		if (protocol == IPPROTO_TCP6)
+			clamp_tcp(p, IP6_LEN, mss, IP6_OVER_IP4);
+		else if (unlikely(ip6_is_extension(protocol)))
+			clamp_behind_extensions(p, mss);
 		return;
 	}
 	const struct ip4_hdr *ip = (const struct ip4_hdr *)pkt_data(p);
-	uint16_t header = ip4_header_len(ip);
 	if (ip->protocol == IPPROTO_TCP4 && !(ip->fragment & hton16(IP4_OFFSET_MASK)))
-		clamp_tcp(p, header, mss);
+		clamp_tcp(p, ip4_header_len(ip), mss, 0);
 }
 
 static void process_in(struct worker *w, struct pkt **pkts, uint16_t n, uint16_t *next)
