@@ -154,7 +154,11 @@ def test_what_a_reload_takes_back_is_of_the_user_file_again(tmp_path: Path) -> N
         box.write_users(user00001={"password": "secret", "rate_up": rates})
         assert "error" not in box.ask("reload")
         assert shown(box)["rate_up"] == (rates, "user file")
-        assert shown(box)["classes"] == (["gold"], "CoA of oss: Class")
+        assert "classes" not in shown(box), "the file names none"
+        session.accept = replace(session.accept, classes=(b"gold",), sources=sources)
+        box.write_users(user00001={"password": "secret", "rate_up": rates, "classes": ["silver"]})
+        assert "error" not in box.ask("reload")
+        assert shown(box)["classes"] == (["silver"], "user file")
 
 
 def test_who_got_in_by_the_fallback_has_it_from_there(dialled: Managed) -> None:
