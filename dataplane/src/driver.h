@@ -49,6 +49,9 @@ struct driver {
 	 * ones. All are control frames (PKT_CONTROL), or none. The caller counts packets, bytes and
 	 * drops, in both directions. */
 	uint16_t (*tx)(struct port *port, struct worker *w, struct pkt **pkts, uint16_t n);
+	/* Offers a device again what it did not take at once; whether there is still some. NULL:
+	 * tx leaves nothing behind. */
+	bool (*retry)(struct port *port, struct worker *w);
 	/* Descriptor to sleep on for rx, or -1: then the port must be polled. */
 	int (*rx_fd)(struct port *port, struct worker *w);
 	/* The same for rx_control; -1: there is no such queue. */

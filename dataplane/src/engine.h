@@ -70,6 +70,7 @@ struct engine {
 	struct port *rx[MAX_PORTS]; /* ports that this worker polls, TAPs first */
 	bool must_poll;		    /* one of them has no descriptor to sleep on */
 	bool sweeping;		    /* more of the NAT table is due than one turn visits */
+	bool unsent;		    /* a device has not taken all that it was given */
 	bool unanswerable;	    /* commands wait for room in the completion ring */
 	int epoll_fd;
 	uint32_t ticked_ms;

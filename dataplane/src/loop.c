@@ -24,8 +24,8 @@
 enum {
 	SPIN_US = 50,  /* idle this long, then sleep */
 	SLEEP_MS = 20, /* longest sleep: timers of nodes run at least this often */
-	SHORT_MS = 1,  /* while bngd leaves no room for answers, which it does not tell of, or a
-			  sweep is behind */
+	SHORT_MS = 1,  /* while bngd leaves no room for answers, which it does not tell of, a sweep
+			  is behind, or a device has not taken all frames */
 	MAX_WAIT_EVENTS = 8,
 };
 
@@ -276,7 +276,7 @@ static void sleep_until_work(struct worker *w)
 
 	__atomic_store_n(&w->shared->sleeping, 1, __ATOMIC_RELAXED);
 	__atomic_thread_fence(__ATOMIC_SEQ_CST); /* with the fence of who fills a ring */
-	bool soon = w->engine->unanswerable || w->engine->sweeping;
+	bool soon = w->engine->unanswerable || w->engine->sweeping || w->engine->unsent;
 	int timeout = has_work(w) ? 0 : soon ? SHORT_MS : SLEEP_MS;
 	int n = epoll_wait(w->engine->epoll_fd, events, MAX_WAIT_EVENTS, timeout);
 	__atomic_store_n(&w->shared->sleeping, 0, __ATOMIC_RELAXED);

@@ -202,6 +202,18 @@ void worker_transmit(struct worker *w, uint8_t port, struct pkt **pkts, uint16_t
 	}
 }
 
+static bool retry(struct worker *w)
+{
+	bool unsent = false;
+
+	for (uint32_t i = 0; i < w->dp->opened; i++) {
+		struct port *port = w->ports[i];
+		if (port->driver->retry && port->driver->retry(port, w))
+			unsent = true;
+	}
+	return unsent;
+}
+
 void worker_flush(struct worker *w)
 {
 	struct engine *e = w->engine;
@@ -212,6 +224,7 @@ void worker_flush(struct worker *w)
 			e->transmitting[kind] &= e->transmitting[kind] - 1;
 			flush_port(w, kind, port); /* a VLAN: gives them to its parent */
 		}
+	e->unsent = retry(w);
 }
 
 bool worker_handoff(struct worker *w, uint8_t to, uint16_t id, struct pkt *p)

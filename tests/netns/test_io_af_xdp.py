@@ -16,6 +16,7 @@ import re
 import signal
 import socket
 import struct
+import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -239,6 +240,20 @@ def test_an_idle_worker_sleeps(lab: RouterLab) -> None:
     time.sleep(2)
     spent_s = (ticks() - before) / os.sysconf("SC_CLK_TCK")
     assert spent_s <= 0.06, f"{spent_s / 2:.1%} of a core"
+
+
+def test_what_a_busy_device_does_not_take_at_once_is_offered_again(
+    lab: RouterLab, tmp_path: Path
+) -> None:
+    busy = tmp_path / "busy_device.so"
+    source = ROOT / "tests" / "support" / "c" / "busy_device.c"
+    subprocess.run(["gcc", "-shared", "-fPIC", "-o", str(busy), str(source)], check=True)
+    lab.wrapper = ("env", f"LD_PRELOAD={busy}")
+    lab.options = ("--workers=-,-",)  # two: who receives from a device sends to the other
+    lab.ports = (lab.ports[0], f"{lab.ports[1]},worker=1")
+    lab.start()
+    lab.meet()
+    assert lab.ping("a", HOST_B)
 
 
 def _on_xdp(directory: Path) -> list[dict[str, Any]]:

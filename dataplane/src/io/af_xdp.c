@@ -151,7 +151,7 @@ static bool all_taken(struct xsk_ring_prod *tx)
 }
 
 /* Without zero copy the kernel sends while we call. What it does not take now, for its queues are
- * full, it takes with the next vector. */
+ * full, is offered again each turn. */
 static void wake_sender(const struct af_xdp *self, struct xdp_sender *s, struct worker *w)
 {
 	for (int tries = 0; tries < MAX_WAKEUPS && xsk_ring_prod__needs_wakeup(s->tx); tries++) {
@@ -187,6 +187,15 @@ static uint16_t af_xdp_tx(struct port *port, struct worker *w, struct pkt **pkts
 	return (uint16_t)(n - taken);
 }
 
+static bool af_xdp_retry(struct port *port, struct worker *w)
+{
+	struct xdp_sender *s = port->queue[w->id];
+	if (all_taken(s->tx))
+		return false;
+	wake_sender(port->state, s, w);
+	return !all_taken(s->tx);
+}
+
 DRIVER(af_xdp) = {
 	.name = "af_xdp",
 	.options = {"mode", "busy-poll", "peer-offloads"},
@@ -195,5 +204,6 @@ DRIVER(af_xdp) = {
 	.close = af_xdp_close,
 	.rx = af_xdp_rx,
 	.tx = af_xdp_tx,
+	.retry = af_xdp_retry,
 	.rx_fd = af_xdp_rx_fd,
 };
