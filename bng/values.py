@@ -1,7 +1,8 @@
-"""Values that are made by the dozen for every session: actions, messages."""
+"""Values that are made by the dozen for every session, and what is asked of them as often."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from ipaddress import IPv6Network
 from typing import TypeVar, dataclass_transform, overload
 
 T = TypeVar("T")
@@ -22,3 +23,13 @@ def value(
     """
     make: Callable[[type[T]], type[T]] = dataclass(slots=True, unsafe_hash=True, kw_only=kw_only)
     return make if kind is None else make(kind)
+
+
+def inside(network: IPv6Network, prefix: IPv6Network) -> bool:
+    """Say whether *network* is *prefix* or a part of it.
+
+    `subnet_of` says the same by addresses that it makes of both networks, and has them keep.
+    """
+    length = prefix.prefixlen
+    differ = int(network.network_address) ^ int(prefix.network_address)
+    return network.prefixlen >= length and not differ >> network.max_prefixlen - length

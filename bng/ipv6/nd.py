@@ -14,7 +14,7 @@ from typing import Final
 from bng.errors import MalformedPacket
 from bng.ethernet import Mac
 from bng.ipv6.names import decode_names, encode_names
-from bng.ipv6.packet import Ipv6Packet, NextHeader, build, checksum
+from bng.ipv6.packet import Ipv6Packet, NextHeader, build, checksum, ends_of
 from bng.values import value
 from bng.wire import u16, u32
 
@@ -128,7 +128,7 @@ def parse(packet: Ipv6Packet) -> Message | None:
     data = packet.payload
     if packet.next_header != NextHeader.ICMPV6:
         raise MalformedPacket(f"next header {packet.next_header} is not ICMPv6")
-    if len(data) < 4 or checksum(packet.source, packet.destination, NextHeader.ICMPV6, data):
+    if len(data) < 4 or checksum(packet.ends, NextHeader.ICMPV6, data):
         raise MalformedPacket("ICMPv6 message cut, or its checksum wrong")
     length = _LENGTHS.get(data[0])
     if length is None:
@@ -182,9 +182,10 @@ def build_advertisement(
 
 
 def _packet(source: IPv6Address, destination: IPv6Address, body: bytes) -> bytes:
-    check = checksum(source, destination, NextHeader.ICMPV6, body)
+    ends = ends_of(source, destination)
+    check = checksum(ends, NextHeader.ICMPV6, body)
     body = body[:2] + check.to_bytes(2) + body[4:]
-    return build(source, destination, NextHeader.ICMPV6, body, HOP_LIMIT)
+    return build(ends, NextHeader.ICMPV6, body, HOP_LIMIT)
 
 
 # ---- parsing

@@ -19,6 +19,8 @@ ALL_ROUTERS: Final = IPv6Address("ff02::2")
 MAX_EXTENSIONS: Final = 4
 
 _HEADER = struct.Struct("!IHBB16s16s")
+_BEGIN = struct.Struct("!IHBB")  # of the header: the ends follow
+_PSEUDO = struct.Struct("!II")  # of the pseudo-header: they stand before
 _UDP = struct.Struct("!HHHH")
 _VERSION: Final = 6
 
@@ -41,6 +43,8 @@ class Ipv6Packet:
     next_header: int
     hop_limit: int
     payload: bytes
+    ends: bytes
+    """Source and destination as they stood in the header."""
 
 
 @dataclass(slots=True)
@@ -78,31 +82,29 @@ def parse(data: bytes) -> Ipv6Packet:
     else:
         raise MalformedPacket("too many extension headers")
     return Ipv6Packet(
-        IPv6Address(source), IPv6Address(destination), next_header, hop_limit, payload
+        source=IPv6Address(source),
+        destination=IPv6Address(destination),
+        next_header=next_header,
+        hop_limit=hop_limit,
+        payload=payload,
+        ends=source + destination,
     )
 
 
-def build(
-    source: IPv6Address,
-    destination: IPv6Address,
-    next_header: int,
-    payload: bytes,
-    hop_limit: int = 255,
-) -> bytes:
+def ends_of(source: IPv6Address, destination: IPv6Address) -> bytes:
+    """Return both addresses as they stand in the header: `build` and `checksum` take them so."""
+    return source.packed + destination.packed
+
+
+def build(ends: bytes, next_header: int, payload: bytes, hop_limit: int = 255) -> bytes:
     """Build a packet without extension headers; traffic class CS6 (RFC 4594 §3.2), no flow."""
     first = _VERSION << 28 | 0xC0 << 20
-    header = _HEADER.pack(
-        first, len(payload), next_header, hop_limit, source.packed, destination.packed
-    )
-    return header + payload
+    return _BEGIN.pack(first, len(payload), next_header, hop_limit) + ends + payload
 
 
-def checksum(
-    source: IPv6Address, destination: IPv6Address, next_header: int, payload: bytes
-) -> int:
+def checksum(ends: bytes, next_header: int, payload: bytes) -> int:
     """Return the upper-layer checksum (RFC 8200 §8.1): 0 over a payload that has a right one."""
-    pseudo = source.packed + destination.packed + struct.pack("!II", len(payload), next_header)
-    words = pseudo + payload + bytes(len(payload) % 2)
+    words = ends + _PSEUDO.pack(len(payload), next_header) + payload + bytes(len(payload) % 2)
     # The one's complement sum of 16-bit words is what remains modulo 2^16 - 1, never +0 (RFC 1071).
     total = int.from_bytes(words) % 0xFFFF or 0xFFFF
     return ~total & 0xFFFF
@@ -120,7 +122,7 @@ def parse_udp(packet: Ipv6Packet) -> Datagram:
     if not _UDP.size <= length <= len(data):
         raise MalformedPacket(f"UDP length {length} in {len(data)} bytes")
     data = data[:length]
-    if not check or checksum(packet.source, packet.destination, NextHeader.UDP, data):
+    if not check or checksum(packet.ends, NextHeader.UDP, data):
         raise MalformedPacket("UDP checksum wrong")
     return Datagram(
         packet.source, packet.destination, source_port, destination_port, data[_UDP.size :]
@@ -130,8 +132,8 @@ def parse_udp(packet: Ipv6Packet) -> Datagram:
 def build_udp(datagram: Datagram) -> bytes:
     """Build the packet of *datagram*."""
     length = _UDP.size + len(datagram.payload)
-    ends = datagram.source, datagram.destination
+    ends = ends_of(datagram.source, datagram.destination)
     ports = datagram.source_port, datagram.destination_port
     blank = _UDP.pack(*ports, length, 0) + datagram.payload
-    check = checksum(*ends, NextHeader.UDP, blank) or 0xFFFF
-    return build(*ends, NextHeader.UDP, _UDP.pack(*ports, length, check) + datagram.payload)
+    check = checksum(ends, NextHeader.UDP, blank) or 0xFFFF
+    return build(ends, NextHeader.UDP, _UDP.pack(*ports, length, check) + datagram.payload)

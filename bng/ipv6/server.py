@@ -29,6 +29,7 @@ from bng.ipv6.messages import (
     StatusCode,
 )
 from bng.ipv6.packet import Datagram, build_udp
+from bng.values import inside
 
 MAX_IAS: Final = 8
 MAX_WAITING: Final = 4  # messages that come while one waits for its installation
@@ -371,7 +372,7 @@ class Server:
         """Say whether *address* may be used on this link; no address does no harm."""
         return (
             address.network_address.is_unspecified
-            or any(address.subnet_of(prefix) for prefix in self.on_link)
+            or any(inside(address, prefix) for prefix in self.on_link)
             or self._bindings.gives(address)
         )
 

@@ -14,6 +14,7 @@ from bng.ipv6.relay import Relay
 from bng.session.ipv6_side import Ipv6Side
 from bng.session.model import Session, State
 from bng.session.nat import NatPlace
+from bng.values import inside
 
 Prefix = IPv4Network | IPv6Network
 
@@ -165,7 +166,7 @@ class Exports:
         """Say whether no pool of now has a prefix; an external server has pools of its own."""
         if side is None or isinstance(side.link.dhcpv6, Relay):
             return False
-        return not any(prefix.subnet_of(pool) for pool in self.settings.pools6)
+        return not any(inside(prefix, pool) for pool in self.settings.pools6)
 
     def _add(self, prefix: Prefix, kind: Kind) -> None:
         kinds = self._wanted.setdefault(prefix, [])

@@ -14,6 +14,7 @@ from bng.ipv6.relay import Relay
 from bng.ipv6.server import Server
 from bng.session.actions import CommandKind
 from bng.session.packing import reader
+from bng.values import inside
 
 if TYPE_CHECKING:
     from bng.session.manager import SessionManager
@@ -94,7 +95,7 @@ class SessionSupply:
         if static is not None:
             return lease.network == static
         if self.inside(lease.network):
-            return side.prefix is not None and lease.network.subnet_of(side.prefix)
+            return side.prefix is not None and inside(lease.network, side.prefix)
         named = profile.delegated_pool if lease.delegated else profile.ipv6_address_pool
         return self._manager.pools6.is_of(lease.network, policy.known(named))
 
@@ -116,7 +117,7 @@ class SessionSupply:
     def inside(self, network: IPv6Network) -> bool:
         """Say whether *network* is a part of a prefix of the link, and so nobody else's."""
         side = self._session.ipv6
-        return side is not None and any(network.subnet_of(own) for own in side.own)
+        return side is not None and any(inside(network, own) for own in side.own)
 
     def claim(self, network: IPv6Network, now: float) -> bool:
         """Take what an external server gave; False when it is another's."""
@@ -179,7 +180,15 @@ class Ipv6Side:
     told: int = 0  # how often the dataplane was: the last tag of `waits`, negative
     waits: Waits = field(default_factory=Waits)
     due: float | None = None  # when the link wants to be woken
+    written: tuple[IPv6Network | None, str] = (None, "")  # a prefix of the link, and its text
     recorded: str | None = None  # the text of `describe`; None: something has changed
+
+    @property
+    def prefix_text(self) -> str:
+        """The prefix of the link in text, "" without one: to write it takes its time."""
+        if self.written[0] is not self.prefix:
+            self.written = self.prefix, "" if self.prefix is None else str(self.prefix)
+        return self.written[1]
 
     @property
     def own(self) -> tuple[IPv6Network, ...]:
@@ -211,7 +220,7 @@ class Ipv6Side:
 
     def needs_route(self, lease: Lease) -> bool:
         """Say whether *lease* is more than a part of a prefix of the link."""
-        return not any(lease.network.subnet_of(prefix) for prefix in self.own)
+        return not any(inside(lease.network, prefix) for prefix in self.own)
 
     def choose_fast(self) -> bool:
         """Choose the delegated prefix that the dataplane knows by heart; say if it changed."""
@@ -266,7 +275,7 @@ def describe(side: Ipv6Side, *, clients: bool = True) -> object:
     """
     deprecated = side.link.advertiser.deprecated
     return [
-        None if side.prefix is None else str(side.prefix),
+        side.prefix_text or None,
         _leases(side, clients) if side.leases else [],
         [str(net) for net in side.framed],
         [[str(net), round(until, 1)] for net, until in deprecated.items()],

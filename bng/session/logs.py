@@ -45,7 +45,7 @@ def ended(session: Session, counters: Counters, nat: NatAddresses, now: float) -
 
 def _prefix(session: Session) -> str:
     side = session.ipv6
-    return "" if side is None or side.prefix is None else str(side.prefix)
+    return "" if side is None else side.prefix_text
 
 
 def rejected(session: Session, user: str, reason: str, detail: str) -> Log:

@@ -15,6 +15,7 @@ from bng.session import logs
 from bng.session.actions import DeleteRoute
 from bng.session.ipv6_side import Ipv6Side, current
 from bng.session.model import Session
+from bng.values import inside
 
 if TYPE_CHECKING:
     from bng.session.manager import SessionManager
@@ -80,11 +81,10 @@ def announce(manager: "SessionManager", session: Session, side: Ipv6Side, now: f
 def expire(manager: "SessionManager", session: Session, side: Ipv6Side, now: float) -> None:
     """End prefixes of before whose time is over; those with addresses in use wait for these."""
     for prefix in [prefix for prefix, until in side.old.items() if until <= now]:
-        inside = [
-            until for lease, until in current(side).items() if lease.network.subnet_of(prefix)
-        ]
-        if inside:
-            side.old[prefix] = max(now + 1, *inside)
+        leases = current(side).items()
+        used = [until for lease, until in leases if inside(lease.network, prefix)]
+        if used:
+            side.old[prefix] = max(now + 1, *used)
         else:
             _free(manager, side, prefix, now)
             manager.write_down_soon(session)

@@ -19,9 +19,8 @@ def test_one_input(data: bytes) -> None:
         with contextlib.suppress(MalformedPacket):
             parse_udp(packet)
         if data[0] and len(packet.payload) >= 4:
-            ends = packet.source, packet.destination
             blank = packet.payload[:2] + bytes(2) + packet.payload[4:]
-            check = checksum(*ends, NextHeader.ICMPV6, blank)
+            check = checksum(packet.ends, NextHeader.ICMPV6, blank)
             packet.payload = blank[:2] + check.to_bytes(2) + blank[4:]
         message = nd.parse(packet)
         if message is None:

@@ -39,7 +39,7 @@ def test_options_headers_are_stepped_over() -> None:
     packet = packet / IPv6ExtHdrDestOpt() / ICMPv6EchoRequest(data=b"x")
     parsed = parse(bytes(packet))
     assert (parsed.next_header, parsed.hop_limit, parsed.payload[0]) == (58, 7, 128)
-    assert checksum(parsed.source, parsed.destination, 58, parsed.payload) == 0
+    assert checksum(parsed.ends, 58, parsed.payload) == 0
 
 
 @pytest.mark.parametrize(
