@@ -18,13 +18,14 @@ import socket
 import struct
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.netns.conftest import MakeLab, interface_mac
+from tests.support.control_frames import CONTROL_FRAMES, DATA_FRAMES
 from tests.support.lab import PAGE, ROOT, SERVER, Lab, default_config
 from tests.support.netns import inside, offloads_off, run
 from tests.support.router_lab import (
@@ -38,6 +39,7 @@ from tests.support.router_lab import (
 )
 from tests.support.tshark import Capture, complaints, count
 
+TAG = b"\x81\x00\x00\x05"
 SOL_XDP, XDP_RX_RING, XDP_TX_RING = 283, 2, 3
 XDP_UMEM_REG, XDP_UMEM_FILL_RING, XDP_UMEM_COMPLETION_RING = 4, 5, 6
 
@@ -102,15 +104,53 @@ def test_af_packet_takes_the_program_away_that_a_crash_left(lab: RouterLab) -> N
     assert lab.ping("a", BOX_A)
 
 
-def test_af_xdp_takes_the_ingress_drop_away_that_a_crash_of_af_packet_left(lab: RouterLab) -> None:
+def test_af_xdp_has_an_ingress_drop_where_control_passes_and_takes_it_away(lab: RouterLab) -> None:
     lab.ports = ROUTED_PORTS
     lab.start()
     lab.stop(signal.SIGKILL)
     assert "bng-wan0" in lab.run("bng", "nft", "list", "tables").stdout
-    lab.ports = XDP_PORTS
-    lab.start()
+    access = XDP_PORTS[0].replace("role=routed", "role=access").replace(",tap=bng-wan0", "")
+    lab.ports = (access, XDP_PORTS[1])
+    lab.start(addresses=False)
+    assert lab.run("bng", "nft", "list", "tables").stdout.split() == ["table", "netdev", "bng-wan1"]
+    lab.stop()
     assert lab.run("bng", "nft", "list", "tables").stdout == ""
+
+
+@pytest.fixture(scope="module")
+def passes(tmp_path_factory: pytest.TempPathFactory) -> Callable[[bytes], int]:
+    """Return what says whether the program of a routed port passes a frame to the kernel."""
+    out, dataplane = tmp_path_factory.mktemp("xdp") / "xdp.so", ROOT / "dataplane"
+    sources = (dataplane / "src/io/xdp_insns.c", ROOT / "tests/support/c/xdp_shim.c")
+    argv = ["cc", "-g", "-shared", "-fPIC", "-Wall", "-Werror", "-o", out, *sources]
+    argv += ["-I", dataplane / "include", "-I", dataplane / "src", "-lbpf"]
+    subprocess.run(argv, check=True)
+    library = ctypes.CDLL(str(out), use_errno=True)
+    program = library.shim_load()
+    assert program >= 0, program
+    return lambda frame: int(library.shim_passes(program, frame, len(frame)))
+
+
+def test_the_program_passes_control_frames_and_no_others(passes: Callable[[bytes], int]) -> None:
+    for name, frame in CONTROL_FRAMES.items():
+        assert passes(frame) == 1, name
+    data = DATA_FRAMES | {"three tags": DATA_FRAMES["three tags"].replace(TAG, TAG * 2, 1)}
+    for name, frame in data.items():
+        assert [passes(frame[:end]) for end in range(14, len(frame) + 1)].count(1) == 0, name
+
+
+def test_control_frames_have_a_queue_of_their_own(lab: RouterLab) -> None:
+    lab.start()
+    lab.meet()
+    assert lab.ping("a", HOST_B, "-c", "5", "-i", "0.05")
+    ports = lab.arena.ports
+    got = int(ports[WAN0].tx[0].control_received)
+    assert 0 < got < int(ports[WAN0].rx_packets)
+    assert int(ports[WAN0].tx[0].control_packets) > 0
+    lab.run("a", "ip", "neigh", "flush", "all")
     assert lab.ping("a", BOX_A)
+    until(lambda: int(ports[WAN0].tx[0].control_received) > got, "ARP came by the ring")
+    assert int(ports[WAN0].tx[0].control_lost) == 0
 
 
 def test_generic_mode_forwards_too_and_replaces_a_native_program(lab: RouterLab) -> None:

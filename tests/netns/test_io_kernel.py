@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.control_frames import CONTROL_FRAMES, DATA_FRAMES
 from tests.support.netns import inside, offloads_off
 from tests.support.router_lab import (
     BOX_A,
@@ -55,6 +56,28 @@ def test_the_kernel_answers_ping_through_the_twin(lab: RouterLab) -> None:
     assert lab.ping("bng", HOST_A, "-c", "5", "-i", "0.1")
     lab.meet()
     assert lab.ping("a", BOX_B)
+
+
+def test_control_comes_in_when_data_has_filled_the_port(lab: RouterLab) -> None:
+    """The dataplane stands still meanwhile; of the data most is lost."""
+    lab.start()
+    lab.meet()
+    assert lab.process is not None
+    port, control = lab.arena.ports[WAN0], CONTROL_FRAMES["bfd"]
+    came, lost = int(port.tx[0].control_received), int(port.rx_errors)
+    lab.process.send_signal(signal.SIGSTOP)
+    with inside(lab.netns("a")):
+        sender = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
+    with sender:
+        sender.bind(("e", 0))
+        for number in range(6000):
+            sender.send(DATA_FRAMES["udp"])
+            if number % 60 == 59:
+                sender.send(control)
+    lab.process.send_signal(signal.SIGCONT)
+    until(lambda: int(port.rx_errors) > lost + 1000, "data was lost")
+    until(lambda: int(port.tx[0].control_received) >= came + 100, "control was not")
+    assert int(port.tx[0].control_lost) == 0
 
 
 def send_numbers(lab: RouterLab, count: int) -> None:

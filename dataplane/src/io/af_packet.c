@@ -32,7 +32,6 @@
 
 enum {
 	N_SLOTS = 4096,
-	N_CONTROL_SLOTS = 512,
 	SOCKET_BUFFER = 16 << 20,
 	SEND_BATCH = 64,
 };
@@ -95,10 +94,10 @@ static int af_packet_open(struct port *port)
 
 static int open_rx(struct port *port, struct af_packet_queue *q)
 {
-	bool apart = port->shared->role == PORT_ROUTED || port->has_vlans;
+	bool apart = has_control_ring(port);
 	int status = 0;
 	if (apart)
-		status = packet_ring_open(&q->control, port, N_CONTROL_SLOTS, PACKET_CONTROL);
+		status = packet_ring_open(&q->control, port, CONTROL_RING_SLOTS, PACKET_CONTROL);
 	if (status)
 		return status;
 	return packet_ring_open(&q->data, port, N_SLOTS, apart ? PACKET_DATA : PACKET_ALL);
@@ -165,11 +164,7 @@ static uint16_t af_packet_rx_control(
 	struct port *port, struct worker *w, struct pkt **pkts, uint16_t max)
 {
 	struct af_packet_queue *q = port->queue[w->id];
-	if (q->control.fd < 0)
-		return 0;
-	uint16_t n = packet_ring_rx(&q->control, port, w, pkts, max);
-	port->shared->tx[w->id].control_lost = q->control.lost;
-	return n;
+	return packet_ring_rx_control(&q->control, port, w, pkts, max);
 }
 
 /* ---- send ---- */

@@ -3,8 +3,9 @@
  *
  * The workers' packet buffers are the memory that the kernel receives into and sends from: a frame
  * is received into a buffer of the receiving worker, walks the graph, and is sent from there by
- * whichever worker has it. Buffers that were sent come back on the completion ring of the queue,
- * and go home to the pool that they are of.
+ * whichever worker has it. Control frames of routed ports, of which none may be lost for data, come
+ * by the kernel and a packet ring; the program tells them. Buffers that were sent come back on the
+ * completion ring of the queue, and go home to the pool that they are of.
  *
  * The receiving worker serves all queues in turn. Each worker sends through a ring of its own.
  * Frames longer than the room behind the kernel's headroom, and those for which no buffer was
@@ -136,6 +137,20 @@ static uint16_t af_xdp_rx(struct port *port, struct worker *w, struct pkt **pkts
 	return n;
 }
 
+static uint16_t af_xdp_rx_control(
+	struct port *port, struct worker *w, struct pkt **pkts, uint16_t max)
+{
+	struct af_xdp *self = port->state;
+	return packet_ring_rx_control(&self->control, port, w, pkts, max);
+}
+
+static int af_xdp_control_fd(struct port *port, struct worker *w)
+{
+	const struct af_xdp *self = port->state;
+	(void)w;
+	return self->control.fd;
+}
+
 static int af_xdp_rx_fd(struct port *port, struct worker *w)
 {
 	const struct af_xdp *self = port->state;
@@ -206,4 +221,6 @@ DRIVER(af_xdp) = {
 	.tx = af_xdp_tx,
 	.retry = af_xdp_retry,
 	.rx_fd = af_xdp_rx_fd,
+	.rx_control = af_xdp_rx_control,
+	.control_fd = af_xdp_control_fd,
 };

@@ -1,8 +1,9 @@
 /*
  * Driver af_xdp: opening and closing; see af_xdp.c.
  *
- * The program is on the device before the first socket, so the kernel never sees a frame. Native
- * mode is tried first, then generic; a NIC that can works without copies.
+ * The program is on the device before the first socket, so the kernel never sees a frame; control
+ * frames of routed ports, which it passes, are for a packet ring, and end in an ingress drop.
+ * Native mode is tried first, then generic; a NIC that can works without copies.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -83,11 +84,15 @@ static int check_offloads(const struct port *port)
 
 static int attach(struct port *port, struct af_xdp *self)
 {
-	int index = (int)port->shared->ifindex;
-	int status = xdp_program_attach(index, (int)self->n_queues, self->mode);
+	int index = (int)port->shared->ifindex, queues = (int)self->n_queues;
+	bool passes = has_control_ring(port);
+	int status = passes ? ingress_drop_install(port->shared->interface) : 0;
+	if (status)
+		return failed(port, "ingress drop (nf_tables, family netdev)", status);
+	status = xdp_program_attach(index, queues, self->mode, passes);
 	if (status < 0 && status != -EBUSY && self->mode == XDP_PORT_NATIVE) {
 		self->mode = XDP_PORT_GENERIC;
-		status = xdp_program_attach(index, (int)self->n_queues, self->mode);
+		status = xdp_program_attach(index, queues, self->mode, passes);
 	}
 	if (status < 0)
 		return failed(port, "XDP program", status);
@@ -115,7 +120,8 @@ static int take_from_kernel(struct port *port, struct af_xdp *self)
 	int status = attach(port, self);
 	if (status)
 		return status;
-	(void)ingress_drop_remove(device); /* an earlier run with af_packet may have left one */
+	if (!has_control_ring(port)) /* an earlier run with af_packet may have left one */
+		(void)ingress_drop_remove(device);
 	status = port_device_prepare(port);
 	if (!status)
 		status = check_offloads(port);
@@ -136,6 +142,9 @@ static void let_go(struct port *port)
 		if (status)
 			failed(port, "XDP program not removed", status);
 	}
+	if (has_control_ring(port))
+		(void)ingress_drop_remove(port->shared->interface);
+	packet_ring_close(&self->control);
 	close_fd(self->map_fd);
 	close_fd(self->multicast_fd);
 	close_fd(self->epoll_fd);
@@ -156,7 +165,7 @@ int af_xdp_open(struct port *port)
 	if (!self)
 		return failed(port, "interface", -ENOMEM);
 	port->state = self;
-	self->map_fd = self->multicast_fd = -1;
+	self->map_fd = self->multicast_fd = self->control.fd = -1;
 	libxdp_set_print(no_print); /* errors are told here */
 	self->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
 	self->claim_fd = port_device_claim(port);
@@ -299,7 +308,11 @@ int af_xdp_open_queue(struct port *port, struct worker *w)
 	status = open_tx(port, self, w);
 	if (status)
 		return failed(port, "AF_XDP socket to send", status);
-	return w->id == port->shared->rx_worker ? start_rx(port, self, w) : 0;
+	if (w->id != port->shared->rx_worker)
+		return 0;
+	if (has_control_ring(port))
+		status = packet_ring_open(&self->control, port, CONTROL_RING_SLOTS, PACKET_CONTROL);
+	return status ? failed(port, "packet socket", status) : start_rx(port, self, w);
 }
 
 void af_xdp_close(struct port *port)

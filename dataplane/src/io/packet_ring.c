@@ -207,3 +207,13 @@ uint16_t packet_ring_rx(
 	}
 	return n;
 }
+
+uint16_t packet_ring_rx_control(
+	struct packet_ring *r, struct port *port, struct worker *w, struct pkt **pkts, uint16_t max)
+{
+	if (r->fd < 0)
+		return 0;
+	uint16_t n = packet_ring_rx(r, port, w, pkts, max);
+	port->shared->tx[w->id].control_lost = r->lost;
+	return n;
+}

@@ -12,6 +12,14 @@
 #include "offload.h"
 #include "packet_filter.h"
 
+enum { CONTROL_RING_SLOTS = 512 };
+
+/* Control frames come by a ring of their own where the kernel's TAP twins get them. */
+static inline bool has_control_ring(const struct port *port)
+{
+	return port->shared->role == PORT_ROUTED || port->has_vlans;
+}
+
 struct packet_ring {
 	int fd; /* -1: not open */
 	uint8_t *bytes;
@@ -30,6 +38,9 @@ struct packet_ring {
 int packet_ring_open(struct packet_ring *r, const struct port *port, uint32_t n_slots,
 	enum packet_filter filter);
 void packet_ring_close(struct packet_ring *r);
+/* As driver.rx_control, with the count of what was lost; nothing when it is not open. */
+uint16_t packet_ring_rx_control(struct packet_ring *r, struct port *port, struct worker *w,
+	struct pkt **pkts, uint16_t max);
 /* As driver.rx. */
 uint16_t packet_ring_rx(struct packet_ring *r, struct port *port, struct worker *w,
 	struct pkt **pkts, uint16_t max);

@@ -1,12 +1,10 @@
 /*
- * The XDP program, six instructions put together here: no compiler for BPF is needed, neither to
- * build nor to start. See xdp_program.h.
+ * The XDP program on its device; see xdp_program.h, and xdp_insns.c for what it does.
  */
 #include "xdp_program.h"
 
 #include <errno.h>
 #include <net/if.h>
-#include <stddef.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -16,30 +14,9 @@
 #include <linux/if_link.h>
 
 #include "netdev.h"
+#include "xdp_insns.h"
 
 static const char program_name[] = "bng_port"; /* how an earlier run's is known */
-
-/* return bpf_redirect_map(&sockets, ctx->rx_queue_index, XDP_DROP); */
-static int load(int map_fd)
-{
-	const struct bpf_insn insns[] = {
-		{.code = BPF_LDX | BPF_MEM | BPF_W,
-			.dst_reg = BPF_REG_2,
-			.src_reg = BPF_REG_1,
-			.off = offsetof(struct xdp_md, rx_queue_index)},
-		{.code = BPF_LD | BPF_IMM | BPF_DW,
-			.dst_reg = BPF_REG_1,
-			.src_reg = BPF_PSEUDO_MAP_FD,
-			.imm = map_fd},
-		{0}, /* upper half of the one before */
-		{.code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = BPF_REG_3, .imm = XDP_DROP},
-		{.code = BPF_JMP | BPF_CALL, .imm = BPF_FUNC_redirect_map},
-		{.code = BPF_JMP | BPF_EXIT},
-	};
-	int fd = bpf_prog_load(BPF_PROG_TYPE_XDP, program_name, "Apache-2.0", insns,
-		sizeof(insns) / sizeof(*insns), NULL);
-	return fd < 0 ? -errno : fd;
-}
 
 /* A device that was a port of ours: nothing else turns ARP off on Ethernet. */
 static bool was_port(int ifindex)
@@ -83,7 +60,15 @@ static int attach(int ifindex, int prog_fd, enum xdp_port_mode mode)
 	return status ? status : bpf_xdp_attach(ifindex, prog_fd, flags, NULL);
 }
 
-int xdp_program_attach(int ifindex, int n_queues, enum xdp_port_mode mode)
+static int load(int map_fd, bool control_passes)
+{
+	struct bpf_insn insns[XDP_INSNS_MAX];
+	size_t n = xdp_insns(insns, map_fd, control_passes);
+	int fd = bpf_prog_load(BPF_PROG_TYPE_XDP, program_name, "Apache-2.0", insns, n, NULL);
+	return fd < 0 ? -errno : fd;
+}
+
+int xdp_program_attach(int ifindex, int n_queues, enum xdp_port_mode mode, bool control_passes)
 {
 	libbpf_set_print(NULL); /* errors are told by who calls */
 	int status = is_ours(ifindex);
@@ -93,7 +78,7 @@ int xdp_program_attach(int ifindex, int n_queues, enum xdp_port_mode mode)
 		sizeof(__u32), (__u32)n_queues, NULL);
 	if (map_fd < 0)
 		return -errno;
-	int prog_fd = load(map_fd);
+	int prog_fd = load(map_fd, control_passes);
 	status = prog_fd < 0 ? prog_fd : attach(ifindex, prog_fd, mode);
 	if (prog_fd >= 0)
 		close(prog_fd); /* the device keeps it */
