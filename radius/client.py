@@ -150,16 +150,19 @@ class Client:
             del self._queue[exchange]
             exchange.done = True
 
-    def receive(self, server: int, socket: int, data: bytes, now: float) -> None:
-        """Take a packet from a server, to one of its source ports. What is none is counted."""
+    def receive(self, server: int, socket: int, data: bytes, now: float) -> bool:
+        """Take a packet from a server, to one of its source ports. What is none is counted.
+
+        False: it is broken or not the server's; a stream has to be closed (RFC 6613 §2.6.4).
+        """
         state = self.servers[server]
         if len(data) < HEADER_BYTES:
             state.counters["malformed"] += 1
-            return
+            return False
         exchange = self._under_way.get((server, socket, data[1]))
         if exchange is None or exchange.sent is None:
             state.counters["unexpected"] += 1  # a late answer, or a forged one
-            return
+            return True
         try:
             reply = verify_reply(
                 self._dictionary,
@@ -173,6 +176,8 @@ class Client:
             state.counters["bad_replies"] += 1
         else:
             self._answer(exchange, state, reply, now)
+            return True
+        return False
 
     def lost(self, server: int, socket: int, now: float, *, opened_at: float | None) -> None:
         """A reliable connection broke, or (*opened_at* None) could not be made.

@@ -170,7 +170,8 @@ class _TlsPort(_Port):
                 packets = take_packets(buffer)
             except MalformedPacket as error:
                 raise EOFError(str(error)) from None
-            self.link.received(self.server, self.number, *packets)
+            if not self.link.received(self.server, self.number, *packets):
+                raise EOFError("a packet that is broken, or not the server's")
         raise EOFError("closed by the server")
 
 
@@ -225,12 +226,12 @@ class Link:
                     self._on_end(action)
         self._arm()
 
-    def received(self, server: int, number: int, *packets: bytes) -> None:
-        """Packets have come to a port."""
+    def received(self, server: int, number: int, *packets: bytes) -> bool:
+        """Take packets that have come to a port; False when one of them is none of the server's."""
         now = self.clock()
-        for data in packets:
-            self.client.receive(server, number, data, now)
+        sound = [self.client.receive(server, number, data, now) for data in packets]
         self.settle()
+        return all(sound)
 
     def lost(self, server: int, number: int, opened_at: float | None) -> None:
         """A connection has ended, or was not made."""
