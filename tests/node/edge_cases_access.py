@@ -3,7 +3,7 @@
 from dataplane import binding
 
 from . import lab
-from .edges import CASES, IP4_FAULTS, IP_FRAME, PADI, Case, case, clients
+from .edges import IP4_FAULTS, IP_FRAME, PADI, case, clients
 from .harness import ACC, CLIENT_MAC, TWIN, WAN, Dataplane, Frame, lib
 
 
@@ -86,26 +86,6 @@ def _control(dp: Dataplane) -> None:
 
 def pppoe_input(dp: Dataplane, frame: bytes) -> None:
     dp.node("pppoe_input", [lab.at_pppoe(frame)])
-
-
-def arc_of_session_0(bit: int) -> Case:
-    def run(dp: Dataplane) -> None:
-        lab.furnish(dp)
-        dp.session_in(0).features = 1 << bit if bit else 0
-        pppoe_input(dp, lab.session_frame(IP_FRAME))
-
-    return run
-
-
-for _bit, _next in (
-    (0, "ip4_lookup"),
-    (1, "antispoof4"),
-    (3, "acl_in"),
-    (5, "policer_in"),
-    (7, "mss_clamp_in"),
-    (9, "nat44_in2out"),
-):
-    CASES[f"pppoe_input/{_next}"] = arc_of_session_0(_bit)
 
 
 def live(edge: str, payload: bytes, protocol: int = lab.PPP_IP4) -> None:

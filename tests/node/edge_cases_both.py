@@ -3,11 +3,10 @@
 from collections.abc import Callable
 
 from dataplane import binding
-from dataplane.binding import Direction
 
 from . import lab
-from .edges import Case, case
-from .family import BOTH, IP6, Family, of_many
+from .edges import case
+from .family import BOTH, Family, of_many
 from .harness import TWIN, WAN, Dataplane, Frame
 
 BothCase = Callable[[Dataplane, Family], None]
@@ -22,41 +21,6 @@ def both(*edges: str) -> Callable[[BothCase], BothCase]:
         return function
 
     return register
-
-
-END6 = 15
-"""The end of the arcs of IPv6; that of IPv4 is 0."""
-
-
-def along(family: Family, node: str, bit: int, to: int) -> Case:
-    """Return a case that takes a packet from the feature *bit* to the feature *to*, or the end."""
-
-    def run(dp: Dataplane) -> None:
-        generation = family.furnish(dp)
-        if node.startswith("acl_"):
-            lab.filter_by(dp, generation, [])
-        if node.startswith("policer_"):
-            for direction in Direction:
-                lab.police(dp, generation, direction, cir_bps=8, cbs_bytes=len(family.frame))
-        family.node(dp, node, family.frame, session=0, arc=1 << bit | (1 << to if to else 0))
-
-    return run
-
-
-def start(family: Family, node: str, bit: int) -> Case:
-    """Return a case that enters the arc where the first feature is *bit*."""
-
-    def run(dp: Dataplane) -> None:
-        family.furnish(dp)
-        dp.session_in(0).features = 1 << bit
-        dp.session_out(0).features = 1 << bit | (1 << END6 if family is IP6 else 0)
-        if node.startswith("pppoe"):
-            frame = lab.session_frame(family.frame, family.ppp)
-            dp.node(node, [lab.at_pppoe(frame, session=0)])
-        else:
-            family.node(dp, node, family.frame, session=0)
-
-    return run
 
 
 @both("session{s}_output/icmp{v}_error")

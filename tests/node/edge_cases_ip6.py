@@ -15,9 +15,7 @@ from scapy.packet import Packet
 from dataplane.binding import AclAction
 
 from . import lab, lab6
-from .edge_cases_both import END6, along, start
-from .edges import CASES, IP6_FAULTS, IP_FRAME, case
-from .family import IP4, IP6
+from .edges import IP6_FAULTS, IP_FRAME, case
 from .harness import ACC, TWIN, WAN, Dataplane, Frame
 
 
@@ -26,14 +24,6 @@ def _ip4_off(dp: Dataplane) -> None:
     lab.furnish(dp)
     dp.node("ip4_off_in", [lab.at_ip(IP_FRAME, session=0, arc=0x10)])
     dp.node("ip4_off_out", [lab.at_ip(IP_FRAME, session=0, arc=0x10)])
-
-
-CASES["pppoe_input/ip4_off_in"] = start(IP4, "pppoe_input", 4)
-CASES["session_output/ip4_off_out"] = start(IP4, "session_output", 4)
-for _bit, _node in {1: "antispoof4", 3: "acl_in"}.items():
-    CASES[f"{_node}/ip4_off_in"] = along(IP4, _node, _bit, 4)
-for _bit, _node in {1: "nat44_static_out", 2: "nat44_guard", 3: "acl_out"}.items():
-    CASES[f"{_node}/ip4_off_out"] = along(IP4, _node, _bit, 4)
 
 
 @case(
@@ -59,18 +49,6 @@ def _all_control(dp: Dataplane) -> None:
         dp.session_in(0).punt_tokens = 40_000
         dp.node("punt", [frame] * 40)
         dp.punts()
-
-
-IN = {2: "antispoof6", 3: "acl_in", 5: "policer_in", 7: "mss_clamp_in", END6: "ip6_lookup"}
-OUT = {3: "acl_out", 5: "policer_out", 7: "mss_clamp_out", END6: "pppoe6_output"}
-
-
-for _first, _arc in (("pppoe6_input", IN), ("session6_output", OUT)):
-    for _to, _name in _arc.items():
-        CASES[f"{_first}/{_name}"] = start(IP6, _first, _to)
-        for _bit, _node in _arc.items():
-            if _bit < _to and (_to == END6 or _node == "antispoof6"):
-                CASES[f"{_node}/{_name}"] = along(IP6, _node, _bit, _to)
 
 
 @case("ethernet_input/ip6_input")

@@ -4,6 +4,7 @@ import pytest
 
 from . import (
     edge_cases_access,
+    edge_cases_arcs,
     edge_cases_both,
     edge_cases_control,
     edge_cases_ip4,
@@ -18,6 +19,7 @@ from .nat44 import nat_args
 
 MODULES = (
     edge_cases_access,
+    edge_cases_arcs,
     edge_cases_both,
     edge_cases_control,
     edge_cases_ip4,
