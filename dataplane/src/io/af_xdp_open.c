@@ -310,8 +310,8 @@ int af_xdp_open_queue(struct port *port, struct worker *w)
 		return failed(port, "AF_XDP socket to send", status);
 	if (w->id != port->shared->rx_worker)
 		return 0;
-	if (has_control_ring(port))
-		status = packet_ring_open(&self->control, port, CONTROL_RING_SLOTS, PACKET_CONTROL);
+	if (has_control_ring(port)) /* the program has told which: no filter */
+		status = packet_ring_open(&self->control, port, CONTROL_RING_SLOTS, PACKET_ALL);
 	return status ? failed(port, "packet socket", status) : start_rx(port, self, w);
 }
 
