@@ -28,7 +28,8 @@ def over_tls(tmp_path: Path) -> Iterator[tuple[SampleSite, Lab]]:
         "address": SERVER,
         "tls": {name: str(path) for name, path in tls.items()},
     }
-    config = merged(SAMPLE_OPTIONS["config"], {"radius": {"server": [server]}})
+    radius = {"server": [server], "probe_s": 2}  # bngd is there before its server
+    config = merged(SAMPLE_OPTIONS["config"], {"radius": radius})
     with running_lab(tmp_path / "lab", config=config) as lab:
         site = SampleSite(tmp_path / "raddb", lab.inet)
         theirs = site.directory / "bng" / "certs"
