@@ -6,10 +6,11 @@ import subprocess
 from functools import cache
 from pathlib import Path
 
-ROOT = Path(__file__).parents[2]
+from tests.support import cmake
+from tests.support.cmake import ROOT
+
 SOURCE = Path(__file__).parent / "c"
 CORPUS = Path(__file__).parent / "corpus"
-BUILD = ROOT / "build" / "fuzz"
 TARGETS = sorted(path.stem.removeprefix("fuzz_") for path in SOURCE.glob("fuzz_*.c"))
 LLVM = "14"  # of Debian 12; profile formats differ between versions
 
@@ -17,11 +18,7 @@ LLVM = "14"  # of Debian 12; profile formats differ between versions
 @cache
 def build() -> Path:
     """Build all targets; returns the folder they are in."""
-    configure = ["cmake", "-S", str(ROOT / "dataplane"), "-B", str(BUILD), "-G", "Ninja"]
-    env = os.environ | {"CC": "clang"}
-    subprocess.run([*configure, "-DFUZZ=ON"], check=True, stdout=subprocess.DEVNULL, env=env)
-    subprocess.run(["ninja", "-C", str(BUILD), "--quiet"], check=True)
-    return BUILD
+    return cmake.build("fuzz", options=("-DFUZZ=ON",), compiler="clang")
 
 
 def run(program: Path, *args: str, **env: str) -> subprocess.CompletedProcess[bytes]:

@@ -47,7 +47,7 @@ def build_patched(target: str, source: Path, folder: Path) -> Path:
     linker[linker.index(old_object)] = str(folder / "patched.o")
     linker[linker.index("-o") + 1] = str(program)
     for command in (compiler, linker):
-        subprocess.run(command, check=True, cwd=native.BUILD)
+        subprocess.run(command, check=True, cwd=native.build())
     return program
 
 

@@ -5,8 +5,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-ROOT = Path(__file__).parents[2]
-BUILD = ROOT / "build" / "asan"
+import pytest
+
+from tests.support.cmake import ROOT, sanitized
+
 SUITES = (
     "tests/node",
     "tests/property/test_fib.py",
@@ -17,15 +19,7 @@ SUITES = (
 
 def build() -> Path:
     """Build ``dataplane._arena`` with sanitizers and return it."""
-    configure = ["cmake", "-S", str(ROOT / "dataplane"), "-B", str(BUILD), "-G", "Ninja"]
-    configure += [
-        "-DSANITIZE=ON",
-        "-DCMAKE_BUILD_TYPE=Debug",
-        f"-DPython_EXECUTABLE={sys.executable}",
-    ]
-    subprocess.run(configure, check=True, stdout=subprocess.DEVNULL)
-    subprocess.run(["ninja", "-C", str(BUILD), "--quiet", "_arena"], check=True)
-    (module,) = BUILD.glob("_arena.*.so")
+    (module,) = sanitized("_arena").glob("_arena.*.so")
     return module
 
 
@@ -45,6 +39,7 @@ def run(code: list[str], module: Path) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.timeout(900)  # all of them, in a slow build, and others go first
 def test_the_node_tests_pass_under_asan_and_ubsan() -> None:
     pytest_args = ["-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", f"--ignore={__file__}"]
     done = run([*pytest_args, *SUITES], build())

@@ -14,8 +14,6 @@ import contextlib
 import mmap
 import os
 import struct
-import subprocess
-import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from ipaddress import IPv4Address
@@ -24,8 +22,9 @@ from typing import Any
 
 from bng.dataplane_launch import BINARY_VARIABLE
 from dataplane.binding import ffi, lib
+from tests.support import cmake
 from tests.support.client.subscriber import Subscriber
-from tests.support.lab import ROOT, Lab, default_config
+from tests.support.lab import Lab, default_config
 from tests.support.netns import run
 
 UP, DOWN = 0, 1
@@ -37,6 +36,7 @@ _MAGIC = 0x314B414F53474E42
 _HEADER_BYTES, _FLOW_BYTES, _FRAME_BYTES, _FRAME_ROOM = 4096, 256, 1024, 1022
 _RATE_AT, _HOSTILE_AT, _OFFERED_AT, _SEEN_AT = 16, 24, 64, 192
 _WORKERS = 16
+_PROGRAM = "bng-dataplane-soak"
 _OFFERED = struct.Struct("=QQQ")
 _SEEN = struct.Struct("=QQQQQ")
 _FLOW = struct.Struct("=4s4s4s2s2s6s")  # behind active and incarnation
@@ -180,20 +180,14 @@ class Area:
         return [_SEEN.unpack_from(self._map, _SEEN_AT + 64 * w) for w in range(_WORKERS)]
 
 
-def program(build: str = "bench", *options: str) -> Path:
+def program() -> Path:
     """Build the dataplane with ports of this kind and return it."""
-    directory = ROOT / "build" / build
-    configure = ["cmake", "-S", str(ROOT / "dataplane"), "-B", str(directory), "-G", "Ninja"]
-    configure += ["-DBENCH=ON", *options, f"-DPython_EXECUTABLE={sys.executable}"]
-    subprocess.run(configure, check=True, stdout=subprocess.DEVNULL)
-    ninja = ["ninja", "-C", str(directory), "--quiet", "bng-dataplane-soak"]
-    subprocess.run(ninja, check=True, stdout=subprocess.DEVNULL)
-    return directory / "bng-dataplane-soak"
+    return cmake.build("bench", _PROGRAM, options=("-DBENCH=ON",)) / _PROGRAM
 
 
 def sanitized() -> Path:
     """The same with ASan and UBSan."""
-    return program("asan", "-DSANITIZE=ON", "-DCMAKE_BUILD_TYPE=Debug")
+    return cmake.sanitized(_PROGRAM) / _PROGRAM
 
 
 def config(directory: Path, count: int) -> dict[str, Any]:
