@@ -135,7 +135,8 @@ def encode(
     authenticator = entropy(16) if signed else b""  # RFC 2865 §3
     parts = [SIGNATURE] if signed else []  # the first attribute
     wire = dictionary.wire
-    parts += [wire(name, value) for name, value in request.attributes]
+    said = ((name, value) for name, value in request.attributes if value or value == 0)
+    parts += [wire(name, value) for name, value in said]  # RFC 2865 §5: nothing is said of no bytes
     if request.password is not None:
         hidden = hide(request.password, secret, authenticator)
         parts.append(bytes((USER_PASSWORD, len(hidden) + 2)) + hidden)

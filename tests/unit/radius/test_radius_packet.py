@@ -232,3 +232,13 @@ def test_ipv6_prefixes_survive_the_wire(length: int, bits: int) -> None:
     prefix = IPv6Network((bits, length), strict=False)
     key, data = DICTIONARY.encode("Delegated-IPv6-Prefix", prefix)
     assert DICTIONARY.decode(key, data) == prefix
+
+
+def test_what_has_no_bytes_is_left_out_and_a_zero_is_not() -> None:
+    """RFC 2865 §5: of length zero nothing is sent; a client may have a name of no letters."""
+    request = Request(
+        code=Code.ACCESS_REQUEST,
+        attributes=(("User-Name", ""), ("Class", b""), ("NAS-Port", 0), ("Reply-Message", "0")),
+    )
+    sent = encoded(request)
+    assert attributes(sent.data)[1:] == [(5, bytes(4)), (18, b"0")]
