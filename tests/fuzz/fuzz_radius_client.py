@@ -58,7 +58,7 @@ def replies(data: bytes, *, right: bool) -> None:
             packet = made_right(packet, sent[place].data[4:20])
         core.receive(to & 1, to >> 7, packet, now)
         if to & 2 and asked:
-            if (exchange := asked.pop(0)).token not in ended:
+            if not (exchange := asked.pop(0)).done:  # else its end is on the way
                 cancelled.append(exchange.token)
             core.cancel(exchange)
         if to & 4:
