@@ -41,6 +41,7 @@ FLOWS = 64
 _SOURCES = (
     "tests/support/c/veth_bench.c",
     "dataplane/src/io/xdp_program.c",
+    "dataplane/src/io/xdp_insns.c",
     "dataplane/src/io/netdev.c",
 )
 _CEILING, _KERNEL = "ceiling", "kernel"
@@ -72,6 +73,7 @@ def build() -> str:
         "-std=gnu11",
         "-D_GNU_SOURCE",
         "-O2",
+        *(f"-I{ROOT}/dataplane/{folder}" for folder in ("src", "include")),
         "-o",
         str(target),
         *sources,

@@ -93,7 +93,7 @@ static void open_end(struct end *e, const char *interface, bool receives)
 
 	e->interface = interface;
 	if (receives) {
-		map = xdp_program_attach((int)if_nametoindex(interface), 1, XDP_PORT_NATIVE);
+		map = xdp_program_attach((int)if_nametoindex(interface), 1, XDP_PORT_NATIVE, false);
 		check(map < 0 ? map : 0, "XDP program");
 	}
 	check(xsk_umem__create(&e->umem, area, CHUNKS * CHUNK, &e->fill, &e->completion, &memory),
