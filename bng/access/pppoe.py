@@ -65,13 +65,15 @@ class PppoeSession:
 class Recorded:
     """What is recorded of a session that the core does not know.
 
-    *max_payload* is that of RFC 4638, *local* our interface identifier.
+    *max_payload* is that of RFC 4638, *local* our interface identifier, *begun* the network
+    protocols that are being negotiated, bits as in `Session.families`.
     """
 
     session_id: int
     max_payload: int | None = None
     auth_method: AuthMethod | None = None
     local: int | None = None
+    begun: int = 0
     reauth_at: float | None = None
 
 
@@ -303,6 +305,7 @@ class PppoeAccess:
             "max_payload": state.max_payload,
             "auth_method": link.lcp.auth_method and link.lcp.auth_method.name,
             "local": link.ipv6cp and link.ipv6cp.local_interface_id,
+            "begun": _begun(link) or None,
             "reauth_at": link.reauth_at,
         }
         return {key: known[name] for key, name in KEYS.items() if known[name] is not None}
@@ -362,7 +365,16 @@ def _recorded(record: Mapping[str, object]) -> Recorded:
         raise ValueError(f"interface identifier {recorded.local}")
     if not 0 < (recorded.max_payload or 1) <= 0xFFFF:
         raise ValueError(f"PPP-Max-Payload {recorded.max_payload}")
+    if not 0 <= recorded.begun <= IPV4 | IPV6:
+        raise ValueError(f"network protocols {recorded.begun}")
     return recorded
+
+
+def _begun(link: Link) -> int:
+    """Return which network protocols are being negotiated."""
+    ipv4 = link.ipcp is not None and link.ipcp.negotiating
+    ipv6 = link.ipv6cp is not None and link.ipv6cp.negotiating
+    return ipv4 * IPV4 | ipv6 * IPV6
 
 
 def _settled(session: Session, recorded: Recorded) -> Negotiated:
@@ -377,6 +389,8 @@ def _settled(session: Session, recorded: Recorded) -> Negotiated:
         peer_mru=session.peer_mru,
         ipv4_open=bool(session.families & IPV4),
         ipv6_open=bool(session.families & IPV6),
+        ipv4_begun=bool(recorded.begun & IPV4),
+        ipv6_begun=bool(recorded.begun & IPV6),
         peer_interface_id=session.interface_id,
         reauth_at=recorded.reauth_at,
     )

@@ -69,6 +69,9 @@ class Negotiated:
     peer_mru: int
     ipv4_open: bool = True
     ipv6_open: bool = False
+    ipv4_begun: bool = False
+    """It was being negotiated: the peer may think that it is open."""
+    ipv6_begun: bool = False
     peer_interface_id: int | None = None
     reauth_at: float | None = None
     """When the peer was to be challenged again."""

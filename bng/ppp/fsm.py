@@ -177,6 +177,17 @@ class Automaton:
         self._serial = serial
         self._answered = Code.CONFIGURE_ACK
 
+    def negotiate(self, serial: int, now: float) -> None:
+        """Be in Req-Sent, where another automaton negotiated; the request is sent by `timeout`."""
+        self.resume(State.REQ_SENT, serial)
+        self._counter = self.config.max_configure
+        self.timer_at = now
+
+    @property
+    def negotiating(self) -> bool:
+        """Say whether requests are under way, or one end may think that all are acknowledged."""
+        return State.REQ_SENT <= self.state < State.OPENED
+
     # -- packets ----------------------------------------------------------------------------
 
     def receive(

@@ -124,8 +124,10 @@ class Link:
     ) -> None:
         """Be open where another link was, that has *settled* all with the peer: nothing is sent.
 
-        A network protocol that was not open waits for the peer to begin. A new Challenge that was
-        due in the meantime is sent at some moment of the next minute.
+        A network protocol that was being negotiated begins anew with the next `tick`: what opened
+        it for the peer may have been lost with the other link. One that was closed waits for the
+        peer to begin. A new Challenge that was due in the meantime is sent at some moment of the
+        next minute.
         """
         self.phase = Phase.NETWORK
         self.lcp.go_on(settled, self._serial())
@@ -133,12 +135,16 @@ class Link:
             self.ipcp = Ipcp(self.config, ipv4)
             if settled.ipv4_open:
                 self.ipcp.go_on(self._serial())
+            elif settled.ipv4_begun:
+                self.ipcp.negotiate(self._serial(), now)
             else:
                 self.ipcp.resume(State.STOPPED, self._serial())
         if ipv6 is not None:
             self.ipv6cp = Ipv6cp(self.config, ipv6, self._entropy)
             if settled.ipv6_open:
                 self.ipv6cp.go_on(self._serial(), settled.peer_interface_id)
+            elif settled.ipv6_begun:
+                self.ipv6cp.negotiate(self._serial(), now)
             else:
                 self.ipv6cp.resume(State.STOPPED, self._serial())
         for ncp in self._ncps():
@@ -177,6 +183,8 @@ class Link:
             peer_mru=self.lcp.peer_mru,
             ipv4_open=self.ipcp is not None and self.ipcp.state is State.OPENED,
             ipv6_open=ipv6_open,
+            ipv4_begun=self.ipcp is not None and self.ipcp.negotiating,
+            ipv6_begun=ipv6cp is not None and ipv6cp.negotiating,
             peer_interface_id=ipv6cp.peer_interface_id if ipv6cp and ipv6_open else None,
             reauth_at=self.reauth_at,
         )

@@ -85,8 +85,8 @@ def test_static_prefixes_lead_to_their_subscriber_and_are_accounted_for(
         assert record["Framed-IPv6-Prefix"] == "2001:db8:f000:1::/64"
         assert record["Delegated-IPv6-Prefix"] == "2001:db8:f001::/56"
         assert record["Framed-IP-Address"] == "203.0.113.10"
-        groups = [record["Framed-Interface-Id"][i : i + 4] for i in (0, 5, 10, 15)]
-        assert session["interface_id"].replace(":", "").endswith("".join(groups).lower())
+        groups = record["Framed-Interface-Id"].split(":")  # without leading zeros
+        assert session["interface_id"] == "".join(group.zfill(4) for group in groups).lower()
     both, ipv6 = int(stop["Acct-Input-Packets"]), int(stop["ERX-IPv6-Acct-Input-Packets"])
     assert both >= ipv6 + 2
     assert ipv6 >= 2

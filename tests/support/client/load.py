@@ -105,8 +105,10 @@ class LoadClient:
         self._redials: collections.deque[tuple[float, Subscriber]] = collections.deque()
         self._dialled = 0
         self._started_at = self._last_open_at = 0.0
-        self._up = 0
-        self._dual: set[int] = set()  # by index: one that dials again counts once
+        self._up: set[int] = (
+            set()
+        )  # by index: one that negotiates anew, or dials again, counts once
+        self._dual: set[int] = set()
         self._pending = count
         self._first_dial_at: dict[int, float] = {}
         self._open_s: dict[int, float] = {}
@@ -135,7 +137,7 @@ class LoadClient:
     @property
     def up(self) -> int:
         """How many sessions are up now."""
-        return self._up
+        return len(self._up)
 
     @property
     def dual(self) -> int:
@@ -215,7 +217,7 @@ class LoadClient:
         index = subscriber.index
         if name == "up":
             self._last_open_at = subscriber.opened_at
-            self._up += 1
+            self._up.add(index)
             if index not in self._open_s:
                 self._open_s[index] = subscriber.opened_at - self._first_dial_at[index]
                 self._pending -= 1
@@ -227,7 +229,7 @@ class LoadClient:
                 self._pending -= 1
         elif name == "down":
             if not subscriber.failure and subscriber.opened_at:
-                self._up -= 1
+                self._up.discard(index)
                 self._lost[detail] += 1
             if not subscriber.failure and not subscriber.opened_at and self._redial_s is None:
                 self._failures[detail] += 1

@@ -92,6 +92,30 @@ def test_ipv6cp_that_was_not_open_says_nothing_until_the_peer_does() -> None:
 
 
 @pytest.mark.parametrize(
+    ("settled", "protocol"),
+    [
+        (replace(SETTLED, ipv6_begun=True), Protocol.IPV6CP),
+        (replace(SETTLED, ipv4_open=False, ipv4_begun=True, ipv6_open=True), Protocol.IPCP),
+    ],
+)
+def test_what_was_being_negotiated_begins_anew_for_the_peer_may_think_it_open(
+    settled: Negotiated, protocol: Protocol
+) -> None:
+    link = link_with(settled)
+    assert link.settled == settled
+    assert link.next_deadline() == 100.0
+    for tries in range(CONFIG.max_configure):
+        (request,) = link.tick(100.0 + CONFIG.restart_s * tries)
+        assert isinstance(request, SendPpp)
+        assert request.payload[:3] == int(protocol).to_bytes(2) + bytes([Code.CONFIGURE_REQUEST])
+    link.tick(200.0)
+    assert link.next_deadline() is None
+    ncp = link.ipcp if protocol is Protocol.IPCP else link.ipv6cp
+    assert ncp is not None
+    assert ncp.state is State.STOPPED
+
+
+@pytest.mark.parametrize(
     ("due", "earliest", "latest", "different"),
     [(150.0, 150.0, 150.0, 1), (90.0, 100.0, 100.0 + REAUTH_SPREAD_S, 3)],
 )

@@ -237,6 +237,25 @@ def test_a_client_without_ipv6_is_not_asked_for_it(box: MemoryBox) -> None:
     assert of(box, client).families == 1
 
 
+@pytest.mark.parametrize("family", [1, 2], ids=["IPv4", "IPv6"])
+def test_a_family_that_had_opened_for_the_client_alone_opens_for_both(
+    box: MemoryBox, family: int
+) -> None:
+    """A bngd dies that has not taken the client's last Configure-Ack."""
+    (client,) = dialled(box, 1)
+    session = of(box, client)
+    found = box.dataplane.read_control(session.index)
+    assert found is not None
+    record = json.loads(found[1]) | {"families": 3 - family, "pppoe_begun": family}
+    handle = session.handle
+    box.dataplane.write_control(handle.index, handle.generation, json.dumps(record).encode())
+    box.restart()
+    assert of(box, client).families == 3 - family
+    box.run(5.0, step=0.05)
+    assert (of(box, client).families, client.phase) == (3, Phase.UP)
+    assert of(box, client).acct_session_id == session.acct_session_id
+
+
 def test_a_client_is_challenged_again_when_it_is_due() -> None:
     config = {"ppp": {"reauth_interval_s": 100}}
     with memory_box(config=config) as box:
@@ -406,6 +425,7 @@ def test_one_that_was_closed_is_released_with_its_last_counters(box: MemoryBox) 
         lambda record: json.dumps(record | {"pppoe": 0}).encode(),
         lambda record: json.dumps(record | {"pppoe": None}).encode(),
         lambda record: json.dumps(record | {"pppoe_local": 1 << 64}).encode(),
+        lambda record: json.dumps(record | {"pppoe_begun": 4}).encode(),
         lambda record: json.dumps(record | {"pppoe_max_payload": 1 << 17}).encode(),
         lambda record: json.dumps(record | {"method": "l2tp"}).encode(),
         lambda record: json.dumps({k: v for k, v in record.items() if k != "user"}).encode(),
