@@ -59,7 +59,7 @@ from dataplane.binding import (
     access_record,
     lib,
     nat_set_record,
-    route4_record,
+    route_record,
 )
 from dataplane.ip6 import unreachable_record
 from radius.dictionary import Dictionary
@@ -392,7 +392,7 @@ class Box:
             (CommandType.GATEWAY4_DEL, present - wanted),
         ):
             for address in sorted(addresses):
-                record = route4_record(kind, address.packed, 32)
+                record = route_record(kind, address.packed, 32)
                 self.dataplane.command(self.dataplane.control_group, record)
 
     def _tell_settings(self, old: Config | None) -> None:

@@ -40,7 +40,8 @@ SESSION_FORWARD = struct.Struct("=HHBB34x")
 SESSION_BYPASS = struct.Struct("=H38x")
 SESSION_STATIC = struct.Struct("=4s4s32x")
 ACL_SET = struct.Struct("=III28x")
-ROUTE4 = struct.Struct("=4sI32x")
+ROUTE = {4: struct.Struct("=4sI32x"), 16: struct.Struct("=16sI")}
+"""By the length of an address."""
 ACCESS = struct.Struct("=II32x")
 NAT_SET = struct.Struct("=IIIIIII12x")
 ACCESS_RANGE = struct.Struct("=HHHH")
@@ -375,7 +376,7 @@ def session_record(
     return COMMAND.pack(kind, flags, session, generation, arg, cookie, b"")
 
 
-def route4_record(
+def route_record(
     kind: CommandType,
     prefix: bytes,
     length: int,
@@ -385,9 +386,10 @@ def route4_record(
     cookie: int = 0,
     quiet: bool = False,
 ) -> bytes:
-    """Pack ROUTE4_ADD, ROUTE4_DEL, GATEWAY4_ADD, GATEWAY4_DEL, UNREACHABLE4_ADD or _DEL."""
+    """Pack ROUTE, GATEWAY (IPv4) or UNREACHABLE, _ADD or _DEL, of the family of *prefix*."""
     flags = CMD_FLAG_QUIET if quiet else 0
-    return COMMAND.pack(kind, flags, session, generation, 0, cookie, ROUTE4.pack(prefix, length))
+    body = ROUTE[len(prefix)].pack(prefix, length)
+    return COMMAND.pack(kind, flags, session, generation, 0, cookie, body)
 
 
 def access_record(port: int, ranges: list[tuple[int, int, int, int]], cookie: int) -> bytes:

@@ -22,15 +22,18 @@ from dataplane.binding import (
     echo_record,
     nat_address_record,
     policer_record,
-    route4_record,
+    route_record,
     session_record,
     up_record,
 )
 from dataplane.filters import session_acl_record
-from dataplane.ip6 import ip6_record, route6_record
+from dataplane.ip6 import ip6_record
 from dataplane.nat import bypass_record, forward_record, static_record
 
 NO_TAG = VlanTag(0, 0)
+ROUTE_ADD = {4: CommandType.ROUTE4_ADD, 6: CommandType.ROUTE6_ADD}
+ROUTE_DEL = {4: CommandType.ROUTE4_DEL, 6: CommandType.ROUTE6_DEL}
+ROUTE_COMMAND = {4: CommandKind.ROUTE, 6: CommandKind.ROUTE6}
 NO_ADDRESS = bytes(4)
 UPPER_BITS = 64
 """Of an IPv6 address: what the dataplane keeps of prefixes of a session."""
@@ -273,42 +276,26 @@ class Executor:
         self.dataplane.command(h.worker, record)
 
     def _add_route(self, a: actions.AddRoute) -> None:
-        if isinstance(a.prefix, IPv6Network):
-            self._route6(CommandType.ROUTE6_ADD, a.handle, a.prefix, a.answered)
-        else:
-            self._route4(CommandType.ROUTE4_ADD, a.handle, a.prefix, a.answered)
+        self._route(ROUTE_ADD, a.handle, a.prefix, a.answered)
 
     def _delete_route(self, a: actions.DeleteRoute) -> None:
-        if isinstance(a.prefix, IPv6Network):
-            self._route6(CommandType.ROUTE6_DEL, a.handle, a.prefix, a.answered)
-        else:
-            self._route4(CommandType.ROUTE4_DEL, a.handle, a.prefix, a.answered)
+        self._route(ROUTE_DEL, a.handle, a.prefix, a.answered)
 
-    def _route4(
-        self, kind: CommandType, h: actions.Handle, prefix: IPv4Network, answered: bool
+    def _route(
+        self,
+        kinds: dict[int, CommandType],
+        h: actions.Handle,
+        prefix: IPv4Network | IPv6Network,
+        answered: bool,
     ) -> None:
-        record = route4_record(
-            kind,
+        version = prefix.version
+        record = route_record(
+            kinds[version],
             prefix.network_address.packed,
             prefix.prefixlen,
             session=h.index,
             generation=h.generation,
-            cookie=cookie(CommandKind.ROUTE, h) if answered else 0,
-            quiet=not answered,
-        )
-        self.dataplane.command(self.dataplane.control_group, record)
-        self.rerouted(h)
-
-    def _route6(
-        self, kind: CommandType, h: actions.Handle, prefix: IPv6Network, answered: bool
-    ) -> None:
-        record = route6_record(
-            kind,
-            prefix.network_address.packed,
-            prefix.prefixlen,
-            session=h.index,
-            generation=h.generation,
-            cookie=cookie(CommandKind.ROUTE6, h) if answered else 0,
+            cookie=cookie(ROUTE_COMMAND[version], h) if answered else 0,
             quiet=not answered,
         )
         self.dataplane.command(self.dataplane.control_group, record)

@@ -38,7 +38,7 @@ from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from dataplane.binding import CommandType, route4_record
+from dataplane.binding import CommandType, route_record
 from tests.bench import routes6
 from tests.support.netns import command
 from tests.support.router_lab import HOST_A, HOST_B, ROUTED_PORTS, RouterLab, until
@@ -282,7 +282,7 @@ def phase(
 def command_ms(lab: RouterLab) -> list[float]:
     """Return how long commands to the control thread took during a dump, sorted."""
     box = lab.arena
-    record = route4_record(CommandType.ROUTE4_DEL, bytes([100, 64, 0, 1]), 32)
+    record = route_record(CommandType.ROUTE4_DEL, bytes([100, 64, 0, 1]), 32)
     before = int(box.mirror.dumps)
     lab.ip("bng", "addr add 10.9.0.3/32 dev bng-wan0")
     lab.ip("bng", "addr del 10.9.0.3/32 dev bng-wan0")

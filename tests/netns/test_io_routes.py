@@ -19,7 +19,7 @@ from pathlib import Path
 
 import pytest
 
-from dataplane.binding import CommandType, route4_record
+from dataplane.binding import CommandType, route_record
 from tests.support.router_lab import (
     HOST_A,
     HOST_B,
@@ -334,7 +334,7 @@ def test_commands_are_served_while_a_dump_runs(lab: RouterLab, tmp_path: Path) -
     lab.ip("bng", "addr add 10.9.0.3/32 dev bng-wan0")
     before = int(box.mirror.dumps)
     lab.ip("bng", "addr del 10.9.0.3/32 dev bng-wan0")
-    record = route4_record(CommandType.ROUTE4_DEL, bytes([100, 64, 0, 1]), 32)
+    record = route_record(CommandType.ROUTE4_DEL, bytes([100, 64, 0, 1]), 32)
     served = 0
     while int(box.mirror.dumps) == before:
         box.command(box.control_group, record)

@@ -297,7 +297,7 @@ class Dataplane:
 
     def route(self, prefix: str, length: int, index: int, generation: int) -> None:
         """Route a prefix to a session."""
-        route = binding.ROUTE4.pack(IPv4Address(prefix).packed, length)
+        route = binding.ROUTE[4].pack(IPv4Address(prefix).packed, length)
         record = binding.COMMAND.pack(
             binding.CommandType.ROUTE4_ADD, 0, index, generation, 0, 1, route
         )

@@ -1,16 +1,14 @@
 """Commands that feed the FIBs: session routes, what is nobody's, gateways, NAT pool addresses."""
 
 import errno
-from collections.abc import Callable
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
 import pytest
 
 from dataplane import binding
-from dataplane.binding import CommandType, route4_record
+from dataplane.binding import CommandType, route_record
 from dataplane.fib6 import walk
-from dataplane.ip6 import route6_record
 from dataplane.sight import Leaf
 
 from .harness import ACC, DEFAULT_ARGS, Dataplane, dataplane, lib
@@ -23,7 +21,6 @@ MAX_SESSIONS = 1024
 class Family:
     """Networks of one family to try things with."""
 
-    record: Callable[..., bytes]
     route: str
     """Of `length` bits."""
     length: int
@@ -44,7 +41,6 @@ class Family:
 
 
 IP4 = Family(
-    record=route4_record,
     route="100.64.8.0",
     length=24,
     last="100.64.8.255",
@@ -55,7 +51,6 @@ IP4 = Family(
     many="{a}.{b}.1.1",
 )
 IP6 = Family(
-    record=route6_record,
     route="2001:db8:0:8::",
     length=61,
     last="2001:db8:0:f:ffff::",
@@ -104,11 +99,11 @@ def send(
     dp: Dataplane, family: Family, name: str, prefix: str, length: int, session: int = 0
 ) -> int:
     packed = ip_address(prefix).packed
-    return dp.control(family.record(family.command(name), packed, length, session=session))
+    return dp.control(route_record(family.command(name), packed, length, session=session))
 
 
 def gateway(dp: Dataplane, kind: CommandType, address: str) -> int:
-    return dp.control(route4_record(kind, IPv4Address(address).packed, 32))
+    return dp.control(route_record(kind, IPv4Address(address).packed, 32))
 
 
 def source_of_errors(dp: Dataplane) -> str:

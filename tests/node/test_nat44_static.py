@@ -46,7 +46,7 @@ def furnished(dp: Dataplane) -> Dataplane:
 
 
 def pool(dp: Dataplane, kind: CommandType, prefix: str = "198.51.0.0", length: int = 24) -> int:
-    return dp.control(binding.route4_record(kind, IPv4Address(prefix).packed, length))
+    return dp.control(binding.route_record(kind, IPv4Address(prefix).packed, length))
 
 
 @pytest.fixture

@@ -172,7 +172,7 @@ class MemoryBox:
         self.manager.one_to_one.addresses.configure(self.manager.settings.nat_one_to_one, addresses)
         self.manager.nat.reconfigure(settings.nat_pools(self.config))
         for gateway in settings.gateways(self.config):
-            record = binding.route4_record(
+            record = binding.route_record(
                 binding.CommandType.GATEWAY4_ADD, gateway.packed, 32, quiet=True
             )
             self.dataplane.command(self.dataplane.control_group, record)

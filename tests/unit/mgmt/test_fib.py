@@ -5,8 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from dataplane.binding import CommandType, lib
-from dataplane.ip6 import route6_record
+from dataplane.binding import CommandType, lib, route_record
 from tests.support.client.ipv6 import Wants
 from tests.support.client.layer import Profile
 from tests.support.managed_box import Managed, managed_box
@@ -29,7 +28,7 @@ def test_show_fib_says_how_full_it_is(dialled: Managed) -> None:
 
 def add(box: Managed, kind: CommandType, prefix: str, session: int = 0) -> None:
     network = IPv6Network(prefix)
-    record = route6_record(kind, network.network_address.packed, network.prefixlen, session=session)
+    record = route_record(kind, network.network_address.packed, network.prefixlen, session=session)
     assert box.memory.embedded.control(record) == 0
 
 
