@@ -236,7 +236,6 @@ class Box:
         if said is not None:
             words = said.classes, said.interim_interval_s
             changed |= manager.accounts.follow(session, words, default_s, now)
-        manager.ipv6.links.reconfigure(session, now)
         result.changed += changed
 
     async def _follow_settings(self) -> None:

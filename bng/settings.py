@@ -13,6 +13,7 @@ from ipaddress import (
 from itertools import chain
 
 from bng.config import AccessPort, Config
+from bng.config.ipv6 import Ipv6
 from bng.ipv6.advertise import AdvertiseConfig
 from bng.ipv6.config import ServerConfig
 from bng.ipv6.options import ClientOptions
@@ -23,7 +24,7 @@ from bng.ppp.config import AuthMethod, LinkConfig
 from bng.pppoe.config import DiscoveryConfig
 from bng.session.exports import ExportSettings, Prefix
 from bng.session.nat import NatMode, NatPool
-from bng.session.settings import Ipv6Settings, PoolSettings, Settings
+from bng.session.settings import Ipv6Settings, Ipv6Told, PoolSettings, Settings
 
 AUTH_METHODS = {
     "pap": AuthMethod.PAP,
@@ -79,14 +80,18 @@ def ipv6(config: Config, duid: bytes) -> Ipv6Settings:
         addresses_from_link=table.address_from_link,
         delegated_pool=table.default_delegated_pool,
         dhcpv6=table.dhcpv6,
-        advertise=_advertise(config),
-        server=_dhcpv6(config, duid),
+        advertise=_advertise(table),
+        server=_dhcpv6(table, duid),
+        profiles={
+            name: Ipv6Told(_advertise(table.of(profile)), _dhcpv6(table.of(profile), duid))
+            for name, profile in table.profile.items()
+        },
         link_address=table.external.link_address or source,
     )
 
 
-def _advertise(config: Config) -> AdvertiseConfig:
-    table, ra = config.ipv6, config.ipv6.ra
+def _advertise(table: Ipv6) -> AdvertiseConfig:
+    ra = table.ra
     addresses = table.address_from_link or table.default_address_pool is not None
     managed = table.dhcpv6 == "external" or (table.dhcpv6 == "server" and addresses)
     return AdvertiseConfig(
@@ -109,8 +114,8 @@ def _advertise(config: Config) -> AdvertiseConfig:
     )
 
 
-def _dhcpv6(config: Config, duid: bytes) -> ServerConfig:
-    table, server = config.ipv6, config.ipv6.server
+def _dhcpv6(table: Ipv6, duid: bytes) -> ServerConfig:
+    server = table.server
     return ServerConfig(
         duid=duid,
         preferred_s=server.preferred_s,

@@ -130,6 +130,13 @@ def _announced(reading: Reading, value: Value) -> None:
     _append(reading, "ipv6_announced_routes", as_(IPv6Network, value), MAX_ROUTES)
 
 
+def _profile(reading: Reading, value: Value) -> None:
+    name = as_(str, value)
+    if name not in reading.offered.ipv6_profiles:
+        raise Refusal(f"there is no IPv6 profile {name}")
+    reading.put("ipv6_profile", name)
+
+
 ROWS6 = (
     Row("Framed-IPv6-Prefix", "RFC 3162 §2.3", _prefix),
     Row("Framed-IPv6-Route", "RFC 3162 §2.5", _route, live=True),
@@ -140,4 +147,5 @@ ROWS6 = (
     Row("Route-IPv6-Information", "RFC 6911 §3.3", _announced),
     Row("Delegated-IPv6-Prefix-Pool", "RFC 6911 §3.4", _pool("delegated_pool"), live=True),
     Row("Stateful-IPv6-Address-Pool", "RFC 6911 §3.5", _pool("ipv6_address_pool"), live=True),
+    Row("Bng-Ipv6-Profile", "ours", _profile, live=True),
 )

@@ -24,6 +24,7 @@ READ_AS: Mapping[str, tuple[str, ...]] = {
     "ipv6_routes": ("Framed-IPv6-Route",),
     "ipv6_dns": ("DNS-Server-IPv6-Address",),
     "ipv6_announced_routes": ("Route-IPv6-Information",),
+    "ipv6_profile": ("Bng-Ipv6-Profile",),
     "rate_up": ("Bng-Rate-Up", "WISPr-Bandwidth-Max-Up"),
     "rate_down": ("Bng-Rate-Down", "WISPr-Bandwidth-Max-Down"),
     "acl_in": ("Bng-Acl-In",),

@@ -141,6 +141,8 @@ class SubscriberProfile:
     """DNS-Server-IPv6-Address (RFC 6911 §3.2), told by RA and DHCPv6."""
     ipv6_announced_routes: tuple[IPv6Network, ...] = ()
     """Route-IPv6-Information (RFC 6911 §3.3): told by RA (RFC 4191 §2.3)."""
+    ipv6_profile: str | None = None
+    """An ``[ipv6.profile.X]`` of the configuration: what he is told by RA and DHCPv6."""
     rate_up: RatePolicy | None = None
     """What the subscriber may send."""
     rate_down: RatePolicy | None = None

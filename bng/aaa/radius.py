@@ -210,6 +210,7 @@ def _serves(offered: Offered, answer: AccessAccept) -> bool:
             (profile.ipv6_pool, offered.ipv6_pools),
             (profile.ipv6_address_pool, offered.ipv6_pools),
             (profile.delegated_pool, offered.ipv6_pools),
+            (profile.ipv6_profile, offered.ipv6_profiles),
             (profile.acl_in, offered.acls),
             (profile.acl_out, offered.acls),
             (profile.nat_profile, (*offered.nat_profiles, NO_NAT)),

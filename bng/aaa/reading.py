@@ -27,6 +27,7 @@ class Offered:
     pools: Collection[str] = ()
     ipv6_pools: Mapping[str, int] = field(default_factory=dict)
     """How long the prefixes of each are; addresses are 128."""
+    ipv6_profiles: Collection[str] = ()
     acls: Collection[str] = ()
     nat_profiles: Collection[str] = ()
     own_addresses: Collection[IPv4Address | IPv6Address] = ()

@@ -88,6 +88,7 @@ class Known:
     pools: Collection[str] = ()
     ipv6_pools: Mapping[str, int] = field(default_factory=dict)
     """How long the prefixes of each are; addresses are 128."""
+    ipv6_profiles: Collection[str] = ()
     nat_profiles: Collection[str] = ()
     nat_addresses: Mapping[IPv4Address, str] = field(default_factory=dict)
     """Public addresses, and the NAT pool of each."""
@@ -301,6 +302,7 @@ class _Loader:
         known = self._known
         offered = {
             "ipv4_pool": known.pools,
+            "ipv6_profile": known.ipv6_profiles,
             "nat_profile": known.nat_profiles,
             "acl_in": known.acls,
             "acl_out": known.acls,
@@ -399,6 +401,7 @@ class _Loader:
 
 _NAMES = {
     "ipv4_pool": '[[pool]] named "{}"',
+    "ipv6_profile": "[ipv6.profile.{}]",
     "nat_profile": "[nat.profile.{}]",
     "acl_in": '[[acl]] named "{}"',
     "acl_out": '[[acl]] named "{}"',
@@ -429,6 +432,7 @@ def _profile(name: str, entry: _User) -> SubscriberProfile:
         ipv6_routes=entry.framed_routes(),
         ipv6_dns=entry.ipv6_dns,
         ipv6_announced_routes=entry.ipv6_announced_routes,
+        ipv6_profile=entry.ipv6_profile,
         rate_up=_rate(entry.rate_up),
         rate_down=_rate(entry.rate_down),
         acl_in=entry.acl_in,

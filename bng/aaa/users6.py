@@ -67,6 +67,7 @@ class Template6(Table):
     delegated_pool: Name | None = None
     ipv6_dns: List[Address6] = Field(default=(), max_length=MAX_DNS)
     ipv6_announced_routes: List[Prefix6] = Field(default=(), max_length=MAX_ROUTES)
+    ipv6_profile: Name | None = None
 
 
 class User6(Template6):

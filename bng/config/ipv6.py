@@ -1,8 +1,9 @@
 """``[ipv6]``: pools of prefixes, Router Advertisements, DHCPv6."""
 
+from collections.abc import Mapping
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from bng.tomlfile import Table
 from bng.tomltypes import Address6, List, Name, Prefix6, reader
@@ -86,6 +87,15 @@ class Dhcpv6External(Table):
     link_address: Address6 | None = None
 
 
+class Ipv6Profile(Table):
+    """``[ipv6.profile.X]``: what ``ipv6_profile`` of users can name, else as in ``[ipv6]``."""
+
+    dns: List[Address6] = Field(default=(), max_length=4)
+    domains: List[HostName] = Field(default=(), max_length=8)
+    ra: RouterAdvertisement = RouterAdvertisement()
+    server: Dhcpv6Server = Dhcpv6Server()
+
+
 class Ipv6(Table):
     """``[ipv6]``: what subscribers get; off without a pool."""
 
@@ -101,6 +111,21 @@ class Ipv6(Table):
     ra: RouterAdvertisement = RouterAdvertisement()
     server: Dhcpv6Server = Dhcpv6Server()
     external: Dhcpv6External = Dhcpv6External()
+    profile: dict[Name, Ipv6Profile] = Field(default_factory=dict)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _profiles_inherit(cls, raw: object) -> object:
+        """Have profiles say what they leave out, too: a change of ``[ipv6]`` is one of theirs."""
+        if not isinstance(raw, dict) or not isinstance(raw.get("profile"), dict):
+            return raw
+        whole = {key: raw[key] for key in Ipv6Profile.model_fields if key in raw}
+        profiles = {name: _under(whole, own) for name, own in raw["profile"].items()}
+        return {**raw, "profile": profiles}
+
+    def of(self, profile: Ipv6Profile) -> "Ipv6":
+        """Return this table as it is for those who have *profile*."""
+        return self.model_copy(update={key: getattr(profile, key) for key in _PROFILED})
 
     @property
     def on(self) -> bool:
@@ -126,3 +151,18 @@ class Ipv6(Table):
     def default_delegated_pool(self) -> str | None:
         """The pool of the prefixes that DHCPv6 delegates."""
         return self.default(self.delegated_pool, range(LINK_BITS))
+
+
+_PROFILED = tuple(Ipv6Profile.model_fields)
+
+
+def _under(whole: Mapping[str, object], own: object) -> object:
+    """Return the raw table *own* with what it leaves out, and its tables leave out, of *whole*."""
+    if not isinstance(own, dict):
+        return own
+    both = {**whole, **own}
+    for key, value in whole.items():
+        table = own.get(key)
+        if isinstance(value, dict) and isinstance(table, dict):
+            both[key] = {**value, **table}
+    return both

@@ -3,7 +3,13 @@
 from collections.abc import Iterator
 from ipaddress import IPv6Network
 
-from bng.config.ipv6 import ADDRESS_BITS, LINK_BITS, Ipv6
+from bng.config.ipv6 import (
+    ADDRESS_BITS,
+    LINK_BITS,
+    Dhcpv6Server,
+    Ipv6,
+    RouterAdvertisement,
+)
 from bng.config.model import Config
 from bng.tomlfile import Key, Problem
 
@@ -19,9 +25,10 @@ def ipv6(config: Config) -> Iterator[Problem]:
     yield from _overlaps(config.ipv6)
     yield from _chain(config.ipv6)
     yield from _named(config.ipv6)
-    yield from _ra(config.ipv6)
-    yield from _server(config.ipv6)
     table = config.ipv6
+    for at, ra, server in _told(table):
+        yield from _ra((*at, "ra"), ra)
+        yield from _server((*at, "server"), server, table)
     if table.dhcpv6 == "external" and not table.external.servers:
         yield ("ipv6", "external", "servers"), 'dhcpv6 = "external" needs a server'
 
@@ -91,9 +98,15 @@ def _named(table: Ipv6) -> Iterator[Problem]:
             yield ("ipv6", name), f"{pool} has length {lengths[pool]}, and it has to be {needed}"
 
 
-def _ra(table: Ipv6) -> Iterator[Problem]:
-    ra = table.ra
-    at: Key = ("ipv6", "ra")
+def _told(table: Ipv6) -> Iterator[tuple[Key, RouterAdvertisement, Dhcpv6Server]]:
+    """Yield what clients are told: all of them, and those of each profile, where it differs."""
+    yield ("ipv6",), table.ra, table.server
+    for name, profile in table.profile.items():
+        if (profile.ra, profile.server) != (table.ra, table.server):
+            yield ("ipv6", "profile", name), profile.ra, profile.server
+
+
+def _ra(at: Key, ra: RouterAdvertisement) -> Iterator[Problem]:
     if ra.min_interval_s > MAX_INTERVAL_SHARE * ra.max_interval_s:
         yield (*at, "min_interval_s"), "must be at most 0.75 times max_interval_s"
     if ra.lifetime_s and ra.lifetime_s < ra.max_interval_s:
@@ -102,9 +115,7 @@ def _ra(table: Ipv6) -> Iterator[Problem]:
         yield (*at, "preferred_s"), "must be at most valid_s"
 
 
-def _server(table: Ipv6) -> Iterator[Problem]:
-    server = table.server
-    at: Key = ("ipv6", "server")
+def _server(at: Key, server: Dhcpv6Server, table: Ipv6) -> Iterator[Problem]:
     if server.preferred_s > server.valid_s:
         yield (*at, "preferred_s"), "must be at most valid_s"
     t1 = server.preferred_s // 2 if server.t1_s is None else server.t1_s

@@ -520,6 +520,7 @@ class Config(Table):
         return Known(
             pools={pool.name for pool in self.pool},
             ipv6_pools={pool.name: pool.length for pool in self.ipv6.pool},
+            ipv6_profiles=self.ipv6.profile.keys(),
             nat_profiles=self.nat.profile.keys(),
             nat_addresses={a: pool.name for pool in self.nat.pool for a in pool.hosts()},
             nat_pools={pool.name: pool.mode for pool in self.nat.pool},

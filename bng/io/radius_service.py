@@ -267,6 +267,7 @@ def _offered(config: Config, extra: Mapping[str, Row]) -> Offered:
     return Offered(
         pools={pool.name for pool in config.pool},
         ipv6_pools={pool.name: pool.length for pool in config.ipv6.pool},
+        ipv6_profiles=config.ipv6.profile.keys(),
         acls={acl.name for acl in config.acl},
         nat_profiles=config.nat.profile.keys(),
         own_addresses=config.own_addresses | config.own_addresses6,

@@ -146,6 +146,11 @@ class Advertiser:
         return self._prefix
 
     @property
+    def valid_s(self) -> int:
+        """How long the client may use a prefix that it was just told."""
+        return self._config.valid_s
+
+    @property
     def deprecated(self) -> dict[IPv6Network, float]:
         """Until when each prefix that was replaced is valid."""
         return dict(self._deprecated)

@@ -119,10 +119,14 @@ def _ipv6(
             if own == f"pool {pool}":
                 said = pool == getattr(profile, key)
                 yield Sourced(key, pool, _from(accept, key) if said else f"default: ipv6.{default}")
+    named = profile.ipv6_profile if profile.ipv6_profile in policy.profiles else None
+    if named is not None:
+        yield Sourced("ipv6_profile", named, _from(accept, "ipv6_profile"))
+    dns = policy.advertise_of(profile).rdnss
     if profile.ipv6_dns:
         yield Sourced("ipv6_dns", profile.ipv6_dns, _from(accept, "ipv6_dns"))
-    elif policy.advertise.rdnss:
-        yield Sourced("ipv6_dns", policy.advertise.rdnss, "default: ipv6.dns")
+    elif dns:
+        yield Sourced("ipv6_dns", dns, f"ipv6.profile.{named}" if named else "default: ipv6.dns")
 
 
 def _giver(box: Box, side: Ipv6Side, network: IPv6Network) -> str:

@@ -33,6 +33,7 @@ LIVE = (
     "ipv6_address_pool",
     "delegated_prefix",
     "delegated_pool",
+    "ipv6_profile",
 )
 """Fields of a profile that a living session takes over; what DHCPv6 gives, when it is renewed."""
 REDIAL = (
@@ -153,6 +154,7 @@ def retell(manager: "SessionManager", session: Session, now: float) -> bool:
     A session that is not installed, or paused, is told with the installation to come.
     """
     _time(manager, session)
+    manager.ipv6.links.reconfigure(session, now)
     changed = session.told is not None and _reroute(manager, session, now)
     if session.told is None or session.paused:
         return changed

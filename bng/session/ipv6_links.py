@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 BROADBAND_FORUM = 3561
 """Enterprise of Agent-Remote-Id (RFC 4679 §3.3.2), in front of a Remote-ID (RFC 4649 §3)."""
 MAX_CONFIGS = 1024
-"""Settings kept: one for each set of resolvers and routes that a profile names."""
-Announced = tuple[tuple[IPv6Address, ...], tuple[IPv6Network, ...]]
+"""Settings kept: one for each set of profile, resolvers and routes that a subscriber has."""
+Resolvers = tuple[IPv6Address, ...]
 
 
 class Links:
@@ -34,8 +34,10 @@ class Links:
         self._manager = manager
         self._counters = counters
         self._told: Ipv6Settings | None = None
-        self._advertise: dict[Announced, AdvertiseConfig] = {}
-        self._server: dict[tuple[IPv6Address, ...], ServerConfig] = {}
+        self._advertise: dict[
+            tuple[str | None, Resolvers, tuple[IPv6Network, ...]], AdvertiseConfig
+        ] = {}
+        self._server: dict[tuple[str | None, Resolvers], ServerConfig] = {}
 
     def side(self, session: Session, prefix: IPv6Network | None) -> Ipv6Side:
         """Return the IPv6 of an authenticated session, with *prefix* on its link."""
@@ -93,7 +95,7 @@ class Links:
             own = static or not isinstance(dhcpv6, Server)
             side.supply.adopt(lease, session.acct_session_id if own else name)
             if isinstance(dhcpv6, Server):
-                until = min(until, now + self._manager.settings.ipv6.server.valid_s)
+                until = min(until, now + self._server_config(profile).valid_s)
                 kind = IaType.PD if one.delegated else IaType.NA
                 dhcpv6.adopt(Binding(kind, one.client_id, one.iaid, one.network, until))
             elif dhcpv6 is not None:
@@ -116,21 +118,23 @@ class Links:
     def _advertise_config(self, profile: SubscriberProfile) -> AdvertiseConfig:
         """Return what is announced to *profile*, one object for all alike."""
         policy = self._policy()
-        key = profile.ipv6_dns, profile.ipv6_announced_routes
+        key = profile.ipv6_profile, profile.ipv6_dns, profile.ipv6_announced_routes
         found = self._advertise.get(key)
         if found is None:
-            dns, routes = profile.ipv6_dns or policy.advertise.rdnss, key[1]
-            found = self._advertise[key] = replace(policy.advertise, rdnss=dns, routes=routes)
+            common = policy.advertise_of(profile)
+            dns, routes = profile.ipv6_dns or common.rdnss, profile.ipv6_announced_routes
+            found = self._advertise[key] = replace(common, rdnss=dns, routes=routes)
         return found
 
     def _server_config(self, profile: SubscriberProfile) -> ServerConfig:
         """Return how *profile* is served by DHCPv6, likewise."""
         policy = self._policy()
-        found = self._server.get(profile.ipv6_dns)
+        key = profile.ipv6_profile, profile.ipv6_dns
+        found = self._server.get(key)
         if found is None:
-            options = policy.server.options
-            options = replace(options, dns=profile.ipv6_dns or options.dns)
-            found = self._server[profile.ipv6_dns] = replace(policy.server, options=options)
+            common = policy.server_of(profile)
+            options = replace(common.options, dns=profile.ipv6_dns or common.options.dns)
+            found = self._server[key] = replace(common, options=options)
         return found
 
     def _policy(self) -> Ipv6Settings:

@@ -55,7 +55,7 @@ def move(manager: "SessionManager", session: Session, side: Ipv6Side, now: float
         return False
     side.prefix = prefix
     side.old.pop(prefix, None)
-    side.old[before] = now + min(manager.settings.ipv6.advertise.valid_s, TWO_HOURS_S)
+    side.old[before] = now + min(side.link.advertiser.valid_s, TWO_HOURS_S)
     if len(side.old) > MAX_OLD:
         _free(manager, side, next(iter(side.old)), now)
     if isinstance(side.link.dhcpv6, Server):

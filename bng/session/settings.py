@@ -19,6 +19,14 @@ class PoolSettings:
     nbns: tuple[IPv4Address, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Ipv6Told:
+    """What clients are told by Router Advertisements, and by DHCPv6."""
+
+    advertise: AdvertiseConfig
+    server: ServerConfig
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ipv6Settings:
     """Policy of IPv6. Pools are names; None: nobody has one who is not given one by name."""
@@ -37,8 +45,20 @@ class Ipv6Settings:
     dhcpv6: Literal["server", "external", "off"] = "off"
     advertise: AdvertiseConfig = field(default_factory=AdvertiseConfig)
     server: ServerConfig = field(default_factory=lambda: ServerConfig(duid=bytes(3)))
+    profiles: Mapping[str, Ipv6Told] = field(default_factory=dict)
+    """What those are told in place of both whose profile names one."""
     link_address: IPv6Address = field(default_factory=lambda: IPv6Address("::"))
     """What external servers know the links by (RFC 8415 §19.1.1)."""
+
+    def advertise_of(self, profile: SubscriberProfile) -> AdvertiseConfig:
+        """Return what is announced to *profile*, but for what it says itself."""
+        told = self.profiles.get(profile.ipv6_profile or "")
+        return self.advertise if told is None else told.advertise
+
+    def server_of(self, profile: SubscriberProfile) -> ServerConfig:
+        """Return how DHCPv6 serves *profile*, likewise."""
+        told = self.profiles.get(profile.ipv6_profile or "")
+        return self.server if told is None else told.server
 
     def link_pool_of(self, profile: SubscriberProfile) -> str | None:
         """Return the pool of the prefix on the link."""

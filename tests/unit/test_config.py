@@ -83,6 +83,8 @@ def test_the_shipped_configuration_shows_every_key(key: str) -> None:
     *table, name = key.split(".")
     if table[:2] == ["nat", "profile"]:
         table.append("always")
+    if table[:2] == ["ipv6", "profile"]:  # keys of [ipv6], said again
+        table.remove("profile")
     text = (CONF / "bng.toml").read_text()
     section = r"\[+" + re.escape(".".join(table)) + r"\]+"
     parts = re.split(r"^(\[+[\w.]+\]+)", text, flags=re.MULTILINE)
@@ -219,6 +221,9 @@ POOL_B = '[[pool]]\nname = "b"\nranges = ["100.64.9.0/24"]\ngateway = "100.64.0.
         ("[[nat.pool]]", "[nat.profile.x]\ntranslate = true\n[[nat.pool]]", [
             Change("nat.profile[x]", Needs.LIVE),
         ]),
+        ("[[nat.pool]]", "[ipv6.profile.x]\nra = { mtu = 1400 }\n[[nat.pool]]", [
+            Change("ipv6.profile[x]", Needs.LIVE),
+        ]),
         ('"0.0.0.0/0"', '"10.0.0.0/8"', [Change("route", Needs.RESTART_BNGD)]),
         ('name = "bng"', 'log_level = "debug"', [Change("system.log_level", Needs.RESTART_BNGD)]),
         ("[0]", "[0, 1]", [Change("dataplane.workers", Needs.RESTART_DATAPLANE)]),
@@ -226,6 +231,24 @@ POOL_B = '[[pool]]\nname = "b"\nranges = ["100.64.9.0/24"]\ngateway = "100.64.0.
 )  # fmt: skip
 def test_a_change_is_named_with_what_it_needs(old: str, new: str, changes: list[Change]) -> None:
     assert diff(config(), config((old, new))) == changes
+
+
+def test_an_ipv6_profile_says_what_differs_and_follows_the_rest() -> None:
+    profile = """
+        [ipv6.profile.x]
+        ra = { mtu = 1400 }
+        server.aftr_name = "aftr.example.net"
+        [[nat.pool]]"""
+    one, two = (
+        config(("[[nat.pool]]", f"[ipv6]\ndns = ['2001:db8::{n}']\nra.hop_limit = {n}{profile}"))
+        for n in (1, 2)
+    )
+    told = two.ipv6.of(two.ipv6.profile["x"])
+    assert (told.dns, told.ra.hop_limit, told.ra.mtu) == (two.ipv6.dns, 2, 1400)
+    assert told.server.aftr_name == "aftr.example.net"
+    assert (two.ipv6.ra.mtu, two.ipv6.server.aftr_name) == (None, None)
+    keys = ("ipv6.dns", "ipv6.ra.hop_limit", "ipv6.profile[x].dns", "ipv6.profile[x].ra.hop_limit")
+    assert {change.key for change in diff(one, two)} == set(keys)
 
 
 def test_files_of_one_name_in_two_places_are_two() -> None:

@@ -319,6 +319,23 @@ CASES = [
     ),
     (
         "[nat]",
+        "[ipv6.profile.x]\nra = { preferred_s = 9000 } #!\n[nat]",
+        "ipv6.profile.x.ra.preferred_s: must be at most valid_s",
+    ),
+    (
+        "[nat]",
+        "[ipv6.profile.x.server]\nhint_lengths = [60] #!\n[nat]",
+        "ipv6.profile.x.server.hint_lengths[0]: no [[ipv6.pool]] has length 60",
+    ),
+    (
+        "[nat]",
+        "[ipv6.profile.x]\ndhcpv6 = 'off' #!\n[nat]",
+        "ipv6.profile.x.dhcpv6: unknown key",
+    ),
+    ("[nat]", "[ipv6]\nprofile.x = 1 #!\n[nat]", "ipv6.profile.x: must be a table"),
+    ("[nat]", "[ipv6]\nprofile = 1 #!\n[nat]", "ipv6.profile: must be a table"),
+    (
+        "[nat]",
         "[ipv6]\ndhcpv6 = 'external'\n[ipv6.external]\nservers = []\n[nat]",
         'ipv6.external.servers: dhcpv6 = "external" needs a server',
         "servers = []",

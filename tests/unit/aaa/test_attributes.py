@@ -13,6 +13,7 @@ OFFERED = Offered(
     pools={"main"},
     acls={"clean", "a.in"},
     nat_profiles={"static"},
+    ipv6_profiles={"gold"},
     ipv6_pools={"links": 64, "nets": 56, "hosts": 128},
     own_addresses={IPv4Address("100.64.0.1"), IPv6Address("2001:db8:ffff::1")},
 )
@@ -77,6 +78,7 @@ def test_every_row_is_in_the_dictionary() -> None:
         ),
         ("DNS-Server-IPv6-Address", ADDRESS6, {"ipv6_dns": (ADDRESS6,)}),
         ("Route-IPv6-Information", NET, {"ipv6_announced_routes": (NET,)}),
+        ("Bng-Ipv6-Profile", "gold", {"ipv6_profile": "gold"}),
         ("Bng-Ipv4", 0, {"ipv4": False}),
         ("Bng-Ipv6", 1, {"ipv6": True}),
         ("MS-Primary-DNS-Server", ADDRESS, {"ipv4_dns": (ADDRESS,)}),
@@ -223,6 +225,7 @@ def test_cisco_routes_may_have_a_mask() -> None:
         ),
         ("Bng-Acl-In", "other", "there is no ACL other"),
         ("Bng-Nat-Profile", "other", "there is no NAT profile other"),
+        ("Bng-Ipv6-Profile", "other", "there is no IPv6 profile other"),
         ("Bng-Rate-Up", "fast", "'fast' is no rate"),
         ("Cisco-AVPair", "ip:vrf-id=red", "a VRF is not served"),
     ],

@@ -159,6 +159,7 @@ SAMPLES: dict[str, Value] = {
     "Route-IPv6-Information": IPv6Network("2001:db8::/32"),
     "Delegated-IPv6-Prefix-Pool": "nets",
     "Stateful-IPv6-Address-Pool": "hosts",
+    "Bng-Ipv6-Profile": "gold",
     "Bng-Ipv4": 0,
     "Bng-Ipv6": 1,
     "MS-Primary-DNS-Server": IPv4Address("192.0.2.1"),
@@ -186,7 +187,10 @@ WITHOUT_FIELD = {
 }
 """Those that only refuse, warn or are for others."""
 OFFERED = Offered(
-    pools={"main"}, acls={"clean"}, ipv6_pools={"links": 64, "nets": 56, "hosts": 128}
+    pools={"main"},
+    acls={"clean"},
+    ipv6_pools={"links": 64, "nets": 56, "hosts": 128},
+    ipv6_profiles={"gold"},
 )
 
 

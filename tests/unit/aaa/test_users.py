@@ -33,6 +33,7 @@ ipv6_routes = [
 ]
 ipv6_dns = ["2001:db8::53", "fd00::53"]
 ipv6_announced_routes = ["2001:db8::/32"]
+ipv6_profile = "gold"
 acl_in = "outgoing"
 acl_out = "incoming"
 rate_up = { cir_bps = 100_000_000_000, cbs_bytes = 2048, ebs_bytes = 7 }
@@ -100,6 +101,7 @@ def test_every_attribute_arrives_in_the_profile(tmp_path: Path) -> None:
         ),
         ipv6_dns=(IPv6Address("2001:db8::53"), IPv6Address("fd00::53")),
         ipv6_announced_routes=(IPv6Network("2001:db8::/32"),),
+        ipv6_profile="gold",
         acl_in="outgoing",
         acl_out="incoming",
         rate_up=RatePolicy(cir_bps=100_000_000_000, cbs_bytes=2048, ebs_bytes=7),

@@ -15,6 +15,8 @@ from scapy.layers.inet import UDP
 from scapy.layers.inet6 import (
     ICMPv6ND_RA,
     ICMPv6ND_RS,
+    ICMPv6NDOptDNSSL,
+    ICMPv6NDOptMTU,
     ICMPv6NDOptPrefixInfo,
     ICMPv6NDOptRDNSS,
     IPv6,
@@ -337,6 +339,58 @@ def test_what_aaa_says_is_what_the_client_gets(make: Made) -> None:
     assert given_address(reply) == IPv6Address("2001:db8:aaaa:1::7")
     assert reply[dhcp6.DHCP6OptDNSServers].dnsservers == ["2001:db8::aa"]
     gone(box, client)
+
+
+PROFILE = {
+    "dns": ["2001:db8::bb"],
+    "domains": ["gold.example.net"],
+    "ra": {
+        **{"managed": True, "other": False, "autonomous": False, "mtu": 1400, "hop_limit": 9},
+        **{"lifetime_s": 900, "preferred_s": 100, "valid_s": 200},
+    },
+    "server": {"preferred_s": 50, "valid_s": 70, "aftr_name": "aftr.example.net"},
+}
+
+
+def flags_and_times(ra: Packet) -> tuple[object, ...]:
+    """Return M, O, A, hop limit, MTU, and the lifetimes of router and prefix."""
+    router, (lifetimes,) = ra[ICMPv6ND_RA], prefixes(ra).values()
+    mtu = ra[ICMPv6NDOptMTU].mtu if ICMPv6NDOptMTU in ra else None
+    flags = router.M, router.O, ra[ICMPv6NDOptPrefixInfo].A
+    return (*flags, router.chlim, mtu, router.routerlifetime, lifetimes)
+
+
+def names(packet: Packet) -> tuple[object, ...]:
+    """Return resolvers and search list of an advertisement."""
+    dnssl = packet[ICMPv6NDOptDNSSL].searchlist if ICMPv6NDOptDNSSL in packet else []
+    return packet[ICMPv6NDOptRDNSS].dns, dnssl
+
+
+def test_what_a_profile_says_its_users_are_told_and_nobody_else(make: Made) -> None:
+    gold = {"password": "secret", "ipv6_profile": "gold"}
+    users = {"user00001": gold, "user00002": {"password": "secret"}}
+    users["user00003"] = {**gold, "ipv6_dns": ["2001:db8::aa"]}
+    box, heard = make(users=users, ipv6={"profile": {"gold": PROFILE}})
+    clients = [dial(box, number) for number in (1, 2, 3)]
+    ras = [heard.take(client, ICMPv6ND_RA)[0] for client in clients]
+    special, common = (1, 0, 0, 9, 1400, 900, (200, 100)), (0, 1, 1, 64, None, 1800, (5400, 2700))
+    assert [flags_and_times(ra) for ra in ras] == [special, common, special]
+    domains = ["gold.example.net."]
+    resolvers = [["2001:db8::bb"], ["2001:db8::53"], ["2001:db8::aa"]]
+    searched = [domains, [], domains]
+    assert [names(ra) for ra in ras] == list(zip(resolvers, searched, strict=True))
+    said = []
+    for client in clients:
+        options = dhcp6.DHCP6OptOptReq(reqopts=[23, 64])
+        send(box, client, ask(dhcp6.DHCP6_Solicit(), RAPID, pd(), options))
+        (reply,) = heard.take(client, dhcp6.DHCP6_Reply)
+        (lease,) = reply[dhcp6.DHCP6OptIA_PD].iapdopt
+        aftr = b"\4aftr\7example\3net\0" in bytes(reply)
+        dns = reply[dhcp6.DHCP6OptDNSServers].dnsservers
+        said.append((lease.preflft, lease.validlft, aftr, dns))
+    assert [answer[3] for answer in said] == resolvers
+    assert [answer[:3] for answer in said] == [(50, 70, True), (3600, 7200, False), (50, 70, True)]
+    gone(box, *clients)
 
 
 # ---- both families apart ----

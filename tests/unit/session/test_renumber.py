@@ -110,7 +110,9 @@ def bed(tmp_path: Path) -> Iterator[Bed]:
     with managed_box(tmp_path, ipv6=ipv6(*POOLS, address_from_link=True)) as (_, managed):
         memory = managed.memory
         managed.box.loop.now = lambda: memory.now  # type: ignore[method-assign]
-        offered = Offered(ipv6_pools={pool["name"]: pool["length"] for pool in POOLS})
+        offered = Offered(
+            ipv6_pools={pool["name"]: pool["length"] for pool in POOLS}, ipv6_profiles={"gold"}
+        )
         memory.manager.orders.known = Known(nas=Nas(identifier="bng", ports={}), offered=offered)
         made = Bed(managed, memory, Listener(memory), dial(memory))
         assert side(memory, made.client).prefix == FIRST
@@ -328,6 +330,41 @@ def test_coa_of_a_pool_that_is_exhausted_is_refused_whole(bed: Bed) -> None:
     assert (profile.ipv6_pool, profile.idle_timeout_s) == (None, None)
     assert side(bed.memory, second).prefix == IPv6Network("2001:db8:1:1::/64")
     gone(bed.memory, bed.client, second)
+
+
+# ---- what clients are told ----
+
+
+def hop_limits(bed: Bed) -> list[int]:
+    """Return what the Router Advertisements said that the client heard since it was asked last."""
+    return [ra.chlim for ra in bed.heard.take(bed.client, ICMPv6ND_RA)]
+
+
+def test_another_profile_is_told_at_once_and_by_dhcpv6_with_the_renewal(bed: Bed) -> None:
+    profile = {"ra": {"hop_limit": 9}, "server": {"preferred_s": 50, "valid_s": 70}}
+    pools = deepcopy(CONFIG["ipv6"]) | {"pool": POOLS, "address_from_link": True}
+
+    def reload(**changes: Any) -> None:
+        bed.managed.write(ipv6={**pools, **changes})
+        assert bed.managed.ask("reload")["ok"]
+        bed.memory.run(5.0, step=0.05)
+
+    get_prefix(bed.memory, bed.heard, bed.client)
+    reload(profile={"gold": profile})
+    hop_limits(bed)
+    assert bed.order(("Bng-Ipv6-Profile", "none")) == ErrorCause.INVALID_ATTRIBUTE_VALUE
+    assert hop_limits(bed) == []
+    assert bed.order(("Bng-Ipv6-Profile", "gold"), ("Idle-Timeout", 77)) is None
+    assert set(hop_limits(bed)) == {9}
+    assert leases(bed.renew(pd())) == {str(HOME): (70, 50)}
+    reload()
+    assert set(hop_limits(bed)) == {64}, "there is no such profile, and the user file names none"
+    bed.managed.write_users(user00001={"password": "secret", "ipv6_profile": "silver"})
+    reload(profile={"silver": {"ra": {"hop_limit": 8}}})
+    assert set(hop_limits(bed)) == {8}
+    reload(profile={"silver": {"ra": {"hop_limit": 7}}})
+    assert set(hop_limits(bed)) == {7}
+    gone(bed.memory, bed.client)
 
 
 # ---- restart ----
