@@ -344,8 +344,9 @@ def test_another_profile_is_told_at_once_and_by_dhcpv6_with_the_renewal(bed: Bed
     profile = {"ra": {"hop_limit": 9}, "server": {"preferred_s": 50, "valid_s": 70}}
     pools = deepcopy(CONFIG["ipv6"]) | {"pool": POOLS, "address_from_link": True}
 
-    def reload(**changes: Any) -> None:
+    def reload(user: dict[str, Any] | None = None, **changes: Any) -> None:
         bed.managed.write(ipv6={**pools, **changes})
+        bed.managed.write_users(user00001={"password": "secret", **(user or {})})
         assert bed.managed.ask("reload")["ok"]
         bed.memory.run(5.0, step=0.05)
 
@@ -359,10 +360,10 @@ def test_another_profile_is_told_at_once_and_by_dhcpv6_with_the_renewal(bed: Bed
     assert leases(bed.renew(pd())) == {str(HOME): (70, 50)}
     reload()
     assert set(hop_limits(bed)) == {64}, "there is no such profile, and the user file names none"
-    bed.managed.write_users(user00001={"password": "secret", "ipv6_profile": "silver"})
-    reload(profile={"silver": {"ra": {"hop_limit": 8}}})
+    user = {"ipv6_profile": "silver"}
+    reload(user, profile={"silver": {"ra": {"hop_limit": 8}}})
     assert set(hop_limits(bed)) == {8}
-    reload(profile={"silver": {"ra": {"hop_limit": 7}}})
+    reload(user, profile={"silver": {"ra": {"hop_limit": 7}}})
     assert set(hop_limits(bed)) == {7}
     gone(bed.memory, bed.client)
 
