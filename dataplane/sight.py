@@ -5,7 +5,8 @@ ago. Names of nodes, edges and features are those that the dataplane wrote there
 """
 
 import struct
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_network
 from typing import NamedTuple
@@ -246,7 +247,7 @@ def fib4_lookup(dataplane: Dataplane, address: IPv4Address) -> Leaf:
 
 
 def adjacency(dataplane: Dataplane, index: int) -> dict[str, object]:
-    """Return an adjacency in words: its kind, and of a neighbour where it sends."""
+    """Return an adjacency in words: its kind, of a neighbour where it sends, of a group to whom."""
     entry = dataplane.adjacencies[index]
     row: dict[str, object] = {
         "adjacency": index,
@@ -264,8 +265,53 @@ def adjacency(dataplane: Dataplane, index: int) -> dict[str, object]:
         row["mac"] = bytes(entry.rewrite[0:6]).hex(":")
         row["mtu"] = int(entry.mtu)
     if has_members:
-        row["members"] = sorted({int(member) for member in entry.member})
+        slots = Counter(int(member) for member in entry.member)
+        row["members"] = sorted(slots)
+        row["next_hops"] = [
+            {**adjacency(dataplane, member), "slots": slots[member]} for member in sorted(slots)
+        ]
     return row
+
+
+def next_hop(row: Mapping[str, object]) -> str:
+    """Return in a few words where an `adjacency` leads."""
+    if "port" not in row:
+        return str(row["kind"])
+    where = f"{row.get('address', 'the link')} on {row['port']}"
+    return where if row["kind"] == "neighbour" else f"{where}, which is asked for"
+
+
+def neighbours(dataplane: Dataplane) -> Iterator[tuple[dict[str, object], int]]:
+    """Yield each next hop and neighbour, resolved or not, and when it was last used.
+
+    That is in ms of CLOCK_MONOTONIC, to a tenth of a second or so; 0: never.
+    """
+    size = ffi.sizeof("struct adjacency")
+    table = ffi.buffer(dataplane.adjacencies, size * dataplane.header.max_adjacencies)
+    kinds: bytes = memoryview(table)[::size].tobytes()
+    for index, kind in enumerate(kinds):
+        if kind in {lib.ADJ_NEIGHBOUR, lib.ADJ_GLEAN}:
+            row = adjacency(dataplane, index)
+            if "address" in row:
+                yield row, int(dataplane.adjacencies[index].used)
+
+
+CONTROL_CLASSES = {
+    name: int(getattr(lib, f"CONTROL_{name.upper()}"))
+    for name in ("bgp", "bfd", "ospf", "isis", "routing", "neighbour", "stranger", "other")
+}
+"""``enum control_class``: what passes between routed ports and the kernel."""
+
+
+def control(dataplane: Dataplane, port: int) -> Iterator[tuple[str, int, int, int]]:
+    """Yield (class, received, dropped of that, sent) of a routed port, over all workers."""
+    rows = [dataplane.ports[port].control[w] for w in range(dataplane.n_workers)]
+    for name, n in CONTROL_CLASSES.items():
+        received, dropped, sent = (
+            sum(int(getattr(row, what)[n]) for row in rows)
+            for what in ("received", "dropped", "sent")
+        )
+        yield name, received, dropped, sent
 
 
 def nat_owner(dataplane: Dataplane, address_index: int, port: int) -> tuple[int, int] | None:

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from bng.cli import acls, export, fib, nat, radius, render, sessions, sight
+from bng.cli import acls, export, fib, nat, radius, render, routing, sessions, sight
 from bng.cli.client import EXIT_USAGE, CtlError
 from bng.cli.common import DEFAULT_SOCKET, Json, Options, ask
 
@@ -19,7 +19,7 @@ app = typer.Typer(
     epilog="Exit status: 1 bngd refused, 2 wrong usage, 3 bngd is not reachable.",
 )
 show = typer.Typer(
-    **PLAIN, help="Sessions, pools, ports, counters, NAT, ACLs, FIB, export, runtime, errors."
+    **PLAIN, help="Sessions, pools, ports, counters, NAT, ACLs, routes, export, runtime, errors."
 )
 clear = typer.Typer(**PLAIN, help="Forget what bngd holds against clients.")
 test = typer.Typer(**PLAIN, help="Ask others what bngd would ask them.")
@@ -29,6 +29,7 @@ app.add_typer(clear, name="clear")
 acls.register(show)
 export.register(show)
 fib.register(show)
+routing.register(show)
 radius.register(show, test)
 sight.register(app, show)
 nat.register(app, PLAIN)

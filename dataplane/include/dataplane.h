@@ -167,6 +167,26 @@ struct port_tx {
 	uint64_t reserved[1];
 };
 
+/* What passes between a routed port and its twin in the kernel. */
+enum control_class {
+	CONTROL_OTHER,
+	CONTROL_NEIGHBOUR, /* ARP, ND */
+	CONTROL_STRANGER,  /* routing protocols of whom the box does not talk with */
+	CONTROL_BGP,
+	CONTROL_BFD,
+	CONTROL_OSPF,
+	CONTROL_ISIS,
+	CONTROL_ROUTING, /* RIP, PIM, VRRP, LDP, ... */
+	CONTROL_CLASSES
+};
+
+/* A worker's own counts of packets of a routed port, by class. */
+struct port_control {
+	uint64_t received[CONTROL_CLASSES];
+	uint64_t dropped[CONTROL_CLASSES]; /* of those: policed */
+	uint64_t sent[CONTROL_CLASSES];
+};
+
 /* The first line is read for every packet, the second written by the rx worker. */
 struct port_shared {
 	char name[PORT_NAME_LEN];
@@ -192,6 +212,7 @@ struct port_shared {
 	uint16_t inner_tpid, inner_vid;
 	uint16_t reserved[3];
 	struct port_tx tx[MAX_WORKERS];
+	struct port_control control[MAX_WORKERS];
 };
 
 /* Where discovery is accepted. VID 0 stands for "no such tag"; ranges are inclusive. */
@@ -721,6 +742,7 @@ struct attach_hello {
 #define NO_PORT 0xffffu
 
 _Static_assert(sizeof(struct port_tx) == 64, "one cache line");
+_Static_assert(sizeof(struct port_control) == 192, "three cache lines");
 _Static_assert(offsetof(struct port_shared, ifindex) == 64, "one cache line");
 _Static_assert(offsetof(struct port_shared, tx) == 128, "two cache lines");
 _Static_assert(sizeof(struct session_in) == 64, "one cache line");

@@ -1,5 +1,7 @@
 """Edge cases of twin_output: what the kernel gets of each class, and when it is too much."""
 
+from collections.abc import Callable
+
 from scapy.layers.inet import IP, TCP, UDP
 from scapy.layers.inet6 import ICMPv6ND_NS, IPv6
 
@@ -7,7 +9,8 @@ from . import lab
 from .edges import Case, case
 from .harness import WAN, Dataplane, Frame
 
-ALL_NODES = bytes.fromhex("01005e000005")
+ALL_ROUTERS = bytes.fromhex("01005e000005")
+ALL_ISS = bytes.fromhex("0180c2000015")
 
 
 def frame(packet: bytes, ethertype: int = 0x0800, *, destination: bytes = lab.WAN_MAC) -> bytes:
@@ -20,9 +23,33 @@ def bgp(source: str, flags: str = "A") -> bytes:
     return frame(bytes(IP(src=source, dst=lab.SERVER, ttl=60) / TCP(sport=179, flags=flags)))
 
 
+def on_link_bgp(source: str) -> bytes:
+    """Build a BGP segment that no router has passed (RFC 5082)."""
+    return frame(bytes(IP(src=source, dst=lab.SERVER, ttl=255) / TCP(sport=179, flags="A")))
+
+
 def bfd(source: str) -> bytes:
     """Build a BFD packet of a neighbour (RFC 5881)."""
     return frame(bytes(IP(src=source, dst=lab.SERVER, ttl=255) / UDP(sport=49152, dport=3784)))
+
+
+def ospf(source: str) -> bytes:
+    """Build an OSPF packet to the routers of the link."""
+    packet = IP(src=source, dst="224.0.0.5", ttl=1, proto=89) / bytes(44)
+    return frame(bytes(packet), destination=ALL_ROUTERS)
+
+
+def isis(source: str) -> bytes:
+    """Build a frame of IS-IS, which has no address but that of Ethernet: the end of *source*."""
+    host = int(source.rsplit(".", 1)[1]) + 1
+    frame = lab.ethernet(b"\xfe\xfe\x03\x83" + bytes(40), 44, source=bytes(5) + bytes([host]))
+    return ALL_ISS + frame[6:]
+
+
+def rip(source: str) -> bytes:
+    """Build a packet of RIP, one of the other routing protocols."""
+    packet = IP(src=source, dst="224.0.0.9", ttl=1) / UDP(sport=520, dport=520)
+    return frame(bytes(packet), destination=bytes.fromhex("01005e000009"))
 
 
 def other(source: str) -> bytes:
@@ -60,5 +87,15 @@ case("twin_output/drop: neighbour-policed")(
 )
 case("twin_output/drop: stranger-share-used-up")(_flood(bgp("198.18.0.1"), count=21))
 case("twin_output/drop: stranger-policed")(_flood(*map(bgp, SOURCES[:256]), count=768))
-case("twin_output/drop: routing-share-used-up")(_flood(bfd("198.18.0.1"), count=20_001))
-case("twin_output/drop: routing-policed")(_flood(*map(bfd, SOURCES[:8]), count=50_008))
+case("twin_output/drop: bgp-share-used-up")(_flood(on_link_bgp("198.18.0.1"), count=20_001))
+case("twin_output/drop: bgp-policed")(_flood(*map(on_link_bgp, SOURCES[:8]), count=50_008))
+PROTOCOLS: dict[str, Callable[[str], bytes]] = {
+    "bfd": bfd,
+    "ospf": ospf,
+    "isis": isis,
+    "routing": rip,
+}
+for _name, _build in PROTOCOLS.items():
+    _one, _all = "share-used-up", "policed"
+    case(f"twin_output/drop: {_name}-{_one}")(_flood(_build("198.18.0.1"), count=4_001))
+    case(f"twin_output/drop: {_name}-{_all}")(_flood(*map(_build, SOURCES[:8]), count=10_008))

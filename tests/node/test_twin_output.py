@@ -6,9 +6,21 @@ from scapy.layers.inet import IP, TCP, UDP
 from scapy.layers.inet6 import IPv6
 from scapy.layers.l2 import ARP
 
+from dataplane.sight import CONTROL_CLASSES
+
 from . import lab
-from .edge_cases_twin import SOURCES, bfd, bgp, frame, other, send, solicitation
-from .harness import TWIN, WAN, Dataplane
+from .edge_cases_twin import (
+    PROTOCOLS,
+    SOURCES,
+    bfd,
+    bgp,
+    frame,
+    on_link_bgp,
+    other,
+    send,
+    solicitation,
+)
+from .harness import TWIN, WAN, Dataplane, lib
 
 PASSED, SENT_FIRST = "port_output", "control_output"
 FAR = "203.0.113.9"
@@ -47,6 +59,35 @@ def test_a_flood_of_one_class_leaves_the_others_what_they_need(dp: Dataplane, fl
     }
     mine = [wanted[name] for name in wanted if name != flood]
     assert send(dp, [bgp(FAR), bfd("192.0.2.8"), *mine]) == [PASSED] * (2 + len(mine))
+
+
+@pytest.mark.parametrize("flood", PROTOCOLS)
+def test_a_neighbour_that_floods_one_protocol_is_heard_by_the_others(
+    dp: Dataplane, flood: str
+) -> None:
+    """As when a storm of OSPF would have BFD and BGP with the same neighbour go down."""
+    lab.furnish(dp)
+    neighbour = "192.0.2.8"
+    assert f"drop: {flood}-share-used-up" in send(dp, [PROTOCOLS[flood](neighbour)] * 4_100)
+    others = [build(neighbour) for name, build in PROTOCOLS.items() if name != flood]
+    mine = [*others, on_link_bgp(neighbour), other(neighbour)] * 5
+    assert set(send(dp, mine)) == {PASSED}
+
+
+def test_what_passes_is_counted_by_class_on_its_port(dp: Dataplane) -> None:
+    lab.furnish(dp)
+    talk(dp, FAR)
+    some = {"bgp": bgp(FAR), "stranger": bgp("192.0.2.77"), "other": other(FAR)}
+    some |= {name: build("192.0.2.8") for name, build in PROTOCOLS.items()}
+    for count, built in enumerate(some.values(), start=1):
+        send(dp, [built] * count)
+    send(dp, [solicitation("fe80::1")] * 300)
+    counts = dp.section(lib.SECTION_PORT, "struct port_shared")[WAN].control[0]
+    received = {name: int(counts.received[CONTROL_CLASSES[name]]) for name in CONTROL_CLASSES}
+    assert received == {"neighbour": 300} | {name: n for n, name in enumerate(some, start=1)}
+    dropped = {name: int(counts.dropped[CONTROL_CLASSES[name]]) for name in CONTROL_CLASSES}
+    assert dropped == dict.fromkeys(CONTROL_CLASSES, 0) | {"neighbour": 100}
+    assert int(counts.sent[CONTROL_CLASSES["bgp"]]) == sum(counts.sent) == 1
 
 
 def test_one_source_has_its_share_of_a_class(dp: Dataplane) -> None:

@@ -143,10 +143,11 @@ def _verdict(adjacency: dict[str, object], address: IPv4Address | IPv6Address) -
             f"to neighbour {adjacency['mac']} on {adjacency['port']}, "
             f"up to {adjacency['mtu']} bytes"
         )
-    if kind == "group":
-        return f"by its flow to one of the adjacencies {adjacency['members']}"
-    if kind == "nexthop":
-        return f"to the next hop of its nexthop object, adjacency {adjacency['members']}"
+    if kind in {"group", "nexthop"}:
+        hops = adjacency["next_hops"]
+        assert isinstance(hops, list)  # noqa: S101 - those have them
+        words = "; ".join(sight.next_hop(hop) for hop in hops)
+        return f"by its flow to one of: {words}" if len(hops) > 1 else f"to {words}"
     return VERDICTS.get(kind, f"dropped: the adjacency is {kind}")
 
 

@@ -1,6 +1,6 @@
 /*
- * What a frame between a routed port and its TAP is to the box: of a routing protocol, of ARP or
- * ND, or anything else. Frames are as they came: nothing about them has been checked.
+ * What a frame between a routed port and its TAP is to the box: of which routing protocol, of ARP
+ * or ND, or anything else. Frames are as they came: nothing about them has been checked.
  */
 #ifndef BNG_NODE_CONTROL_CLASS_H
 #define BNG_NODE_CONTROL_CLASS_H
@@ -35,30 +35,36 @@ enum {
 	TTL_MAX = 255,
 };
 
-enum control_kind { CONTROL_OTHER, CONTROL_NEIGHBOUR, CONTROL_ROUTING };
-
 struct control {
-	enum control_kind kind;
+	enum control_class class;
 	bool on_link;	 /* of a routing protocol: nobody beyond the link can have sent it */
 	bool handshake;	 /* TCP with SYN or RST: says nothing of whom the kernel talks with */
 	uint64_t source; /* addresses of IPv4 and IPv6, folded; of all else, of Ethernet */
 	uint64_t destination;
 };
 
-static inline bool is_routing_port(be16 wire)
+/* All that follow are classes of routing protocols, the stranger's apart. */
+static inline bool control_is_routing(enum control_class class)
+{
+	return class > CONTROL_STRANGER;
+}
+
+static inline enum control_class class_of_port(be16 wire)
 {
 	switch (ntoh16(wire)) {
 	case PORT_BGP:
-	case PORT_RIP:
-	case PORT_RIPNG:
-	case PORT_LDP:
+		return CONTROL_BGP;
 	case PORT_BFD:
 	case PORT_BFD_ECHO:
 	case PORT_BFD_MULTIHOP:
 	case PORT_BFD_LAG:
-		return true;
+		return CONTROL_BFD;
+	case PORT_RIP:
+	case PORT_RIPNG:
+	case PORT_LDP:
+		return CONTROL_ROUTING;
 	default:
-		return false;
+		return CONTROL_OTHER;
 	}
 }
 
@@ -71,19 +77,22 @@ static inline void classify_ip(
 	const struct tcp_hdr *tcp = (const struct tcp_hdr *)payload;
 	c->on_link |= ttl == TTL_MAX;
 	switch (protocol) {
+	case PROTOCOL_OSPF:
+		c->class = CONTROL_OSPF;
+		return;
 	case PROTOCOL_RSVP:
 	case PROTOCOL_EIGRP:
-	case PROTOCOL_OSPF:
 	case PROTOCOL_PIM:
 	case PROTOCOL_VRRP:
-		c->kind = CONTROL_ROUTING;
+		c->class = CONTROL_ROUTING;
 		return;
 	case IPPROTO_TCP4:
 	case IPPROTO_UDP4:
-		if (len < PORTS_LEN ||
-			!(is_routing_port(ports->source) || is_routing_port(ports->destination)))
+		if (len < PORTS_LEN)
 			return;
-		c->kind = CONTROL_ROUTING;
+		c->class = class_of_port(ports->destination);
+		if (c->class == CONTROL_OTHER)
+			c->class = class_of_port(ports->source);
 		c->handshake = protocol == IPPROTO_TCP4 &&
 			       (len < TCP_LEN || tcp->flags & (TCP_SYN | TCP_RST));
 		return;
@@ -124,13 +133,13 @@ static inline void classify_ip6(struct control *c, const uint8_t *bytes, uint16_
 		classify_ip(c, ip->next_header, ip->hop_limit, payload, left);
 	else if (left && ip->hop_limit == TTL_MAX && payload[0] >= ICMP6_ROUTER_SOLICITATION &&
 		 payload[0] <= ICMP6_REDIRECT) /* RFC 4861 */
-		c->kind = CONTROL_NEIGHBOUR;
+		c->class = CONTROL_NEIGHBOUR;
 }
 
 /* The current header is the Ethernet header; no tag follows it. */
 static inline struct control control_classify(struct pkt *p)
 {
-	struct control c = {.kind = CONTROL_OTHER};
+	struct control c = {.class = CONTROL_OTHER};
 	const struct eth_hdr *eth = pkt_header(p, ETH_LEN);
 	if (!eth)
 		return c;
@@ -144,9 +153,9 @@ static inline struct control control_classify(struct pkt *p)
 	} else if (type == ETHERTYPE_IP6) {
 		classify_ip6(&c, payload, len);
 	} else if (type == ETHERTYPE_ARP) {
-		c.kind = CONTROL_NEIGHBOUR;
+		c.class = CONTROL_NEIGHBOUR;
 	} else if (type <= LENGTH_FIELD_MAX && len >= LLC_LEN && payload[0] == LLC_SAP_OSI) {
-		c.kind = CONTROL_ROUTING;
+		c.class = CONTROL_ISIS;
 		c.on_link = true;
 	}
 	return c;

@@ -42,10 +42,12 @@ enum {
 	ECHO_SOURCE_RATE = 50,
 	ECHO_SOURCE_BURST = 50,
 	ECHO_SOURCES = 4096,
-	/* twin_output: what the kernel gets, by class; of all, of one source. Bursts are a second
-	 */
-	TWIN_ROUTING_RATE = 50000, /* of those that the box talks with, and on the link */
-	TWIN_ROUTING_SHARE = 20000,
+	/* twin_output: what the kernel gets, by class; of all, of one source. Bursts are a second.
+	 * Of those that the box talks with, and on the link: a transfer of tables of BGP */
+	TWIN_BGP_RATE = 50000,
+	TWIN_BGP_SHARE = 20000,
+	TWIN_ROUTING_RATE = 10000, /* of each other routing protocol */
+	TWIN_ROUTING_SHARE = 4000,
 	TWIN_STRANGER_RATE = 500, /* who would talk BGP and the like */
 	TWIN_STRANGER_SHARE = 20,
 	TWIN_NEIGHBOUR_RATE = 4000, /* ARP, ND */

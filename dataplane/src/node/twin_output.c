@@ -2,9 +2,11 @@
  * twin_output: whole frames between a routed port and its TAP in the kernel, either way. The
  * current header is the Ethernet header.
  *
- * What comes for the kernel is policed by class, so that none starves another: routing protocols
- * with those that the box talks with; the same with strangers; ARP and ND; everything else. Whom
- * the box talks with is seen by what the kernel sends. In each class every source has a share.
+ * What comes for the kernel is policed by class, so that none starves another: each routing
+ * protocol with those on the link and those that the box talks with; all of them with strangers;
+ * ARP and ND; everything else. Whom the box talks with is seen by what the kernel sends. In each
+ * class every source has a share. What comes, what is dropped and what the kernel sends is counted
+ * by class.
  *
  * What the kernel sends of routing protocols, ARP and ND leaves the port before all data.
  */
@@ -19,22 +21,22 @@ enum {
 	EDGE_PORT_OUTPUT,
 	EDGE_CONTROL_OUTPUT,
 	EDGE_NO_TWIN,
-	EDGE_POLICED,			       /* + class */
-	EDGE_SHARE_USED_UP = EDGE_POLICED + 4, /* + class */
+	EDGE_POLICED,					     /* + class */
+	EDGE_SHARE_USED_UP = EDGE_POLICED + CONTROL_CLASSES, /* + class */
 };
 
-enum class { CLASS_OTHER, CLASS_NEIGHBOUR, CLASS_STRANGER, CLASS_ROUTING, CLASSES };
-
+/* Of all of a class, of one source. Bursts are a second. */
 static const struct limit {
-	uint32_t rate, burst, share_rate, share_burst;
-} limits[CLASSES] = {
-	[CLASS_OTHER] = {TWIN_OTHER_RATE, TWIN_OTHER_RATE, TWIN_OTHER_SHARE, TWIN_OTHER_SHARE},
-	[CLASS_NEIGHBOUR] = {TWIN_NEIGHBOUR_RATE, TWIN_NEIGHBOUR_RATE, TWIN_NEIGHBOUR_SHARE,
-		TWIN_NEIGHBOUR_SHARE},
-	[CLASS_STRANGER] = {TWIN_STRANGER_RATE, TWIN_STRANGER_RATE, TWIN_STRANGER_SHARE,
-		TWIN_STRANGER_SHARE},
-	[CLASS_ROUTING] = {TWIN_ROUTING_RATE, TWIN_ROUTING_RATE, TWIN_ROUTING_SHARE,
-		TWIN_ROUTING_SHARE},
+	uint32_t all, share;
+} limits[CONTROL_CLASSES] = {
+	[CONTROL_OTHER] = {TWIN_OTHER_RATE, TWIN_OTHER_SHARE},
+	[CONTROL_NEIGHBOUR] = {TWIN_NEIGHBOUR_RATE, TWIN_NEIGHBOUR_SHARE},
+	[CONTROL_STRANGER] = {TWIN_STRANGER_RATE, TWIN_STRANGER_SHARE},
+	[CONTROL_BGP] = {TWIN_BGP_RATE, TWIN_BGP_SHARE},
+	[CONTROL_BFD] = {TWIN_ROUTING_RATE, TWIN_ROUTING_SHARE},
+	[CONTROL_OSPF] = {TWIN_ROUTING_RATE, TWIN_ROUTING_SHARE},
+	[CONTROL_ISIS] = {TWIN_ROUTING_RATE, TWIN_ROUTING_SHARE},
+	[CONTROL_ROUTING] = {TWIN_ROUTING_RATE, TWIN_ROUTING_SHARE},
 };
 
 struct peer {
@@ -43,7 +45,7 @@ struct peer {
 };
 
 struct state {
-	struct bucket all[CLASSES];
+	struct bucket all[CONTROL_CLASSES];
 	struct peer peer[TWIN_PEERS];
 	struct share_table sources;
 };
@@ -65,14 +67,23 @@ static struct peer *peer_of(struct state *s, uint64_t address)
 	return &s->peer[(address * 0x9e3779b97f4a7c15ull >> 32) % TWIN_PEERS];
 }
 
-static void learn(const struct worker *w, struct pkt *p)
+static struct port_control *counts_of(const struct worker *w, uint32_t routed)
+{
+	return &w->t->port[routed].control[w->id];
+}
+
+/* What the kernel sends. */
+static uint16_t learn(const struct worker *w, struct pkt *p)
 {
 	struct control c = control_classify(p);
-	if (c.kind != CONTROL_OTHER)
-		p->flags |= PKT_CONTROL;
-	if (c.kind == CONTROL_ROUTING && !c.handshake)
+	counts_of(w, p->tx_port)->sent[c.class]++;
+	if (control_is_routing(c.class) && !c.handshake)
 		*peer_of(w->node_state[node_twin_output.id], c.destination) =
 			(struct peer){.address = c.destination, .seen_s = w->now_s};
+	if (c.class == CONTROL_OTHER)
+		return EDGE_PORT_OUTPUT;
+	p->flags |= PKT_CONTROL;
+	return EDGE_CONTROL_OUTPUT;
 }
 
 static bool is_peer(const struct worker *w, struct state *s, uint64_t address)
@@ -82,27 +93,31 @@ static bool is_peer(const struct worker *w, struct state *s, uint64_t address)
 	       w->now_s - peer->seen_s < TWIN_PEER_LASTS_S;
 }
 
-static enum class class_of(const struct worker *w, struct state *s, const struct control *c) {
-	switch (c->kind){
-		case CONTROL_NEIGHBOUR : return CLASS_NEIGHBOUR;
-		case CONTROL_ROUTING : return c->on_link || is_peer(w, s, c->source)
-			? CLASS_ROUTING
-			: CLASS_STRANGER;
-		default : return CLASS_OTHER;
-	}
+static enum control_class class_of(const struct worker *w, struct state *s, const struct control *c)
+{
+	if (!control_is_routing(c->class) || c->on_link || is_peer(w, s, c->source))
+		return c->class;
+	return CONTROL_STRANGER;
 }
 
+/* What comes for the kernel. A source has a share of each class. */
 static uint16_t police(struct worker *w, struct pkt *p)
 {
 	struct state *s = w->node_state[node_twin_output.id];
 	struct control c = control_classify(p);
-	enum class class = class_of(w, s, &c);
+	enum control_class class = class_of(w, s, &c);
+	struct port_control *counts = counts_of(w, p->rx_port);
 	const struct limit *limit = &limits[class];
-	struct bucket *share = share_find(&s->sources, c.source ^ (uint64_t) class << 62);
-	if (!bucket_ready(share, w->now_ms, limit->share_rate, limit->share_burst))
+	struct bucket *share = share_find(&s->sources, c.source ^ (uint64_t) class << 61);
+	counts->received[class]++;
+	if (!bucket_ready(share, w->now_ms, limit->share, limit->share)) {
+		counts->dropped[class]++;
 		return (uint16_t)(EDGE_SHARE_USED_UP + class);
-	if (!bucket_take(&s->all[class], w->now_ms, limit->rate, limit->burst))
+	}
+	if (!bucket_take(&s->all[class], w->now_ms, limit->all, limit->all)) {
+		counts->dropped[class]++;
 		return (uint16_t)(EDGE_POLICED + class);
+	}
 	bucket_spend(share);
 	return EDGE_PORT_OUTPUT;
 }
@@ -113,10 +128,7 @@ static uint16_t output(struct worker *w, struct pkt *p)
 	p->tx_port = (uint8_t)port->twin;
 	if (port->twin == NO_PORT)
 		return EDGE_NO_TWIN;
-	if (port->role != PORT_TAP_TWIN)
-		return police(w, p);
-	learn(w, p);
-	return p->flags & PKT_CONTROL ? EDGE_CONTROL_OUTPUT : EDGE_PORT_OUTPUT;
+	return port->role == PORT_TAP_TWIN ? learn(w, p) : police(w, p);
 }
 
 static void process(struct worker *w, struct pkt **pkts, uint16_t n, uint16_t *next)
@@ -134,13 +146,21 @@ NODE(twin_output) = {
 			[EDGE_PORT_OUTPUT] = {.next = "port_output"},
 			[EDGE_CONTROL_OUTPUT] = {.next = "control_output"},
 			[EDGE_NO_TWIN] = DROP("no-twin"),
-			[EDGE_POLICED + CLASS_OTHER] = DROP("other-policed"),
-			[EDGE_POLICED + CLASS_NEIGHBOUR] = DROP("neighbour-policed"),
-			[EDGE_POLICED + CLASS_STRANGER] = DROP("stranger-policed"),
-			[EDGE_POLICED + CLASS_ROUTING] = DROP("routing-policed"),
-			[EDGE_SHARE_USED_UP + CLASS_OTHER] = DROP("other-share-used-up"),
-			[EDGE_SHARE_USED_UP + CLASS_NEIGHBOUR] = DROP("neighbour-share-used-up"),
-			[EDGE_SHARE_USED_UP + CLASS_STRANGER] = DROP("stranger-share-used-up"),
-			[EDGE_SHARE_USED_UP + CLASS_ROUTING] = DROP("routing-share-used-up"),
+			[EDGE_POLICED + CONTROL_OTHER] = DROP("other-policed"),
+			[EDGE_POLICED + CONTROL_NEIGHBOUR] = DROP("neighbour-policed"),
+			[EDGE_POLICED + CONTROL_STRANGER] = DROP("stranger-policed"),
+			[EDGE_POLICED + CONTROL_BGP] = DROP("bgp-policed"),
+			[EDGE_POLICED + CONTROL_BFD] = DROP("bfd-policed"),
+			[EDGE_POLICED + CONTROL_OSPF] = DROP("ospf-policed"),
+			[EDGE_POLICED + CONTROL_ISIS] = DROP("isis-policed"),
+			[EDGE_POLICED + CONTROL_ROUTING] = DROP("routing-policed"),
+			[EDGE_SHARE_USED_UP + CONTROL_OTHER] = DROP("other-share-used-up"),
+			[EDGE_SHARE_USED_UP + CONTROL_NEIGHBOUR] = DROP("neighbour-share-used-up"),
+			[EDGE_SHARE_USED_UP + CONTROL_STRANGER] = DROP("stranger-share-used-up"),
+			[EDGE_SHARE_USED_UP + CONTROL_BGP] = DROP("bgp-share-used-up"),
+			[EDGE_SHARE_USED_UP + CONTROL_BFD] = DROP("bfd-share-used-up"),
+			[EDGE_SHARE_USED_UP + CONTROL_OSPF] = DROP("ospf-share-used-up"),
+			[EDGE_SHARE_USED_UP + CONTROL_ISIS] = DROP("isis-share-used-up"),
+			[EDGE_SHARE_USED_UP + CONTROL_ROUTING] = DROP("routing-share-used-up"),
 		},
 };

@@ -9,5 +9,5 @@ int shim_is_control(const uint8_t *bytes, uint16_t len)
 		return 0;
 	memcpy(pkt_data(&p), bytes, len);
 	struct control c = control_classify(&p);
-	return c.kind != CONTROL_OTHER && !c.handshake;
+	return c.class != CONTROL_OTHER && !c.handshake;
 }

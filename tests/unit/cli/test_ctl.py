@@ -293,6 +293,9 @@ def test_hash_password_reads_standard_input(ctl: Ctl, monkeypatch: pytest.Monkey
                 "runtime",
                 "errors",
                 "interfaces",
+                "route",
+                "neighbors",
+                "control",
             )
         ),
         *(

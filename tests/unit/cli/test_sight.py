@@ -203,6 +203,22 @@ def test_explain_begins_with_the_verdict(ctl: Ctl) -> None:
     assert answer["session"]["user"] == "user00001"
 
 
+def test_a_route_is_shown_as_it_is_explained(ctl: Ctl) -> None:
+    for words in (["8.8.8.8"], ["100.64.0.10", "--json"]):
+        assert ctl("show", "route", *words) == ctl("explain", *words)
+
+
+def test_neighbours_and_protocols_of_a_routed_port_are_tables(ctl: Ctl) -> None:
+    assert ctl("show", "neighbors").out.split() == ["port", "address", "mac", "unused_s"]
+    assert ctl("show", "control").out.split()[:5] == [
+        *("port", "class", "received", "dropped", "sent")
+    ]
+    rows = json.loads(ctl("show", "control", "--port", "wan0", "--json").out)
+    assert {row["class"] for row in rows} >= {"ospf", "bgp", "bfd", "isis"}
+    refused = ctl("show", "neighbors", "--port", "acc0")
+    assert refused == (1, "", "bngctl: port: no routed port 'acc0'\n")
+
+
 @contextmanager
 def turning(served: Managed) -> Iterator[None]:
     """Let the dataplane run meanwhile, and a packet of user00001 come in again and again."""

@@ -1,5 +1,6 @@
 """What the box says of its own work: runtime, errors, traces, where an address leads."""
 
+from ipaddress import ip_address
 from typing import Any
 
 import pytest
@@ -241,8 +242,8 @@ def test_explain_finds_the_session_of_an_address(box: Managed) -> None:
         ("BLACKHOLE", "dropped: blackhole"),
         ("PROHIBIT", "dropped with ICMP 3/13 to the sender"),
         ("FREE", "dropped: the adjacency is free"),
-        ("GROUP", "by its flow to one of the adjacencies [7, 9]"),
-        ("NEXTHOP", "to the next hop of its nexthop object, adjacency [7]"),
+        ("GROUP", "by its flow to one of: 192.0.2.2 on wan0, which is asked for; blackhole"),
+        ("NEXTHOP", "to 192.0.2.2 on wan0, which is asked for"),
     ],
 )
 def test_explain_says_what_an_adjacency_does(box: Managed, kind: str, verdict: str) -> None:
@@ -254,14 +255,20 @@ def test_explain_says_what_an_adjacency_does(box: Managed, kind: str, verdict: s
     entry.port = box.box.ports["wan0"]
     entry.mtu = 1500
     entry.rewrite[0:6] = list(lab.NEIGHBOUR)
+    hop, nowhere = (box.memory.dataplane.adjacencies[number - n] for n in (2, 1))
+    nowhere.kind = lib.ADJ_BLACKHOLE
+    hop.kind, hop.port = lib.ADJ_GLEAN, entry.port
+    hop.address = int.from_bytes(ip_address("192.0.2.2").packed, "little")
     if kind == "GROUP":
-        entry.member = [7, 9] * 8
+        entry.member = [number - 2] * 12 + [number - 1] * 4
     if kind == "NEXTHOP":
-        entry.member = [7] * 16
+        entry.member = [number - 2] * 16
     answer = data(box.ask("explain", address="203.0.113.7", **{"from": "user00002"}))
     assert answer["route"].startswith("203.0.0.0/16 ")
     assert answer["verdict"] == verdict
     assert answer["from"]["user"] == "user00002"
+    if kind == "GROUP":
+        assert [hop["slots"] for hop in answer["adjacency"]["next_hops"]] == [12, 4]
 
 
 def test_explain_says_that_there_is_no_route(box: Managed) -> None:
