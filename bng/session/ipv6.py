@@ -72,6 +72,15 @@ class Ipv6:
         if not side.waits.pending(side.told):
             self._start(session, side, now)
 
+    def note_prefix(self, session: Session) -> None:
+        """Log the prefix of a link, once: session-start may have had it already."""
+        side = session.ipv6
+        if side is None or side.prefix is None:
+            return
+        if session.up_at is not None and side.logged is not side.prefix:
+            self._manager.emit(logs.ipv6_link(session))
+        side.logged = side.prefix
+
     def closed(self, session: Session, now: float) -> None:
         """IPv6CP is open no longer: nothing is forwarded; prefix and leases are kept."""
         side = session.ipv6
@@ -315,6 +324,7 @@ class Ipv6:
             return side.link.installed(wanted.request, False, now)
         for lease in wanted.leases:
             side.leases[lease] = wanted.valid_until
+        self._manager.emit(logs.ipv6_given(session, wanted.leases))
         side.recorded = None
         self._manager.write_down_soon(
             session
@@ -365,6 +375,8 @@ class Ipv6:
 
     def _remove(self, session: Session, side: Ipv6Side, gone: ipv6.Remove, now: float) -> None:
         """Forward leases no more."""
+        if gone.leases:
+            self._manager.emit(logs.ipv6_leases_ended(session, gone.leases))
         for lease in gone.leases:
             side.leases.pop(lease, None)
             side.recorded = None

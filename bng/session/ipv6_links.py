@@ -69,7 +69,7 @@ class Links:
         profile, name = session.profile, session.user_name
         assert profile is not None and name is not None  # noqa: S101 - the caller looked
         side = session.ipv6 = self.side(session, recorded.prefix)
-        side.framed = recorded.framed
+        side.framed, side.logged = recorded.framed, recorded.prefix
         side.old = dict(recorded.old)
         for prefix in recorded.own:
             owner = session.acct_session_id if prefix == profile.ipv6_prefix else name

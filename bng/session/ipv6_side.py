@@ -181,6 +181,7 @@ class Ipv6Side:
     waits: Waits = field(default_factory=Waits)
     due: float | None = None  # when the link wants to be woken
     written: tuple[IPv6Network | None, str] = (None, "")  # a prefix of the link, and its text
+    logged: IPv6Network | None = None  # the prefix that the log has
     recorded: str | None = None  # the text of `describe`; None: something has changed
 
     @property

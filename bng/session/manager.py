@@ -381,6 +381,7 @@ class SessionManager:
             self._tell_families(session)
         if family == 6:
             self.ipv6.opened(session, now)
+        self.ipv6.note_prefix(session)
         if first:
             session.up_at = now
             session.accounted = self.settings.accounting

@@ -53,11 +53,11 @@ def move(manager: "SessionManager", session: Session, side: Ipv6Side, now: float
     prefix = _take(manager, session, side, now)
     if prefix is None:
         return False
-    side.prefix = prefix
+    side.prefix = side.logged = prefix
     side.old.pop(prefix, None)
     side.old[before] = now + min(side.link.advertiser.valid_s, TWO_HOURS_S)
     if len(side.old) > MAX_OLD:
-        _free(manager, side, next(iter(side.old)), now)
+        _free(manager, session, next(iter(side.old)), now)
     if isinstance(side.link.dhcpv6, Server):
         side.link.dhcpv6.on_link = (prefix,)
     side.recorded = None
@@ -86,15 +86,18 @@ def expire(manager: "SessionManager", session: Session, side: Ipv6Side, now: flo
         if used:
             side.old[prefix] = max(now + 1, *used)
         else:
-            _free(manager, side, prefix, now)
+            _free(manager, session, prefix, now)
             manager.write_down_soon(session)
             if side.on:
                 manager.emit(DeleteRoute(session.handle, prefix))
         side.plan()
 
 
-def _free(manager: "SessionManager", side: Ipv6Side, prefix: IPv6Network, now: float) -> None:
+def _free(manager: "SessionManager", session: Session, prefix: IPv6Network, now: float) -> None:
+    side = session.ipv6
+    assert side is not None  # noqa: S101 - the caller has it
     del side.old[prefix]
+    manager.emit(logs.ipv6_prefix_ended(session, prefix))
     side.recorded = None
     manager.pools6.release(prefix, now, remember=False)
 
