@@ -1,9 +1,10 @@
 """Restart: how long a new bngd takes to adopt the sessions of one that was killed; nothing is lost.
 
-Subscribers dial in and have traffic both ways, made and checked by the dataplane itself; bngd is
-killed with -9 and started again. *adopted_s* is what bngd says that taking over took, *ready_s* the
-time from its start until it answers, CPU what it had used by then. Every packet is accounted for,
-and no client may notice. Exit status 1 otherwise. The lab: see tests/support/soak.py.
+Subscribers dial in and have traffic of both families both ways, made and checked by the dataplane
+itself; bngd is killed with -9 and started again. *adopted_s* is what bngd says that taking over
+took, *ready_s* the time from its start until it answers, CPU what it had used by then. Every packet
+is accounted for, and no client may notice. Exit status 1 otherwise. The lab: see
+tests/support/soak.py.
 """
 
 import argparse
@@ -18,10 +19,11 @@ from pathlib import Path
 from typing import Any
 
 from tests.bench.setup import cpu_s
-from tests.bench.soak import FLOWS_EACH, SETTLE_S, Population
+from tests.bench.soak import SETTLE_S, Population
 from tests.support import soak
 from tests.support.lab import LabError, load_users, merged, program
-from tests.support.soak import DOWN, UP, SoakLab
+from tests.support.soak import SoakLab
+from tests.support.soak_area import DOWN, FLOWS_EACH, IP6, KINDS, UP
 
 PACKETS_PER_S = 8_000
 BLOCKS_OF_AN_ADDRESS = 250
@@ -38,6 +40,7 @@ class Run:
     ready_s: float
     cpu_s: float
     packets: int
+    packets_of_ipv6: int
     lost: int
     wrong: int
     """Late, damaged, or nobody's."""
@@ -48,7 +51,8 @@ class Run:
     def whole(self) -> bool:
         """Say whether nobody and nothing was lost."""
         served = self.adopted == self.sessions and not self.noticed
-        return served and self.packets > 0 and not self.lost and not self.wrong
+        both = self.packets > self.packets_of_ipv6 > 0
+        return served and both and not self.lost and not self.wrong
 
 
 def config(directory: Path, count: int) -> dict[str, Any]:
@@ -82,7 +86,12 @@ def restart(lab: SoakLab, people: Population) -> Run:
     people.run(BEFORE_S, 0)
     lab.area.rate(0, 0)
     people.run(10 * SETTLE_S, 0)
-    counts = [lab.area.total(direction) for direction in (UP, DOWN)]
+    families = [
+        (kind.family, lab.area.of_kind(n, way))
+        for n, kind in enumerate(KINDS)
+        for way in (UP, DOWN)
+    ]
+    counts = [count for _, count in families]
     said = json.loads(next(x for x in reversed(lab.log("bngd").splitlines()) if '"adopted"' in x))
     return Run(
         sessions=len(people.here),
@@ -91,6 +100,7 @@ def restart(lab: SoakLab, people: Population) -> Run:
         ready_s=round(ready_s, 2),
         cpu_s=spent,
         packets=sum(count.sent for count in counts),
+        packets_of_ipv6=sum(count.sent for family, count in families if family == IP6),
         lost=sum(count.sent - count.received for count in counts),
         wrong=sum(count.late + count.damaged for count in counts) + lab.area.stray(),
         noticed=dict(people.failures),
@@ -141,7 +151,8 @@ def main() -> None:
             print(
                 f"{run.adopted}/{run.sessions} sessions adopted in {run.adopted_s:.2f} s, bngd is "
                 f"ready {run.ready_s:.2f} s after its start ({run.cpu_s:.2f} s of CPU); "
-                f"{run.lost} of {run.packets} packets lost, {run.wrong} wrong; "
+                f"{run.lost} of {run.packets} packets ({run.packets_of_ipv6} of IPv6) lost, "
+                f"{run.wrong} wrong; "
                 f"clients noticed {run.noticed or 'nothing'}"
             )
     sys.exit(0 if all(run.whole for run in runs) else 1)

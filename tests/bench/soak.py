@@ -28,19 +28,25 @@ from typing import Any
 from tests.bench.setup import resident_bytes
 from tests.support import soak
 from tests.support.client.dialer import Dialer
+from tests.support.client.ipv6 import Wants
 from tests.support.client.layer import Phase, Profile
 from tests.support.client.raw import PacketPort
 from tests.support.client.subscriber import Subscriber
 from tests.support.lab import load_users
-from tests.support.soak import DOWN, UNLIMITED, UP, Count, SoakLab
+from tests.support.soak import SoakLab
+from tests.support.soak_area import DOWN, FIRST_PORT, FLOWS_EACH, UNLIMITED, UP, Count
 
-FLOWS_EACH = 2
 SETTLE_S, LOST_S = 0.05, 2.0
 """How long a flow that was stopped may still be under way: looked at first, and given up."""
 FILL_PER_S = 400
 CAPACITY_S = 2.0
 SLICE_S = 30.0
 """How long traffic runs at a share of what was measured right before."""
+PROFILES = (
+    Profile(auth=("chap",), wants=Wants(delegate=56)),
+    Profile(auth=("chap",), wants=Wants(delegate=56), mru=1500, max_payload=1500),
+)
+"""Of subscribers, in turn: both families; every other one has the longer packets of RFC 4638."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -111,7 +117,6 @@ class Population:
         self.lab, self.area, self.count = lab, lab.area, count
         self.port = PacketPort("sub0", netns=lab.sub, frames=16384)
         self.dialer = Dialer(self.port, lambda _subscriber, _packet: None)
-        profile = Profile(auth=("chap",), ipv6=False)
         self.away: deque[Subscriber] = deque()
         self.here: deque[Subscriber] = deque()
         self.ended: dict[int, Count] = {UP: Count(), DOWN: Count()}
@@ -127,7 +132,7 @@ class Population:
                 b"\x02\xb0" + index.to_bytes(4, "big"),
                 f"user{index:05d}",
                 "secret",
-                profile=profile,
+                profile=PROFILES[index % len(PROFILES)],
                 send=self.port.send,
                 report=self._event,
             )
@@ -228,7 +233,7 @@ class Population:
 
     def port_of(self, flow: int, number: int) -> int:
         """Return the inner port of a flow, the *number*-th of its subscriber."""
-        return soak.FIRST_PORT + (self._incarnation + 7 * number) % 40_000
+        return FIRST_PORT + (self._incarnation + 7 * number) % 40_000
 
     def _flows(self, subscriber: Subscriber) -> range:
         return range(subscriber.index * FLOWS_EACH, (subscriber.index + 1) * FLOWS_EACH)
@@ -241,9 +246,9 @@ class Population:
     def _event(self, subscriber: Subscriber, name: str, detail: str) -> None:
         if subscriber.index in self._silent:
             return
-        if name == "up" and subscriber.index not in self._dialling:
+        if name in {"up", "ipv6"} and subscriber.index not in self._dialling:
             self.failures["negotiated again"] += 1  # which pauses the session
-        elif name == "up":
+        elif name in {"up", "ipv6"} and _has_all(subscriber):
             self._dialling.discard(subscriber.index)
             self.joined += 1
             self._incarnation += 1
@@ -268,6 +273,10 @@ class Population:
             self.area.stop(flow)
         if subscriber in self.here:
             self.here.remove(subscriber)
+
+
+def _has_all(subscriber: Subscriber) -> bool:
+    return subscriber.phase is Phase.UP and subscriber.v6 is not None and subscriber.v6.complete
 
 
 class Run:

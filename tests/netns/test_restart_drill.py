@@ -1,9 +1,10 @@
 """The restart drill: bngd is killed three times under 2,000 subscribers who all send and receive.
 
-Every packet of theirs is accounted for, both ways: sent, arrived, in order, undamaged. The lab is
-drawn in tests/support/soak.py.
+Every packet of theirs is accounted for, both ways, of IPv4, of the /64 on the link and of the
+delegated prefix: sent, arrived, in order, undamaged. The lab is drawn in tests/support/soak.py.
 """
 
+import itertools
 import json
 import os
 import random
@@ -17,14 +18,15 @@ from typing import Any
 
 import pytest
 
-from tests.bench.soak import FLOWS_EACH, Population
+from tests.bench.soak import Population
 from tests.netns.test_radius_orders import radclient
 from tests.support import soak
 from tests.support.client.subscriber import Subscriber
 from tests.support.freeradius import SECRET
 from tests.support.lab import load_users, merged, program
 from tests.support.other_build import VERSION
-from tests.support.soak import DOWN, UP, Count, SoakLab
+from tests.support.soak import SoakLab
+from tests.support.soak_area import DOWN, FLOWS_EACH, UP, Count
 
 COUNT, DIALLING = 2000, 40
 RATE = 8_000
@@ -47,9 +49,9 @@ class People(Population):
             self.noticed.append((subscriber.index, name, detail))
         super()._event(subscriber, name, detail)
 
-    def total(self, direction: int) -> Count:
-        """Return what came of all packets of those who are settled."""
-        flows = (index * FLOWS_EACH + n for index in self.settled for n in range(FLOWS_EACH))
+    def total(self, kind: int, direction: int) -> Count:
+        """Return what came of all packets of a kind of those who are settled."""
+        flows = (index * FLOWS_EACH + kind for index in self.settled)
         return sum((self.area.count(flow, direction) for flow in flows), Count())
 
 
@@ -141,10 +143,10 @@ def test_bngd_dies_three_times_and_nobody_loses_a_packet(lab: SoakLab) -> None:
         assert people.noticed == []
         lab.area.rate(0, 0)
         people.run(0.5, 0)
-        for direction in (UP, DOWN):
-            total = people.total(direction)
-            assert total.whole, (direction, total)
-            assert total.received > 2 * RATE
+        for kind, direction in itertools.product(range(FLOWS_EACH), (UP, DOWN)):
+            total = people.total(kind, direction)
+            assert total.whole, (kind, direction, total)
+            assert total.received > 2 * RATE / FLOWS_EACH
         assert lab.area.stray() == 0
         people.settled.clear()
         with ThreadPoolExecutor(1) as pool:  # it is answered when the client has left

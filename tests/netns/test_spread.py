@@ -9,10 +9,11 @@ import os
 from pathlib import Path
 
 from bng.session.spread import INTERVAL_S
-from tests.bench.soak import FLOWS_EACH, Population
+from tests.bench.soak import Population
 from tests.support import soak
 from tests.support.lab import load_users
-from tests.support.soak import DOWN, SoakLab
+from tests.support.soak import SoakLab
+from tests.support.soak_area import DOWN, FLOWS_EACH
 
 _FIRST, _ALL = 20, 60
 

@@ -31,7 +31,7 @@ class Scene:
     owned: IPv4Network  # addresses that are one session's each; not all of them are given
     access_mac: bytes
     routed_mac: bytes
-    # of the subscriber with IPv6
+    # of IPv6
     link6: IPv6Network
     home6: IPv6Network
     gateway6: IPv6Address
@@ -50,7 +50,7 @@ class Kind:
     reasons: tuple[str, ...]
     count: int = COUNT
     sender: str = "shared"
-    """Upstream: how the hostile one is translated: shared, forwarded, own; dual: he has IPv6."""
+    """Upstream: how the hostile one is translated: shared, forwarded, own."""
 
     def frames(self, scene: Scene) -> list[bytes]:
         """Return the frames, the same in every run."""

@@ -7,7 +7,6 @@ the router there or on its link, floods the routed port, the subscribers, and pr
 import random
 import struct
 from collections.abc import Iterator
-from dataclasses import replace
 from ipaddress import IPv6Address, IPv6Network
 
 from tests.support.client.ipv6 import ICMPV6, checksum, option, packet
@@ -266,11 +265,7 @@ def _down_to_the_box(scene: Scene, chance: random.Random) -> Iterator[bytes]:
     yield down(scene, udp6(source, scene.box6, (53, a_port(chance))))
 
 
-def _dual(*kinds: Kind) -> tuple[Kind, ...]:
-    return tuple(replace(kind, sender="dual") for kind in kinds)
-
-
-UPSTREAM = _dual(
+UPSTREAM = (
     Kind("v6-router-solicitations", _up_solicitations, ("punt session-share-used-up",)),
     Kind("v6-dhcp-of-many-clients", _up_dhcpv6, ("punt session-share-used-up",)),
     Kind("v6-spoofed-sources", _up_spoofed, ("antispoof6 source-spoofed",)),

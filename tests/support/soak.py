@@ -6,178 +6,27 @@ sessions never touches a device, so it flows at any rate and every packet is acc
     PREFIX-sub              PREFIX-bng                             PREFIX-inet
     +-----------------+   +------------------------------------+   +-----------------+
     | clients    sub0 |---| acc0: worker 0     worker 1: wan0  |---| inet0 192.0.2.2 |
-    | (control only)  |   |    data made and checked in memory |   | (control only)  |
+    | (control only)  |   |    data made and checked in memory |   |   2001:db8:2::2 |
     +-----------------+   +------------------------------------+   +-----------------+
 """
 
 import contextlib
-import mmap
 import os
 import struct
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Any
 
 from bng.dataplane_launch import BINARY_VARIABLE
 from dataplane.binding import ffi, lib
 from tests.support import cmake
-from tests.support.client.subscriber import Subscriber
-from tests.support.lab import Lab, default_config
+from tests.support.lab import ACCESS_MTU, SERVER, Lab, default_config
+from tests.support.lab6 import BOX6, IPV6, SERVER6
 from tests.support.netns import run
+from tests.support.soak_area import Area
 
-UP, DOWN = 0, 1
-UNLIMITED = 0xFFFFFFFF
-REMOTES = (IPv4Address("198.18.0.10"), IPv4Address("198.19.0.11"))
-FIRST_PORT = 20_000
 WORKER_NICE = -5
-_MAGIC = 0x314B414F53474E42
-_HEADER_BYTES, _FLOW_BYTES, _FRAME_BYTES, _FRAME_ROOM = 4096, 256, 1024, 1022
-_RATE_AT, _HOSTILE_AT, _OFFERED_AT, _SEEN_AT = 16, 24, 64, 192
-_WORKERS = 16
 _PROGRAM = "bng-dataplane-soak"
-_OFFERED = struct.Struct("=QQQ")
-_SEEN = struct.Struct("=QQQQQ")
-_FLOW = struct.Struct("=4s4s4s2s2s6s")  # behind active and incarnation
-_ARRIVED = struct.Struct("=QIII")
-_SENT_AT, _ARRIVED_AT, _OUTER_AT, _DOWN_SENT_AT = 64, (128, 152), 176, 192
-
-
-@dataclass(frozen=True, slots=True)
-class Count:
-    """What came of a flow, or of many, in one direction."""
-
-    sent: int = 0
-    received: int = 0
-    late: int = 0
-    damaged: int = 0
-
-    def __add__(self, other: "Count") -> "Count":
-        return Count(
-            self.sent + other.sent,
-            self.received + other.received,
-            self.late + other.late,
-            self.damaged + other.damaged,
-        )
-
-    @property
-    def whole(self) -> bool:
-        """Say whether all arrived, in order and undamaged."""
-        return self.sent == self.received and not self.late and not self.damaged
-
-
-@dataclass(frozen=True, slots=True)
-class Offered:
-    """What the generators have sent in one direction: ours, ours given up, hostile."""
-
-    sent: int
-    behind: int
-    hostile: int
-
-
-class Area:
-    """The memory shared with the dataplane: flows, rates, hostile frames, counts."""
-
-    def __init__(self, path: Path, flows: int, frames: int = 1 << 14) -> None:
-        self.path = path
-        self.n_flows = flows
-        self._frames_at = _HEADER_BYTES + flows * _FLOW_BYTES
-        size = self._frames_at + frames * _FRAME_BYTES
-        with path.open("wb+") as file:
-            file.truncate(size)
-            self._map = mmap.mmap(file.fileno(), size)
-        struct.pack_into("=QII", self._map, 0, _MAGIC, flows, frames)
-
-    def close(self) -> None:
-        """Let go of the memory."""
-        self._map.close()
-
-    # ---- how fast ----
-
-    def rate(self, up: int, down: int) -> None:
-        """Send so many packets a second in all, `UNLIMITED` for what goes."""
-        struct.pack_into("=II", self._map, _RATE_AT, up, down)
-
-    def hostile(self, direction: int, frames: list[bytes]) -> None:
-        """Fill every vector of a direction with *frames*, in turn, as fast as they are taken."""
-        half = (len(self._map) - self._frames_at) // _FRAME_BYTES // 2
-        first = direction * half
-        if len(frames) > half:
-            raise ValueError(f"{len(frames)} frames, at most {half}")
-        for number, frame in enumerate(frames):
-            at = self._frames_at + (first + number) * _FRAME_BYTES
-            if len(frame) > _FRAME_ROOM:
-                raise ValueError(f"a frame of {len(frame)} bytes")
-            struct.pack_into(f"=H{len(frame)}s", self._map, at, len(frame), frame)
-        struct.pack_into("=I", self._map, _HOSTILE_AT + 4 * direction, first)
-        struct.pack_into("=I", self._map, _HOSTILE_AT + 8 + 4 * direction, len(frames))
-
-    # ---- flows ----
-
-    def start(self, flow: int, incarnation: int, subscriber: Subscriber, port: int) -> None:
-        """Have *subscriber* send and be answered; the flow has ended before, or never was."""
-        at = _HEADER_BYTES + flow * _FLOW_BYTES
-        self._map[at : at + _FLOW_BYTES] = bytes(_FLOW_BYTES)
-        _FLOW.pack_into(
-            self._map,
-            at + 8,
-            subscriber.address.packed,
-            *(remote.packed for remote in REMOTES),
-            port.to_bytes(2, "big"),
-            subscriber.session_id.to_bytes(2, "big"),
-            subscriber.mac,
-        )
-        struct.pack_into("=I", self._map, at + 4, incarnation)
-        struct.pack_into("=I", self._map, at, 1)
-
-    def stop(self, flow: int) -> None:
-        """Have nothing more sent; what is under way still arrives."""
-        struct.pack_into("=I", self._map, _HEADER_BYTES + flow * _FLOW_BYTES, 0)
-
-    def count(self, flow: int, direction: int) -> Count:
-        """Return what came of a flow."""
-        at = _HEADER_BYTES + flow * _FLOW_BYTES
-        sent_at = at + (_SENT_AT, _DOWN_SENT_AT)[direction]
-        received, _, late, damaged = _ARRIVED.unpack_from(self._map, at + _ARRIVED_AT[direction])
-        sent = int.from_bytes(self._map[sent_at : sent_at + 8], "little")
-        return Count(sent, received, late, damaged)
-
-    def public(self, flow: int) -> tuple[IPv4Address, int]:
-        """Return the public address and port of a flow."""
-        at = _HEADER_BYTES + flow * _FLOW_BYTES + _OUTER_AT
-        return IPv4Address(self._map[at : at + 4]), int.from_bytes(self._map[at + 4 : at + 6])
-
-    def total(self, direction: int) -> Count:
-        """Return what came of all flows that have not been started anew."""
-        counts = (self.count(flow, direction) for flow in range(self.n_flows))
-        return sum(counts, Count())
-
-    # ---- sums ----
-
-    def offered(self, direction: int) -> Offered:
-        """Return what was sent since the start."""
-        return Offered(*_OFFERED.unpack_from(self._map, _OFFERED_AT + 64 * direction))
-
-    def received(self) -> tuple[int, int]:
-        """Return how many packets arrived, upstream and downstream."""
-        rows = self._seen()
-        return sum(row[UP] for row in rows), sum(row[DOWN] for row in rows)
-
-    def stray(self) -> int:
-        """Return how many arrived that belong to no flow."""
-        return sum(row[2] for row in self._seen())
-
-    def other(self) -> int:
-        """Return how many other packets left the dataplane."""
-        return sum(row[3] for row in self._seen())
-
-    def inner(self) -> int:
-        """Return how many of them went to the network with an inner address."""
-        return sum(row[4] for row in self._seen())
-
-    def _seen(self) -> list[tuple[int, ...]]:
-        return [_SEEN.unpack_from(self._map, _SEEN_AT + 64 * w) for w in range(_WORKERS)]
 
 
 def program() -> Path:
@@ -193,8 +42,10 @@ def sanitized() -> Path:
 def config(directory: Path, count: int) -> dict[str, Any]:
     """Return bng.toml for *count* subscribers and two workers, laid over the lab's."""
     cpus = sorted(os.sched_getaffinity(0))
+    access, routed = default_config(directory)["port"]
     ports = [
-        port | {"worker": number} for number, port in enumerate(default_config(directory)["port"])
+        access | {"worker": 0, "mtu": ACCESS_MTU},
+        routed | {"worker": 1, "addresses": [*routed["addresses"], f"{BOX6}/64"]},
     ]
     return {
         "dataplane": {
@@ -203,9 +54,13 @@ def config(directory: Path, count: int) -> dict[str, Any]:
             "buffers_per_worker": 8192,
         },
         "port": ports,
-        "route": [{"prefix": "198.18.0.0/15", "via": "192.0.2.2"}],
+        "route": [
+            {"prefix": "198.18.0.0/15", "via": SERVER},
+            {"prefix": "2a00::/16", "via": SERVER6},
+        ],
+        "ipv6": IPV6,
         "session": {"setup_per_s": 100_000},
-        "pppoe": {"max_half_open": count, "max_sessions_per_vlan": 65_534},
+        "pppoe": {"max_half_open": count, "max_sessions_per_vlan": 65_534, "max_payload": 1500},
         "ppp": {"lcp_echo_interval_s": 300},
         "nat": {
             "pool": [{"name": "public", "addresses": ["198.51.100.0/26"]}],
@@ -239,6 +94,15 @@ class SoakLab(Lab):
         super().build()
         for netns, device in ((self.sub, "sub0"), (self.inet, "inet0")):
             run(netns, "sysctl", "-q", "-w", f"net.ipv6.conf.{device}.disable_ipv6=1")
+        run(self.inet, "ip", "link", "set", "inet0", "addrgenmode", "none")
+        run(self.inet, "sysctl", "-q", "-w", "net.ipv6.conf.inet0.disable_ipv6=0")
+        run(self.inet, "ip", "addr", "add", f"{SERVER6}/64", "dev", "inet0", "nodad")
+        self.area.router(run(self.inet, "cat", "/sys/class/net/inet0/address").stdout.strip())
+
+    def start_bng(self) -> None:
+        """Start both processes, and wait until both families know the box as a neighbour."""
+        super().start_bng()
+        self.wait("bngd", lambda: self.reaches(BOX6))
 
     def start_dataplane(self) -> None:
         """Start the dataplane with ports of its own."""
@@ -316,6 +180,7 @@ def usage(binding: Any) -> dict[str, int]:
 
     sessions = entries(lib.SECTION_SESSION_IN, "struct session_in")
     control = entries(lib.SECTION_CONTROL, "struct control_record")
+    ip6 = entries(lib.SECTION_SESSION_IP6, "struct session_ip6")
     policers = entries(lib.SECTION_POLICER, "struct policer")
     blocks = entries(lib.SECTION_NAT_BLOCK, "struct nat_block")
     remotes = entries(lib.SECTION_NAT_REMOTE, "struct nat_remote")
@@ -332,7 +197,8 @@ def usage(binding: Any) -> dict[str, int]:
     remotes_count = header.section[lib.SECTION_NAT_REMOTE].count * (
         header.section[lib.SECTION_NAT_REMOTE].stride // ffi.sizeof("struct nat_remote")
     )
-    fib = _reachable(bytes_of(lib.SECTION_FIB4_ROOT), bytes_of(lib.SECTION_FIB4_PAGE))
+    fib = _reachable(bytes_of(lib.SECTION_FIB4_ROOT), bytes_of(lib.SECTION_FIB4_PAGE), 256)
+    fib6 = _reachable(bytes_of(lib.SECTION_FIB6_ROOT), bytes_of(lib.SECTION_FIB6_SLOT), 16)
     return {
         "sessions": sum(sessions[i].state != 0 for i in every),
         "sessions_of_workers": sum(int(worker.sessions) for worker in workers),
@@ -343,6 +209,9 @@ def usage(binding: Any) -> dict[str, int]:
         "fib_leaves": fib[1],
         "adjacencies": sum(adjacencies[i].kind != 0 for i in range(header.max_adjacencies)),
         "acls": _nonzero_words(bytes_of(lib.SECTION_ACL)),
+        "sessions_with_ip6": sum(ip6[i].link_prefix != 0 for i in every),
+        "fib6_nodes": fib6[0],
+        "fib6_leaves": fib6[1],
         "nat_blocks_used": sum(int(address.used_blocks) for address in nat),
         "nat_blocks_free": sum(int(a.free_blocks) + int(a.resting_blocks) for a in nat),
         "nat_mappings": sum(sum(address.live) for address in nat),
@@ -373,8 +242,11 @@ def _nonzero_words(area: memoryview) -> int:
     return sum(any(data[at : at + 4]) for at in range(0, len(data), 4)) if any(data) else 0
 
 
-def _reachable(root: memoryview, pages: memoryview) -> tuple[int, int]:
-    """Return (pages, leaves) that the FIB's root leads to; a leaf is a route's share of it."""
+def _reachable(root: memoryview, pages: memoryview, slots: int) -> tuple[int, int]:
+    """Return (pages, leaves) that the root of a FIB leads to; a leaf is a route's share of it.
+
+    A page, or node, has so many *slots*; its number is in the lower 24 bits of what leads to it.
+    """
     page_words = bytes(pages)
     todo = [word for word in struct.unpack(f"={len(root) // 4}I", bytes(root)) if word]
     n_pages = n_leaves = 0
@@ -382,7 +254,7 @@ def _reachable(root: memoryview, pages: memoryview) -> tuple[int, int]:
         word = todo.pop()
         if word >> 31:
             n_pages += 1
-            page = struct.unpack_from("=256I", page_words, (word & 0x7FFFFFFF) * 1024)
+            page = struct.unpack_from(f"={slots}I", page_words, (word & 0xFFFFFF) * slots * 4)
             todo += [leaf for leaf in page if leaf]
         else:
             n_leaves += 1

@@ -4,10 +4,11 @@
  * as ever, so real clients dial in and the real bngd serves them; the data of their sessions is
  * made and checked here, in memory, at any rate, each packet by its number.
  *
- * acc0 sends what subscribers send; where it leaves wan0, translated, it is checked, and answers to
- * the public port found there are what wan0 sends. BNG_SOAK names the file of struct soak_header.
+ * acc0 sends what subscribers send, of either family; where it leaves wan0, translated or not, it
+ * is checked, and answers to whoever sent it there are what wan0 sends: see soak_flow.c. BNG_SOAK
+ * names the file of struct soak_header.
  */
-#include "soak.h"
+#include "soak_flow.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -21,11 +22,6 @@
 #include <unistd.h>
 
 #include "driver.h"
-#include "hdr/checksum.h"
-#include "hdr/ethernet.h"
-#include "hdr/ip4.h"
-#include "hdr/ip6.h"
-#include "hdr/pppoe.h"
 #include "worker.h"
 
 enum {
@@ -35,25 +31,7 @@ enum {
 	NAP_NS = 50000,
 	GATHER = 64,	     /* packets sent together, as a card moderates its interrupts, ... */
 	GATHER_PER_S = 1000, /* ... but those of a millisecond at most */
-	FRAME = 60,
-	IP_TOTAL = IP4_LEN + UDP_LEN + 10,
-	PPPOE_AT = ETH_LEN,
-	DATA_AT = ETH_LEN + PPPOE_LEN + 2,
 };
-
-struct mark {
-	uint32_t flow;
-	uint32_t number;
-	uint16_t incarnation;
-} __attribute__((packed));
-
-struct packet { /* what is behind Ethernet, or PPP */
-	struct ip4_hdr ip;
-	struct udp_hdr udp;
-	struct mark mark;
-} __attribute__((packed, aligned(2)));
-
-_Static_assert(sizeof(struct packet) == IP_TOTAL, "60 bytes with PPPoE");
 
 struct generator { /* one for each direction: the receiving worker's */
 	uint32_t at;
@@ -111,71 +89,31 @@ static int soak_open_queue(struct port *port, struct worker *w)
 
 /* ---- what subscribers and servers send ---- */
 
-static void fill(struct packet *to, const struct soak_flow *flow, be32 from, be32 remote,
-	be16 from_port, be16 to_port, uint32_t number)
+static uint64_t *sent_of(struct soak_flow *flow, int direction)
 {
-	struct packet packet = {
-		.ip = {.version_ihl = 0x45,
-			.total_length = hton16(IP_TOTAL),
-			.ttl = 64,
-			.protocol = IPPROTO_UDP4,
-			.source = from,
-			.destination = remote},
-		.udp = {.source = from_port,
-			.destination = to_port,
-			.length = hton16(IP_TOTAL - IP4_LEN)},
-		.mark = {.flow = (uint32_t)(flow - flows),
-			.number = number,
-			.incarnation = (uint16_t)flow->incarnation},
-	};
-	uint64_t pseudo = (uint64_t)from + remote + hton16(IPPROTO_UDP4) + packet.udp.length;
-
-	packet.ip.checksum = checksum(&packet.ip, IP4_LEN);
-	be16 sum = (be16)~checksum_fold(checksum_add(pseudo, &packet.udp, IP_TOTAL - IP4_LEN));
-	packet.udp.checksum = sum ? sum : 0xffff;
-	memcpy(to, &packet, sizeof(packet));
+	return direction == SOAK_UP ? &flow->up_sent : &flow->down_sent;
 }
 
-static void make_up(const struct port *port, uint8_t *frame, struct soak_flow *flow)
+static uint16_t make(const struct port *port, uint8_t *frame, struct soak_flow *flow, int direction)
 {
-	struct eth_hdr eth = {.type = hton16(ETHERTYPE_PPPOE_SESSION)};
-	struct pppoe_hdr pppoe = {.ver_type = PPPOE_VER_TYPE,
-		.session_id = flow->session_id,
-		.length = hton16(IP_TOTAL + 2)};
-	be16 protocol = hton16(PPP_IP4);
-	uint32_t number = (uint32_t)flow->up_sent;
+	uint64_t *sent = sent_of(flow, direction);
+	struct soak_packet packet = {.flow = flow,
+		.mark = {(uint32_t)(flow - flows), (uint32_t)*sent, (uint16_t)flow->incarnation},
+		.direction = direction,
+		.place = SOAK_SENT};
 
-	memcpy(eth.destination, port->shared->mac, 6);
-	memcpy(eth.source, flow->mac, 6);
-	memcpy(frame, &eth, sizeof(eth));
-	memcpy(frame + PPPOE_AT, &pppoe, sizeof(pppoe));
-	memcpy(frame + PPPOE_AT + PPPOE_LEN, &protocol, 2);
-	fill((struct packet *)(void *)(frame + DATA_AT), flow, flow->inner,
-		flow->remote[number & 1], flow->inner_port, hton16(SOAK_MARK), number);
-	__atomic_store_n(&flow->up_sent, flow->up_sent + 1, __ATOMIC_RELAXED);
+	__atomic_store_n(sent, *sent + 1, __ATOMIC_RELAXED);
+	return soak_write(area, &packet, port->shared->mac, frame);
 }
 
-static void make_down(const struct port *port, uint8_t *frame, struct soak_flow *flow)
-{
-	struct eth_hdr eth = {.source = {2, 9, 9, 9, 9, 9}, .type = hton16(ETHERTYPE_IP4)};
-	uint32_t number = (uint32_t)flow->down_sent;
-	/* The second remote may answer when it has heard of the flow: filtering. */
-	uint32_t heard = __atomic_load_n(&flow->arrived[SOAK_UP].next, __ATOMIC_RELAXED);
-	be32 remote = flow->remote[heard > 1 ? number & 1 : 0];
-
-	memcpy(eth.destination, port->shared->mac, 6);
-	memcpy(frame, &eth, sizeof(eth));
-	fill((struct packet *)(void *)(frame + ETH_LEN), flow, remote, flow->outer,
-		hton16(SOAK_MARK), flow->outer_port, number);
-	memset(frame + ETH_LEN + IP_TOTAL, 0, FRAME - ETH_LEN - IP_TOTAL);
-	__atomic_store_n(&flow->down_sent, flow->down_sent + 1, __ATOMIC_RELAXED);
-}
-
+/* Remotes answer when both have heard of the flow: filtering. */
 static bool ready(const struct soak_flow *flow, int direction)
 {
 	return __atomic_load_n(&flow->active, __ATOMIC_ACQUIRE) &&
 	       (direction == SOAK_UP ||
-		       __atomic_load_n(&flow->learned, __ATOMIC_ACQUIRE) == flow->incarnation);
+		       (__atomic_load_n(&flow->learned, __ATOMIC_ACQUIRE) == flow->incarnation &&
+			       __atomic_load_n(&flow->arrived[SOAK_UP].next, __ATOMIC_RELAXED) >=
+				       SOAK_REMOTES));
 }
 
 /* Packets due by the clock; more than a second's worth is given up, and counted. */
@@ -220,8 +158,7 @@ static uint16_t put_flows(
 		struct pkt *p = pkt_alloc(w);
 		if (!p)
 			break;
-		p->len = FRAME;
-		(direction == SOAK_UP ? make_up : make_down)(port, pkt_data(p), flow);
+		p->len = make(port, pkt_data(p), flow, direction);
 		pkt_fence_end(p);
 		pkts[n++] = p;
 	}
@@ -283,130 +220,87 @@ static uint16_t soak_rx(struct port *port, struct worker *w, struct pkt **pkts, 
 
 /* ---- what arrives ---- */
 
-static bool sums_hold(const struct packet *p)
+/* What the frame must be, byte by byte. */
+static bool is_right(const struct port *port, const struct soak_packet *packet,
+	const uint8_t *frame, uint16_t len)
 {
-	uint64_t pseudo =
-		(uint64_t)p->ip.source + p->ip.destination + hton16(IPPROTO_UDP4) + p->udp.length;
-	return !checksum(&p->ip, IP4_LEN) && ntoh16(p->ip.total_length) == IP_TOTAL &&
-	       checksum_fold(checksum_add(pseudo, &p->udp, IP_TOTAL - IP4_LEN)) == 0xffff;
+	static _Thread_local uint8_t due[SOAK_FRAME_ROOM] __attribute__((aligned(8)));
+
+	return soak_write(area, packet, port->shared->mac, due) == len && !memcmp(frame, due, len);
 }
 
-static bool up_is_right(struct soak_flow *flow, const struct packet *p)
+static void take(const struct worker *w, const struct port *port, struct soak_packet *packet,
+	const uint8_t *frame, uint16_t len)
 {
-	if (flow->learned != flow->incarnation) {
-		flow->outer = p->ip.source;
-		flow->outer_port = p->udp.source;
-		__atomic_store_n(&flow->learned, flow->incarnation, __ATOMIC_RELEASE);
-	}
-	return flow->outer == p->ip.source && flow->outer_port == p->udp.source &&
-	       p->ip.source != flow->inner && p->ip.destination == flow->remote[p->mark.number & 1];
-}
+	struct soak_flow *flow = &flows[packet->mark.flow];
+	struct soak_arrived *arrived = &flow->arrived[packet->direction];
+	uint32_t number = packet->mark.number;
 
-static bool down_is_right(
-	const struct soak_flow *flow, const uint8_t *frame, const struct packet *p)
-{
-	const struct pppoe_hdr *pppoe = (const void *)(frame + PPPOE_AT);
-	return !memcmp(frame, flow->mac, 6) && pppoe->session_id == flow->session_id &&
-	       ntoh16(pppoe->length) == IP_TOTAL + 2 && p->ip.destination == flow->inner &&
-	       p->udp.destination == flow->inner_port;
-}
-
-static void take(
-	const struct worker *w, int direction, const uint8_t *frame, const struct packet *p)
-{
-	struct soak_seen *seen = &area->seen[w->id];
-	struct soak_flow *flow = p->mark.flow < area->n_flows ? &flows[p->mark.flow] : NULL;
-
-	if (!flow || (uint16_t)flow->incarnation != p->mark.incarnation) {
-		seen->stray++;
-		return;
-	}
-	struct soak_arrived *arrived = &flow->arrived[direction];
 	if (!flow->owner)
 		flow->owner = (uint8_t)(w->id + 1);
-	bool right = direction == SOAK_UP ? up_is_right(flow, p) : down_is_right(flow, frame, p);
-	arrived->damaged += !right || !sums_hold(p) || flow->owner != w->id + 1;
-	arrived->late += p->mark.number < arrived->next;
-	if (p->mark.number >= arrived->next)
-		__atomic_store_n(&arrived->next, p->mark.number + 1, __ATOMIC_RELAXED);
+	if (packet->direction == SOAK_UP && flow->learned != flow->incarnation)
+		soak_learn(flow, frame);
+	bool right = flow->owner == w->id + 1 && is_right(port, packet, frame, len);
+	arrived->damaged += !right;
+	arrived->late += number < arrived->next;
+	if (number >= arrived->next)
+		__atomic_store_n(&arrived->next, number + 1, __ATOMIC_RELAXED);
 	__atomic_store_n(&arrived->received, arrived->received + 1, __ATOMIC_RELAXED);
-	seen->received[direction]++;
+	area->seen[w->id].received[packet->direction]++;
 }
 
-/* IPv6 that is no control: not to the lab's 2001:db8:2::/64, nor what its routers and we say on
- * the link. */
-static bool is_data6(int direction, const uint8_t *frame, uint16_t len)
+/* What is to be done to this packet, which may be the one. */
+static enum soak_harm harm_of(const struct soak_packet *packet)
 {
-	uint16_t at = direction == SOAK_UP ? ETH_LEN : DATA_AT;
-	const struct ip6_hdr *ip = (const void *)(frame + at);
+	struct soak_fault *fault = &area->fault;
+	uint32_t harm = __atomic_load_n(&fault->harm, __ATOMIC_ACQUIRE);
 
-	if (len < at + IP6_LEN)
-		return false;
-	if (direction == SOAK_DOWN)
-		return !ip6_is_link_local(ip->source);
-	return !ip6_is_link_local(ip->destination) && ip->destination[0] != 0xff &&
-	       ip6_prefix(ip->destination) != 0x20010db800020000;
+	if (!harm || fault->flow != packet->mark.flow || fault->direction != packet->direction)
+		return SOAK_NO_HARM;
+	__atomic_store_n(&fault->harm, SOAK_NO_HARM, __ATOMIC_RELEASE);
+	return harm;
 }
 
-static bool is_ip6(int direction, const uint8_t *frame)
+static void arrive(const struct worker *w, const struct port *port, int direction,
+	const struct soak_mark *mark, struct pkt *p)
 {
-	uint16_t type = (uint16_t)(frame[12] << 8 | frame[13]);
-	return direction == SOAK_UP
-		       ? type == ETHERTYPE_IP6
-		       : type == ETHERTYPE_PPPOE_SESSION && frame[20] == 0 && frame[21] == PPP_IP6;
-}
+	struct soak_flow *flow = mark->flow < area->n_flows ? &flows[mark->flow] : NULL;
+	struct soak_packet packet = {
+		.flow = flow, .mark = *mark, .direction = direction, .place = SOAK_ARRIVED};
+	uint8_t *frame = pkt_data(p);
 
-/* The packet in an IPv4 frame that leaves; NULL: control, and what the kernel sends to the lab's
- * 192.0.2.0/24, for the device. */
-static const struct packet *data_of(int direction, const uint8_t *frame, uint16_t len)
-{
-	uint16_t at = direction == SOAK_UP ? ETH_LEN : DATA_AT;
-	uint16_t type = (uint16_t)(frame[12] << 8 | frame[13]);
-	bool data = direction == SOAK_UP ? type == ETHERTYPE_IP4
-					 : type == ETHERTYPE_PPPOE_SESSION && frame[20] == 0 &&
-						   frame[21] == PPP_IP4;
-
-	const struct packet *p = (const void *)(frame + at);
-	return data && len >= at + IP4_LEN && ntoh32(p->ip.destination) >> 8 != 0xc00002 ? p : NULL;
-}
-
-static bool is_flow(int direction, const struct packet *p, const uint8_t *end)
-{
-	return (const uint8_t *)(p + 1) <= end && p->ip.version_ihl == 0x45 &&
-	       p->ip.protocol == IPPROTO_UDP4 &&
-	       (direction == SOAK_UP ? p->udp.destination : p->udp.source) == hton16(SOAK_MARK);
-}
-
-/* Inner addresses are those of RFC 6598. */
-static void take_other(struct soak_seen *seen, int direction, const struct packet *p)
-{
-	seen->other++;
-	seen->inner += direction == SOAK_UP && ntoh32(p->ip.source) >> 22 == 0x64400000u >> 22;
+	if (!flow || (uint16_t)flow->incarnation != mark->incarnation) {
+		area->seen[w->id].stray++;
+		return;
+	}
+	enum soak_harm harm = harm_of(&packet);
+	if (harm == SOAK_LOSE)
+		return;
+	if (harm == SOAK_FLIP)
+		frame[area->fault.at] ^= 1;
+	take(w, port, &packet, frame, p->len);
+	if (harm == SOAK_REPEAT)
+		take(w, port, &packet, frame, p->len);
 }
 
 static uint16_t soak_tx(struct port *port, struct worker *w, struct pkt **pkts, uint16_t n)
 {
 	int direction = direction_from(port) == SOAK_UP ? SOAK_DOWN : SOAK_UP;
+	struct soak_seen *seen = &area->seen[w->id];
 	struct pkt *control[VECTOR_SIZE];
 	uint16_t n_control = 0;
 
 	for (uint16_t i = 0; i < n; i++) {
-		const uint8_t *frame = pkt_data(pkts[i]);
-		const struct packet *p = data_of(direction, frame, pkts[i]->len);
-		bool data6 = is_ip6(direction, frame) && is_data6(direction, frame, pkts[i]->len);
-		if (!p && !data6) {
+		struct soak_mark mark;
+		enum soak_sort sort = soak_sort(direction, pkt_data(pkts[i]), pkts[i]->len, &mark);
+		if (sort == SOAK_CONTROL) {
 			control[n_control++] = pkts[i];
 			continue;
 		}
-		if (data6) {
-			area->seen[w->id].other++;
-			pkt_free(w, pkts[i]);
-			continue;
-		}
-		if (is_flow(direction, p, frame + pkts[i]->len))
-			take(w, direction, frame, p);
-		else
-			take_other(&area->seen[w->id], direction, p);
+		if (sort == SOAK_OURS)
+			arrive(w, port, direction, &mark, pkts[i]);
+		seen->other += sort != SOAK_OURS;
+		seen->inner += sort == SOAK_INNER;
 		pkt_free(w, pkts[i]);
 	}
 	return n_control ? real->tx(port, w, control, n_control) : 0;

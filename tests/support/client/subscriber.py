@@ -96,6 +96,11 @@ class Subscriber:
         return ipaddress.IPv4Address(self.ipcp.wanted.get(3, b"\0\0\0\0"))
 
     @property
+    def mtu(self) -> int:
+        """The longest IP packet, both ways: the MRU that we asked for."""
+        return int.from_bytes(self.lcp.wanted[1], "big")
+
+    @property
     def interface_id(self) -> bytes:
         """The 8 bytes that IPv6CP agreed on."""
         return self.ipv6cp.wanted.get(1, bytes(8))
