@@ -105,8 +105,12 @@ class SessionSupply:
             if not declined:
                 self._taken.discard(lease.network)
             return
+        pools, static = self._manager.pools6, lease.network in self._taken
         self._taken.discard(lease.network)
-        self._manager.pools6.release(lease.network, now, remember=not declined)
+        if declined and not static:
+            pools.decline(lease.network, now)
+        else:
+            pools.release(lease.network, now, remember=not declined)
 
     def adopt(self, lease: Lease, owner: str) -> None:
         """Take over what is the session's since before a restart. Raises: ValueError."""

@@ -61,7 +61,11 @@ class PoolSupply:
         return self.pools.is_of(lease.network, "pd" if lease.delegated else "na")
 
     def release(self, lease: Lease, now: float, *, declined: bool) -> None:
-        assert self.pools.release(lease.network, now, remember=not declined) == self.user
+        assert self.pools.owner(lease.network) == self.user
+        if declined:
+            self.pools.decline(lease.network, now)
+        else:
+            self.pools.release(lease.network, now)
 
 
 LEASES = st.builds(

@@ -34,6 +34,12 @@ PREFIXES = [prefix for length in range(123, 129) for prefix in ALL.subnets(new_p
 OWNERS = ["u1", "u2", "u3"]
 
 
+def _routers(item: IPv6Network, prefix: IPv6Network) -> bool:
+    """Say whether an address is the Subnet-Router anycast address of *prefix*."""
+    first = item.network_address == prefix.network_address
+    return first and item.prefixlen == 128 and prefix.prefixlen <= 126
+
+
 class PoolMachine(RuleBasedStateMachine):
     """The model: who uses each prefix, when it was freed, and for whom it is remembered."""
 
@@ -59,6 +65,7 @@ class PoolMachine(RuleBasedStateMachine):
             item
             for item in config.prefixes[0].subnets(new_prefix=config.length)
             if not any(item.overlaps(hole) for hole in config.exclude)
+            and not _routers(item, config.prefixes[0])
         ]
 
     def home(self, item: IPv6Network) -> str | None:

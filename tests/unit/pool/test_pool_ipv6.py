@@ -5,7 +5,7 @@ from ipaddress import IPv6Network
 import pytest
 
 from bng.pool.core import PoolStats
-from bng.pool.ipv6 import Ipv6PoolConfig, Ipv6Pools
+from bng.pool.ipv6 import DECLINED, DECLINED_S, MAX_DECLINED, Ipv6PoolConfig, Ipv6Pools
 
 
 def net(text: str) -> IPv6Network:
@@ -37,6 +37,7 @@ def drained(pools: Ipv6Pools, name: str = "a") -> list[IPv6Network]:
     [
         (56, ["2001:db8::/54"], [P0, P1, P2, P3]),
         (56, ["2001:db8:0:300::/56", "2001:db8::/56"], [P0, P3]),
+        (128, ["2001:db8::/126"], [net(f"2001:db8::{number}") for number in (1, 2, 3)]),
         (128, ["2001:db8::4/127"], [net("2001:db8::4"), net("2001:db8::5")]),
         (0, ["::/0"], [net("::/0")]),
         (128, ["ffff::/128"], [net("ffff::/128")]),
@@ -195,3 +196,60 @@ def test_pools_side_by_side_do_not_overlap() -> None:
 def test_settings_that_make_no_sense_are_refused(values: dict[str, int]) -> None:
     with pytest.raises(ValueError, match=r"has no prefixes|negative"):
         replace(FOUR, **values)  # type: ignore[arg-type]
+
+
+# ---- Decline ----
+
+FOUR_OTHER = config(56, "2001:db8:9::/54")
+HOSTS = config(128, "2001:db8::/126", "2001:db8::4/128")
+ONE, TWO, THREE, FOURTH = (net(f"2001:db8::{number}") for number in (1, 2, 3, 4))
+
+
+def declined(count: int = 1) -> Ipv6Pools:
+    """Return a pool whose first *count* addresses were declined at 0, at 1, and so on."""
+    pools = Ipv6Pools({"a": HOSTS})
+    for number in range(count):
+        address = pools.allocate("a", "alice", float(number))
+        assert address is not None
+        pools.decline(address, float(number))
+    return pools
+
+
+def test_a_declined_address_is_given_to_nobody_for_a_day() -> None:
+    pools = declined()
+    assert pools.allocate("a", "alice", 1.0) == TWO
+    assert pools.allocate("a", "bob", 1.0, ONE) == THREE
+    assert pools.next_deadline() == DECLINED_S
+    pools.reconfigure({"a": HOSTS, "b": FOUR_OTHER}, 2.0)
+    assert pools.owner(ONE) == DECLINED
+    pools.expire(DECLINED_S)
+    pools.expire(DECLINED_S + 10.0)
+    assert pools.owner(ONE) is None
+    assert pools.allocate("a", "carol", DECLINED_S + 10.0, ONE) == ONE
+
+
+def test_where_nothing_else_is_left_what_was_declined_first_is_given_again() -> None:
+    pools = declined(3)
+    given = [pools.allocate("a", name, 5.0) for name in "bcdef"]
+    assert given == [FOURTH, ONE, TWO, THREE, None]
+    assert pools.release(ONE, 6.0) == "c"
+    assert pools.allocate("a", "c", 6.0) == ONE
+
+
+def test_who_is_to_have_a_declined_address_claims_it() -> None:
+    pools = declined()
+    assert pools.claim(ONE, "static", 1.0) is None
+    assert pools.owner(ONE) == "static"
+    assert pools.next_deadline() is None
+
+
+def test_what_is_not_in_use_cannot_be_declined_and_of_too_many_the_oldest_ends() -> None:
+    pools = Ipv6Pools({"a": config(128, "2001:db8::/64", hold_down_s=0.0)})
+    pools.decline(ONE, 0.0)
+    assert pools.owner(ONE) is None
+    for number in range(MAX_DECLINED + 1):
+        address = pools.allocate("a", "alice", 1.0)
+        assert address is not None
+        pools.decline(address, 1.0)
+        assert int(address.network_address) & 0xFFFF == number + 1
+    assert (pools.owner(ONE), pools.owner(TWO)) == (None, DECLINED)

@@ -130,6 +130,7 @@ def na(iaid: int = 1) -> Packet:
     return dhcp6.DHCP6OptIA_NA(iaid=iaid)
 
 
+SOON = {"hold_down_s": 1, "sticky_s": 80}
 SERVER_ID = dhcp6.DHCP6OptServerId(duid=dhcp6.DUID_LL(DUID))
 RAPID = dhcp6.DHCP6OptRapidCommit()
 
@@ -271,6 +272,36 @@ def test_release_takes_the_route_away_and_expiry_does(make: Made) -> None:
     assert side(box, client).delegated == []
     assert box.manager.ipv6.counters["lease_expired"] == 1
     gone(box, client)
+
+
+def test_a_declined_address_is_given_to_nobody_for_a_day(make: Made) -> None:
+    hosts = {"name": "hosts", "prefixes": ["2001:db8:5::/120"], "length": 128, **SOON}
+    box, heard = make(ipv6={"pool": [*CONFIG["ipv6"]["pool"], hosts]})
+    client = dial(box)
+
+    def address_of(who: Subscriber) -> IPv6Address:
+        send(box, who, ask(dhcp6.DHCP6_Solicit(), RAPID, na()))
+        (reply,) = heard.take(who, dhcp6.DHCP6_Reply)
+        return given_address(reply)
+
+    used = address_of(client)
+    leased = dhcp6.DHCP6OptIA_NA(iaid=1, ianaopts=[dhcp6.DHCP6OptIAAddress(addr=str(used))])
+    send(box, client, ask(dhcp6.DHCP6_Decline(), SERVER_ID, leased))
+    (reply,) = heard.take(client, dhcp6.DHCP6_Reply)
+    assert reply[dhcp6.DHCP6OptStatusCode].statuscode == 0
+    assert not side(box, client).leases
+    second = address_of(client)
+    client.terminate("padt", box.now)
+    box.run(70.0, step=0.5)
+    client, other = dial(box), dial(box, 2)
+    assert address_of(client) == second
+    assert len({used, second, address_of(other)}) == 3
+    for one in (client, other):
+        one.terminate("padt", box.now)
+    box.run(70.0, step=0.5)
+    assert box.tables()["pool6_used"] == 3, "two wait for who had them"
+    box.run(86_400.0, step=600.0)
+    assert_empty(box)
 
 
 def test_the_same_prefixes_again_also_for_another_iaid_and_duid(make: Made) -> None:
