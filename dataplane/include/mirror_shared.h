@@ -31,7 +31,8 @@ struct mirror_shared {
 	uint64_t routes6;     /* in the IPv6 FIB, of all sources */
 	uint64_t nodes6;      /* of that FIB */
 	uint64_t nodes6_free; /* ... sessions' reserve included */
-	uint64_t reserved[3];
+	uint64_t held;	      /* times that the kernel forgot a neighbour in use */
+	uint64_t reserved[2];
 };
 
 /* cdef end */

@@ -267,6 +267,7 @@ static const uint32_t layout[] = {
 	FIELD(mirror_shared, routes6),
 	FIELD(mirror_shared, nodes6),
 	FIELD(mirror_shared, nodes6_free),
+	FIELD(mirror_shared, held),
 	SIZE(nat_config),
 	FIELD(nat_config, n_addresses),
 	FIELD(nat_config, block_size),

@@ -13,7 +13,6 @@
 #include "hdr/byteorder.h"
 
 enum {
-	USED_LATELY_MS = 10000, /* a next hop that carried traffic is kept resolved */
 	TICKS_OF_A_SECOND = 10,
 	EPOCHS_TO_PASS = 2, /* the first vector may have been under way */
 	/* Neighbours that packets make the kernel ask for; it gives one up after 3 s, and by
@@ -58,7 +57,7 @@ struct mirror *mirror_create(
 		return NULL;
 	m->t = t;
 	m->shared = t->mirror;
-	m->resolves_left = RESOLVE_BURST;
+	m->resolves_left[0] = m->resolves_left[1] = RESOLVE_BURST;
 	mirror_nexthops_init(&m->nexthops);
 	m->n_ports = t->n_ports;
 	m->with_kernel = with_kernel;
@@ -108,24 +107,6 @@ int mirror_fd(const struct mirror *m, unsigned i)
 	return mnl_socket_get_fd(i ? m->netlink.routes : m->netlink.events);
 }
 
-static void resolve(struct mirror *m, uint8_t port, struct ip6_words address)
-{
-	if (m->with_kernel && port < m->n_ports && m->t->port[port].twin < m->n_ports)
-		netlink_resolve(&m->netlink, m->t->port[m->t->port[port].twin].ifindex, address);
-}
-
-void mirror_resolve(struct mirror *m, uint8_t port, struct ip6_words address)
-{
-	bool is_gateway = adjacency_find(m->adjacencies, port, address) != ADJACENCY_NONE;
-	if (!m->resolves_left && !is_gateway) {
-		m->shared->resolves_cut++;
-		return;
-	}
-	m->resolves_left -= !is_gateway;
-	m->shared->resolves++;
-	resolve(m, port, address);
-}
-
 /* ---- time ---- */
 
 static void reclaim(struct mirror *m)
@@ -139,26 +120,6 @@ static void reclaim(struct mirror *m)
 	adjacency_reclaim(m->adjacencies);
 	for (uint32_t i = 0; i < m->t->n_workers; i++)
 		m->epoch[i] = __atomic_load_n(&m->t->worker[i].epoch, __ATOMIC_ACQUIRE);
-}
-
-/* The kernel does not see our traffic: it is told which of its stale neighbours are in use. A
- * gateway of a route is resolved before the first packet needs it. */
-static void keep_resolved(struct mirror *m, uint64_t now_ms, bool gateways)
-{
-	for (uint32_t i = 0; i < adjacency_high(m->adjacencies); i++) {
-		struct adjacency *a = &m->t->adjacency[i];
-		if (!adjacency_is_used(m->adjacencies, i))
-			continue;
-		uint64_t used = __atomic_load_n(&a->used, __ATOMIC_RELAXED);
-		struct ip6_words address = adjacency_address(a);
-		if (a->kind == ADJ_GLEAN && is_address(address) && gateways) {
-			resolve(m, a->port, address);
-		} else if (a->kind == ADJ_NEIGHBOUR && a->flags & ADJACENCY_STALE && used &&
-			   now_ms - used < USED_LATELY_MS) {
-			a->flags = 0; /* the kernel will say what came of it */
-			resolve(m, a->port, address);
-		}
-	}
 }
 
 static void share(struct mirror *m)
@@ -198,16 +159,17 @@ static void each_second(struct mirror *m)
 
 void mirror_tick(struct mirror *m, uint64_t now_ms)
 {
+	m->now_ms = now_ms;
 	bool second = ++m->ticks % TICKS_OF_A_SECOND == 0;
 	reclaim(m);
 	share(m);
-	m->resolves_left += RESOLVES_PER_S / TICKS_OF_A_SECOND;
-	if (m->resolves_left > RESOLVE_BURST)
-		m->resolves_left = RESOLVE_BURST;
+	for (int met = 0; met < 2; met++) {
+		m->resolves_left[met] += RESOLVES_PER_S / TICKS_OF_A_SECOND;
+		if (m->resolves_left[met] > RESOLVE_BURST)
+			m->resolves_left[met] = RESOLVE_BURST;
+	}
 	if (second)
 		each_second(m);
-	if (!m->with_kernel)
-		return;
-	keep_resolved(m, now_ms, m->ask_now || second);
+	mirror_keep_resolved(m, m->ask_now || second);
 	m->ask_now = false;
 }

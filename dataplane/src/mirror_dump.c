@@ -61,10 +61,14 @@ static bool is_lost(const struct mirror *m, const struct adjacency *a)
 	return true;
 }
 
-static bool goes(void *mirror, uint32_t adjacency, bool seen)
+static bool goes(void *mirror, uint32_t adjacency, enum fib_source source, bool seen)
 {
-	const struct mirror *m = mirror;
-	return (m->dump.sweeping && !seen) || is_lost(m, &m->t->adjacency[adjacency]);
+	struct mirror *m = mirror;
+	if (is_lost(m, &m->t->adjacency[adjacency]))
+		return true;
+	if (seen || !m->dump.sweeping)
+		return false;
+	return source != FIB_NEIGHBOUR || !mirror_hold(m, adjacency);
 }
 
 static void scan_step(struct mirror *m)

@@ -9,14 +9,11 @@
 #include <string.h>
 
 #include <linux/if_addr.h>
-#include <linux/neighbour.h>
 #include <linux/rtnetlink.h>
 
 #include "hdr/byteorder.h"
 
 #define SECONDARY 0x80000000u
-
-enum { NUD_USABLE = NUD_REACHABLE | NUD_STALE | NUD_DELAY | NUD_PROBE | NUD_PERMANENT };
 
 void mirror_attributes(
 	const struct nlmsghdr *nlh, uint32_t header, const struct nlattr **table, uint16_t max)
@@ -52,13 +49,12 @@ struct ip6_words mirror_prefix(struct ip6_words address, unsigned family)
 	return family == AF_INET ? (struct ip6_words){.low = (uint32_t)address.low} : address;
 }
 
-/* What the kernel says of a family that is ours to route. */
-static struct rib *rib_of(const struct mirror *m, unsigned family)
+struct rib *mirror_rib(const struct mirror *m, unsigned family)
 {
 	return family == AF_INET ? m->rib : family == AF_INET6 ? m->rib6 : NULL;
 }
 
-static struct rib_key host_key(
+struct rib_key mirror_host_key(
 	struct ip6_words address, unsigned family, enum fib_source source, uint32_t priority)
 {
 	return (struct rib_key){.prefix = mirror_prefix(address, family),
@@ -67,7 +63,7 @@ static struct rib_key host_key(
 		.priority = priority};
 }
 
-static bool is_link_local(struct ip6_words address)
+bool mirror_is_link_local(struct ip6_words address)
 {
 	return address.high >> 54 == 0x3fa; /* fe80::/10 */
 }
@@ -158,7 +154,7 @@ static bool is_own_address(const struct ifaddrmsg *ifa, struct ip6_words address
 {
 	if (ifa->ifa_family == AF_INET)
 		return is_address(address) && (uint32_t)address.low >> 24 != 127;
-	return address.high && !is_link_local(address);
+	return address.high && !mirror_is_link_local(address);
 }
 
 /* RFC 4862 section 5.4: it may be another's. */
@@ -203,9 +199,9 @@ static void set_sources(const struct mirror *m, unsigned family)
 static void set_address(struct mirror *m, const struct ifaddrmsg *ifa, struct ip6_words address,
 	uint8_t routed, bool added)
 {
-	struct rib *rib = rib_of(m, ifa->ifa_family);
+	struct rib *rib = mirror_rib(m, ifa->ifa_family);
 	bool secondary = ifa->ifa_flags & IFA_F_SECONDARY;
-	struct rib_key key = host_key(address, ifa->ifa_family, FIB_LOCAL, secondary);
+	struct rib_key key = mirror_host_key(address, ifa->ifa_family, FIB_LOCAL, secondary);
 	struct target to = {.kind = ADJ_LOCAL, .port = routed, .address = address};
 	uint32_t id = mirror_adjacency(m, &to);
 	if (id == ADJACENCY_NONE) {
@@ -229,7 +225,7 @@ static void address_message(struct mirror *m, const struct nlmsghdr *nlh)
 	const struct ifaddrmsg *ifa = mnl_nlmsg_get_payload(nlh);
 	const struct nlattr *attr[IFA_LOCAL + 1];
 	mirror_attributes(nlh, sizeof(*ifa), attr, IFA_LOCAL);
-	if (mnl_nlmsg_get_payload_len(nlh) < sizeof(*ifa) || !rib_of(m, ifa->ifa_family))
+	if (mnl_nlmsg_get_payload_len(nlh) < sizeof(*ifa) || !mirror_rib(m, ifa->ifa_family))
 		return;
 	bool has_peer = ifa->ifa_family == AF_INET || attr[IFA_LOCAL];
 	struct ip6_words address =
@@ -239,64 +235,6 @@ static void address_message(struct mirror *m, const struct nlmsghdr *nlh)
 	if (is_own_address(ifa, address) && !(added && is_tentative(ifa)) &&
 		(routed != ADJACENCY_NO_PORT || ifa->ifa_index == m->loopback))
 		set_address(m, ifa, address, routed, added);
-}
-
-/* ---- neighbours ---- */
-
-/* One of a link (fe80::/10) is kept with its port in bits that are 0. */
-static struct rib_key neighbour_key(uint8_t port, struct ip6_words address, unsigned family)
-{
-	struct rib_key key = host_key(address, family, FIB_NEIGHBOUR, 0);
-	if (family == AF_INET6 && is_link_local(address))
-		key.prefix.high |= port;
-	return key;
-}
-
-/* A gateway that routes still need is asked for at once: no packet has to miss it first. */
-static void neighbour_lost(
-	struct mirror *m, uint8_t port, struct ip6_words address, unsigned family)
-{
-	uint32_t id = adjacency_find(m->adjacencies, port, address);
-	struct rib_key key = neighbour_key(port, address, family);
-	if (id == ADJACENCY_NONE || !rib_del(rib_of(m, family), &key, id))
-		return;
-	if (adjacency_find(m->adjacencies, port, address) != ADJACENCY_NONE)
-		mirror_resolve(m, port, address);
-}
-
-static void neighbour_known(struct mirror *m, uint8_t port, struct ip6_words address,
-	const uint8_t *mac, const struct ndmsg *nd)
-{
-	struct target to = {.kind = ADJ_GLEAN, .port = port, .address = address};
-	struct rib_key key = neighbour_key(port, address, nd->ndm_family);
-	uint32_t id = mirror_adjacency(m, &to);
-	if (id == ADJACENCY_NONE) {
-		mirror_no_memory(m);
-		return;
-	}
-	adjacency_resolve(m->adjacencies, id, mac, m->t->port[port].mac);
-	m->t->adjacency[id].flags = nd->ndm_state & NUD_STALE ? ADJACENCY_STALE : 0;
-	if (rib_add(rib_of(m, nd->ndm_family), &key, id, RIB_LAST))
-		mirror_no_memory(m);
-}
-
-static void neighbour_message(struct mirror *m, const struct nlmsghdr *nlh)
-{
-	const struct ndmsg *nd = mnl_nlmsg_get_payload(nlh);
-	const struct nlattr *attr[NDA_LLADDR + 1];
-	mirror_attributes(nlh, sizeof(*nd), attr, NDA_LLADDR);
-	if (mnl_nlmsg_get_payload_len(nlh) < sizeof(*nd) || !rib_of(m, nd->ndm_family))
-		return;
-	struct ip6_words address = mirror_address(attr[NDA_DST], nd->ndm_family);
-	uint8_t port = mirror_routed(m, (uint32_t)nd->ndm_ifindex);
-	if (port == ADJACENCY_NO_PORT || !is_address(address))
-		return;
-	const struct nlattr *mac = attr[NDA_LLADDR];
-	if (nlh->nlmsg_type == RTM_NEWNEIGH && m->usable[port] && nd->ndm_state & NUD_USABLE &&
-		mac && mnl_attr_get_payload_len(mac) == 6)
-		neighbour_known(m, port, address, mnl_attr_get_payload(mac), nd);
-	else
-		neighbour_lost(m, port, address, nd->ndm_family);
 }
 
 /* ---- any of them ---- */
@@ -315,7 +253,7 @@ int mirror_kernel_message(const struct nlmsghdr *nlh, void *mirror)
 		break;
 	case RTM_NEWNEIGH:
 	case RTM_DELNEIGH:
-		neighbour_message(m, nlh);
+		mirror_neighbour_message(m, nlh);
 		break;
 	case RTM_NEWROUTE:
 	case RTM_DELROUTE:

@@ -1,6 +1,6 @@
 /*
  * What the mirror's parts share: mirror.c (life, commands, time), mirror_dump.c (dumps, sweeps),
- * mirror_kernel.c (links, addresses, neighbours), mirror_route.c, mirror_nexthop.c.
+ * mirror_kernel.c (links, addresses), mirror_neighbour.c, mirror_route.c, mirror_nexthop.c.
  */
 #ifndef BNG_MIRROR_STATE_H
 #define BNG_MIRROR_STATE_H
@@ -28,7 +28,7 @@ struct targets {
 	uint32_t n;
 };
 
-enum { NEXTHOP_BUCKETS = 1024 };
+enum { NEXTHOP_BUCKETS = 1024, MET_SIZE = 4096 };
 
 struct nexthop;
 
@@ -89,8 +89,10 @@ struct mirror {
 	bool usable[MAX_PORTS]; /* routed ports: the TAP twin is up and has a carrier */
 	bool ask_now;		/* at the next tick: resolve gateways that are not */
 	uint32_t ticks;
+	uint64_t now_ms;	     /* at the last tick */
 	uint32_t addresses;	     /* ever seen: the oldest is first */
-	uint32_t resolves_left;	     /* for packets */
+	uint32_t resolves_left[2];   /* for packets: to strangers, to neighbours that it has met */
+	uint32_t met[MET_SIZE];	     /* hashes of neighbours, by their lower bits */
 	uint64_t epoch[MAX_WORKERS]; /* at the last reclaim */
 	uint64_t told_no_memory;     /* on stderr */
 	uint64_t told_unsupported;
@@ -131,6 +133,21 @@ struct ip6_words mirror_address(const struct nlattr *attr, unsigned family);
 struct ip6_words mirror_prefix(struct ip6_words address, unsigned family);
 /* The routed port whose TAP twin this device is, or ADJACENCY_NO_PORT. */
 uint8_t mirror_routed(const struct mirror *m, uint32_t ifindex);
+
+/* What the kernel says of a family that is ours to route, or NULL. */
+struct rib *mirror_rib(const struct mirror *m, unsigned family);
+struct rib_key mirror_host_key(
+	struct ip6_words address, unsigned family, enum fib_source source, uint32_t priority);
+bool mirror_is_link_local(struct ip6_words address);
+
+/* ---- mirror_neighbour.c ---- */
+
+void mirror_neighbour_message(struct mirror *m, const struct nlmsghdr *nlh);
+/* The kernel knows this neighbour no more. True: it is needed, keeps its MAC and is asked for; else
+ * its route may go. */
+bool mirror_hold(struct mirror *m, uint32_t adjacency);
+/* Every 100 ms. Asks for next hops that are not resolved, or may not be there any more. */
+void mirror_keep_resolved(struct mirror *m, bool gateways);
 
 /* ---- mirror_route.c ---- */
 

@@ -22,6 +22,7 @@ PARSERS = (
     "dataplane/src/io/offload.c",
     "dataplane/src/io/pcap.c",
     "dataplane/src/mirror_kernel.c",
+    "dataplane/src/mirror_neighbour.c",
     "dataplane/src/mirror_nexthop.c",
     "dataplane/src/mirror_route.c",
     "dataplane/src/options*.c",

@@ -6,10 +6,7 @@
              +-----------------------+
 """
 
-import contextlib
 import os
-import re
-import signal
 import sys
 import time
 from collections import Counter
@@ -27,6 +24,7 @@ from tests.support.router_lab import (
     WAN1,
     Leaf,
     RouterLab,
+    counted_packets,
     until,
 )
 
@@ -263,19 +261,6 @@ def two_gateways_at_b(lab: RouterLab) -> None:
     lab.meet()
     assert lab.ping("bng", SECOND_B)
     lab.waits_for(SECOND_B, Leaf("neighbour", WAN1, SECOND_B, 32))
-
-
-@contextlib.contextmanager
-def counted_packets(lab: RouterLab, address: str) -> Iterator[None]:
-    """Ping *address* from a while the block lasts; each packet has to be answered."""
-    with lab.background("a", "ping", "-n", "-i", "0.002", address, ready="bytes from") as ping:
-        yield
-        time.sleep(0.1)
-        ping.send_signal(signal.SIGINT)
-        text, _ = ping.communicate(timeout=10)
-    sent, received = map(int, re.findall(r"(\d+) (?:packets transmitted|received)", text))
-    assert sent > 5, "the block was too short to show anything"
-    assert received >= sent - 1, text  # the last one may be under way
 
 
 def test_recursive_routes_as_zebra_resolves_them_move_without_loss(

@@ -2,8 +2,8 @@
 
 from collections.abc import Callable
 
-from scapy.layers.inet import IP, TCP, UDP
-from scapy.layers.inet6 import ICMPv6ND_NS, IPv6
+from scapy.layers.inet import ICMP, IP, TCP, UDP
+from scapy.layers.inet6 import ICMPv6ND_NS, ICMPv6ND_Redirect, IPv6
 
 from . import lab
 from .edges import Case, case
@@ -62,6 +62,13 @@ def solicitation(source: str) -> bytes:
     return frame(bytes(IPv6(src=source, dst="ff02::1:ff00:1", hlim=255) / ICMPv6ND_NS()), 0x86DD)
 
 
+def redirect(version: int) -> bytes:
+    """Build a Redirect of ICMP (RFC 792), or of ND (RFC 4861)."""
+    if version == 4:
+        return frame(bytes(IP(src="192.0.2.77", dst=lab.SERVER) / ICMP(type=5, gw="192.0.2.66")))
+    return frame(bytes(IPv6(src="fe80::1", dst="fe80::2", hlim=255) / ICMPv6ND_Redirect()), 0x86DD)
+
+
 def send(dp: Dataplane, frames: list[bytes], *, port: int = WAN) -> list[str]:
     """Hand frames to the node; return the edges that they took."""
     edges: list[str] = []
@@ -99,3 +106,4 @@ for _name, _build in PROTOCOLS.items():
     _one, _all = "share-used-up", "policed"
     case(f"twin_output/drop: {_name}-{_one}")(_flood(_build("198.18.0.1"), count=4_001))
     case(f"twin_output/drop: {_name}-{_all}")(_flood(*map(_build, SOURCES[:8]), count=10_008))
+case("twin_output/drop: redirect")(_flood(redirect(4), redirect(6), count=2))

@@ -29,6 +29,7 @@ QUIET = frozenset(
                 "hostile",
                 "load",
                 "natlog_killed",
+                "neighbours",
                 "policed_session",
                 "radius_flood",
                 "radius_storm",

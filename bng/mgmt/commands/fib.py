@@ -25,6 +25,7 @@ def show_fib(box: Box, args: Args) -> object:
             "repoints": int(mirror.repoints),
             "resolved_for_packets": int(mirror.resolves),
             "over_the_rate": int(mirror.resolves_cut),
+            "held": int(mirror.held),
         },
         "kernel": {
             "events_lost": int(mirror.events_lost),

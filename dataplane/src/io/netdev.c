@@ -126,15 +126,31 @@ bool netdev_has_addresses(const char *name)
 	return found;
 }
 
-int netdev_disable_ipv6(const char *name)
+/* A setting of the device below /proc/sys/net; fine when the kernel does not have it. */
+static int set_value(const char *family, const char *name, const char *key, const char *value)
 {
 	char path[96];
-	snprintf(path, sizeof(path), "/proc/sys/net/ipv6/conf/%s/disable_ipv6", name);
+	snprintf(path, sizeof(path), "/proc/sys/net/%s/conf/%s/%s", family, name, key);
 	int fd = open(path, O_WRONLY | O_CLOEXEC);
 	if (fd < 0)
 		return errno == ENOENT ? 0 : -errno;
-	int status = write(fd, "1", 1) == 1 ? 0 : -errno;
+	int status = write(fd, value, strlen(value)) < 0 ? -errno : 0;
 	close(fd);
+	return status;
+}
+
+int netdev_disable_ipv6(const char *name)
+{
+	return set_value("ipv6", name, "disable_ipv6", "1");
+}
+
+int netdev_take_no_advice(const char *name)
+{
+	static const char *const keys[][2] = {
+		{"ipv6", "accept_ra"}, {"ipv6", "accept_redirects"}, {"ipv4", "accept_redirects"}};
+	int status = 0;
+	for (size_t i = 0; i < sizeof(keys) / sizeof(*keys) && !status; i++)
+		status = set_value(keys[i][0], name, keys[i][1], "0");
 	return status;
 }
 

@@ -23,6 +23,9 @@ int netdev_set_mtu(const char *name, int mtu);
 bool netdev_has_addresses(const char *name);
 /* Ends IPv6 on the device; 0 too when the kernel has none. */
 int netdev_disable_ipv6(const char *name);
+/* What hosts on the link say of routes, prefixes and their parameters is not for the kernel: Router
+ * Advertisements (RFC 4862 section 5.5) and Redirects of both families. */
+int netdev_take_no_advice(const char *name);
 /* Receive offloads that merge frames, or take or filter VLAN tags. What the device lacks is fine.
  */
 void netdev_receive_as_sent(const char *name);

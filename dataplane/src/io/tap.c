@@ -56,6 +56,8 @@ static int configure(struct port *port)
 	if (!status)
 		status = netdev_set_mtu(device, shared->mtu);
 	if (!status)
+		status = netdev_take_no_advice(device);
+	if (!status)
 		status = netdev_change_flags(device, IFF_UP, 0);
 	int index = netdev_index(device);
 	if (index < 0)

@@ -38,6 +38,7 @@ enum {
 struct control {
 	enum control_class class;
 	bool on_link;	 /* of a routing protocol: nobody beyond the link can have sent it */
+	bool redirect;	 /* of ICMP or ND */
 	bool handshake;	 /* TCP with SYN or RST: says nothing of whom the kernel talks with */
 	uint64_t source; /* addresses of IPv4 and IPv6, folded; of all else, of Ethernet */
 	uint64_t destination;
@@ -77,6 +78,9 @@ static inline void classify_ip(
 	const struct tcp_hdr *tcp = (const struct tcp_hdr *)payload;
 	c->on_link |= ttl == TTL_MAX;
 	switch (protocol) {
+	case IPPROTO_ICMP4:
+		c->redirect = len && payload[0] == ICMP4_REDIRECT;
+		return;
 	case PROTOCOL_OSPF:
 		c->class = CONTROL_OSPF;
 		return;
@@ -134,6 +138,7 @@ static inline void classify_ip6(struct control *c, const uint8_t *bytes, uint16_
 	else if (left && ip->hop_limit == TTL_MAX && payload[0] >= ICMP6_ROUTER_SOLICITATION &&
 		 payload[0] <= ICMP6_REDIRECT) /* RFC 4861 */
 		c->class = CONTROL_NEIGHBOUR;
+	c->redirect = ip->next_header == IPPROTO_ICMP6 && left && payload[0] == ICMP6_REDIRECT;
 }
 
 /* The current header is the Ethernet header; no tag follows it. */

@@ -8,6 +8,9 @@
  * class every source has a share. What comes, what is dropped and what the kernel sends is counted
  * by class.
  *
+ * A Redirect is nothing to a router (RFC 1812 section 5.2.7.2, RFC 4861 section 8.2), but the
+ * kernel of a host that does not forward itself may believe it.
+ *
  * What the kernel sends of routing protocols, ARP and ND leaves the port before all data.
  */
 #include <errno.h>
@@ -21,6 +24,7 @@ enum {
 	EDGE_PORT_OUTPUT,
 	EDGE_CONTROL_OUTPUT,
 	EDGE_NO_TWIN,
+	EDGE_REDIRECT,
 	EDGE_POLICED,					     /* + class */
 	EDGE_SHARE_USED_UP = EDGE_POLICED + CONTROL_CLASSES, /* + class */
 };
@@ -110,6 +114,10 @@ static uint16_t police(struct worker *w, struct pkt *p)
 	const struct limit *limit = &limits[class];
 	struct bucket *share = share_find(&s->sources, c.source ^ (uint64_t) class << 61);
 	counts->received[class]++;
+	if (c.redirect) {
+		counts->dropped[class]++;
+		return EDGE_REDIRECT;
+	}
 	if (!bucket_ready(share, w->now_ms, limit->share, limit->share)) {
 		counts->dropped[class]++;
 		return (uint16_t)(EDGE_SHARE_USED_UP + class);
@@ -146,6 +154,7 @@ NODE(twin_output) = {
 			[EDGE_PORT_OUTPUT] = {.next = "port_output"},
 			[EDGE_CONTROL_OUTPUT] = {.next = "control_output"},
 			[EDGE_NO_TWIN] = DROP("no-twin"),
+			[EDGE_REDIRECT] = DROP("redirect"),
 			[EDGE_POLICED + CONTROL_OTHER] = DROP("other-policed"),
 			[EDGE_POLICED + CONTROL_NEIGHBOUR] = DROP("neighbour-policed"),
 			[EDGE_POLICED + CONTROL_STRANGER] = DROP("stranger-policed"),

@@ -356,6 +356,11 @@ bool adjacency_is_used(const struct adjacencies *a, uint32_t id)
 	return id < a->high && a->owned[id].references;
 }
 
+bool adjacency_is_shared(const struct adjacencies *a, uint32_t id)
+{
+	return a->owned[id].references > 1;
+}
+
 uint64_t adjacency_repoints(const struct adjacencies *a)
 {
 	return a->repoints;

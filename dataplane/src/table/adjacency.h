@@ -16,6 +16,7 @@ enum adjacency_flags {
 	ADJACENCY_STALE = 1,  /* neighbour to be confirmed while it is in use */
 	ADJACENCY_OBJECT = 2, /* a nexthop object's own: shared by its routes alone */
 	ADJACENCY_LOST = 4,   /* ... and the object is gone, or leads nowhere */
+	ADJACENCY_HELD = 8,   /* neighbour that the kernel forgot; index: the tick of asking */
 };
 
 struct adjacencies; /* the writer's state */
@@ -63,6 +64,7 @@ uint32_t adjacency_first(
 /* As fib4_reclaim(): freed entries may be used again. */
 void adjacency_reclaim(struct adjacencies *a);
 bool adjacency_is_used(const struct adjacencies *a, uint32_t id);
+bool adjacency_is_shared(const struct adjacencies *a, uint32_t id); /* more than one reference */
 uint32_t adjacency_in_use(const struct adjacencies *a);
 uint64_t adjacency_repoints(const struct adjacencies *a); /* changes of groups in place */
 uint32_t adjacency_high(const struct adjacencies *a);	  /* all ever used are below */

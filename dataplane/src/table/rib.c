@@ -376,7 +376,7 @@ bool rib_visit(struct rib *r, uint32_t *at, uint32_t n, rib_verdict *goes, void 
 		struct entry *e = &r->entry[*at];
 		if (e->source == FIB_SOURCES || !e->kernel)
 			continue;
-		if (goes(context, e->adjacency, e->seen)) {
+		if (goes(context, e->adjacency, e->source, e->seen)) {
 			remove_entry(r, *at);
 		} else if (e->waiting) {
 			struct rib_key key = key_of(r, *at);

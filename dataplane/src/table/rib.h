@@ -52,7 +52,7 @@ bool rib_del_only(struct rib *r, const struct rib_key *key);
 void rib_begin(struct rib *r);
 
 /* True: this route of the kernel has to go. */
-typedef bool rib_verdict(void *context, uint32_t adjacency, bool seen);
+typedef bool rib_verdict(void *context, uint32_t adjacency, enum fib_source source, bool seen);
 /* Asks for each of the next n entries from *at on, and gives those that wait another try. True:
  * that was the last. */
 bool rib_visit(struct rib *r, uint32_t *at, uint32_t n, rib_verdict *goes, void *context);

@@ -68,8 +68,9 @@ static size_t message(struct mirror *m, const uint8_t *data, size_t size)
 	return header.nlmsg_len;
 }
 
-static bool all(void *context, uint32_t adjacency, bool seen)
+static bool all(void *context, uint32_t adjacency, enum fib_source source, bool seen)
 {
+	(void)source;
 	(void)context;
 	(void)adjacency;
 	(void)seen;
@@ -92,6 +93,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		data += used;
 		size -= used;
 	}
+	mirror_tick(m, m->now_ms + 1000);
 	uint32_t at = 0;
 	assert(rib_visit(m->rib, &at, RIB_MAX, all, NULL));
 	at = 0;
@@ -102,8 +104,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	assert(rib_routes(m->rib6) == 0 && rib_waiting(m->rib6) == 0);
 	assert(fib_routes(m->fib) == 0 && fib_routes(m->fib6) == own_routes6);
 	assert(adjacency_in_use(m->adjacencies) == own_adjacencies);
-	mirror_tick(m, 0);
-	mirror_tick(m, 0);
+	mirror_tick(m, m->now_ms);
+	mirror_tick(m, m->now_ms);
 	assert(fib_parts_free(m->fib) == MAX_PAGES && fib_parts_free(m->fib6) == nodes_free);
 	return 0;
 }

@@ -87,8 +87,9 @@ int shim_take(
 	return found;
 }
 
-static bool unseen(void *context, uint32_t adjacency, bool seen)
+static bool unseen(void *context, uint32_t adjacency, enum fib_source source, bool seen)
 {
+	(void)source;
 	(void)context;
 	(void)adjacency;
 	return !seen;
