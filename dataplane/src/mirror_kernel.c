@@ -175,25 +175,35 @@ static void set_source6(struct port_shared *port, struct ip6_words address)
 	__atomic_store_n(&port->ip6_interface_id, address.low, __ATOMIC_RELAXED);
 }
 
-/* The oldest address of a routed port is the source of its errors. Those to subscribers have one of
- * the loopback, or of any port (RFC 4443 section 2.2: one that belongs to the node). */
+/* One of the loopback, or of the first port that has any. */
+static struct ip6_words any_address(const struct mirror *m, unsigned family)
+{
+	struct ip6_words found = first_address(m, ADJACENCY_NO_PORT, family);
+	for (uint32_t i = 0; i < m->n_ports && !is_address(found); i++)
+		if (m->t->port[i].role == PORT_ROUTED)
+			found = first_address(m, (uint8_t)i, family);
+	return found;
+}
+
+/* The oldest address of a routed port is the source of its errors; one that has none of this family
+ * (RFC 1812 section 4.3.2.4: an unnumbered line) has any of the box's. IPv6 errors to subscribers
+ * have any, too (RFC 4443 section 2.2: one that belongs to the node). */
 static void set_sources(const struct mirror *m, unsigned family)
 {
 	struct port_shared *port = m->t->port;
-	struct ip6_words any = first_address(m, ADJACENCY_NO_PORT, family);
+	struct ip6_words any = any_address(m, family);
 	for (uint32_t i = 0; i < m->n_ports; i++) {
-		if (port[i].role != PORT_ROUTED)
-			continue;
-		struct ip6_words own = first_address(m, (uint8_t)i, family);
-		any = is_address(any) ? any : own;
+		struct ip6_words own = NO_ADDRESS;
+		if (port[i].role == PORT_ROUTED)
+			own = first_address(m, (uint8_t)i, family);
+		else if (port[i].role != PORT_ACCESS || family == AF_INET)
+			continue; /* the gateway's of the subscribers' pool: bngd's to say */
+		own = is_address(own) ? own : any;
 		if (family == AF_INET)
 			__atomic_store_n(&port[i].ip4, ip4_of(own), __ATOMIC_RELAXED);
 		else
 			set_source6(&port[i], own);
 	}
-	for (uint32_t i = 0; i < m->n_ports && family == AF_INET6; i++)
-		if (port[i].role == PORT_ACCESS)
-			set_source6(&port[i], any);
 }
 
 static void set_address(struct mirror *m, const struct ifaddrmsg *ifa, struct ip6_words address,

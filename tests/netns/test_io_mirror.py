@@ -64,6 +64,10 @@ def test_the_first_address_is_the_source_of_our_errors(lab: RouterLab) -> None:
     assert source() == bytes([10, 9, 0, 1])
     lab.ip("bng", f"addr del {BOX_A}/24 dev bng-wan0")  # its secondary goes with it
     until(lambda: source() == bytes([10, 10, 0, 1]), "the next address is the source")
+    lab.ip("bng", "addr del 10.10.0.1/24 dev bng-wan0")
+    until(lambda: source() == bytes([10, 8, 0, 1]), "it has none: the other port's")
+    lab.ip("bng", "addr add 10.255.0.1/32 dev lo")
+    until(lambda: source() == bytes([10, 255, 0, 1]), "the box's own is better")
 
 
 def test_a_neighbour_gets_its_mac_and_loses_it_when_deleted(lab: RouterLab) -> None:

@@ -279,3 +279,16 @@ def test_ipv4_is_forwarded_by_a_next_hop_of_ipv6(lab: RouterLab) -> None:
     lab.ip("bng", f"route add 10.81.0.0/16 via inet6 {HOST_B6} dev bng-wan1")
     lab.waits_for("10.81.0.1", Leaf("neighbour", WAN1, HOST_B6, 16))
     reaches(lab, "a", "10.81.0.1")
+
+
+def test_a_port_without_addresses_of_ipv4_forwards_it_and_is_seen_in_a_traceroute(
+    lab: RouterLab,
+) -> None:
+    """As BGP with IPv6 next hops alone has it: errors come from the address of the box itself."""
+    lab.ip("bng", "addr del 10.9.0.1/24 dev bng-wan0")
+    lab.ip("bng", "addr add 10.255.0.1/32 dev lo")
+    lab.ip("bng", f"route add 10.9.0.2 via inet6 {HOST_A6} dev bng-wan0")
+    lab.run("a", "ip", "-4", "route", "replace", "default", "via", "inet6", BOX_A, "dev", "e")
+    reaches(lab, "a", "10.8.0.2")
+    first = lab.run("a", "ping", "-n", "-c", "1", "-t", "1", "10.8.0.2", check=False).stdout
+    assert "From 10.255.0.1 icmp_seq=1 Time to live exceeded" in first
