@@ -144,7 +144,7 @@ def show_ports(context: typer.Context, json: Json = False) -> None:
     """
     columns = (
         *("port", "interface", "vlan", "driver", "role", "up", "mac", "mtu", "sessions"),
-        *("rx_packets", "rx_bytes", "rx_errors", "tx_packets", "tx_bytes", "tx_errors"),
+        *("rx_packets", "rx_bytes", "rx_errors", "rx_lost", "tx_packets", "tx_bytes", "tx_errors"),
         *("control_received", "control_lost", "control_sent", "control_errors"),
     )
     _rows(ask(context, "show ports"), columns, json)

@@ -162,9 +162,9 @@ struct port_tx {
 	/* Control frames (routing protocols, ARP, ND), also in the numbers above and in rx_*. */
 	uint64_t control_packets;
 	uint64_t control_errors;
-	uint64_t control_received; /* by a queue of their own */
-	uint64_t control_lost;	   /* ... which was full */
-	uint64_t reserved[1];
+	uint64_t control_received; /* by queues of their own */
+	uint64_t control_lost;	   /* ... which were full: in rx_errors, too */
+	uint64_t rx_lost;	   /* others that found the receive ring full: the same */
 };
 
 /* What passes between a routed port and its twin in the kernel. */

@@ -27,7 +27,7 @@ struct port {
 	void *state;		  /* the driver's, per port */
 };
 
-enum { MAX_DRIVER_OPTIONS = 4 };
+enum { MAX_DRIVER_OPTIONS = 4, CONTROL_QUEUES = 3 };
 
 struct driver {
 	const char *name;
@@ -41,7 +41,7 @@ struct driver {
 	/* Up to max frames, from the Ethernet header on, tags in place; returns how many. NULL, and
 	 * rx_fd as well: its frames come in by another port. */
 	uint16_t (*rx)(struct port *port, struct worker *w, struct pkt **pkts, uint16_t max);
-	/* The same of control frames, when they have a queue of their own that data cannot fill;
+	/* The same of control frames, when they have queues of their own that data cannot fill;
 	 * asked first. NULL: they come with all others. */
 	uint16_t (*rx_control)(
 		struct port *port, struct worker *w, struct pkt **pkts, uint16_t max);
@@ -54,8 +54,8 @@ struct driver {
 	bool (*retry)(struct port *port, struct worker *w);
 	/* Descriptor to sleep on for rx, or -1: then the port must be polled. */
 	int (*rx_fd)(struct port *port, struct worker *w);
-	/* The same for rx_control; -1: there is no such queue. */
-	int (*control_fd)(struct port *port, struct worker *w);
+	/* The same for rx_control, i < CONTROL_QUEUES; -1: there is no such queue. */
+	int (*control_fd)(struct port *port, struct worker *w, unsigned i);
 	struct driver *registered;
 };
 

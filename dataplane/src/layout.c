@@ -83,6 +83,7 @@ static const uint32_t layout[] = {
 	FIELD(port_tx, control_errors),
 	FIELD(port_tx, control_received),
 	FIELD(port_tx, control_lost),
+	FIELD(port_tx, rx_lost),
 	SIZE(port_control),
 	FIELD(port_control, received),
 	FIELD(port_control, dropped),

@@ -240,9 +240,11 @@ int worker_prepare_sleep(struct worker *w)
 			e->must_poll = true;
 		else if (!watch(e->epoll_fd, fd))
 			return -errno;
-		fd = port->driver->control_fd ? port->driver->control_fd(port, w) : -1;
-		if (fd >= 0 && !watch(e->epoll_fd, fd))
-			return -errno;
+		for (unsigned q = 0; q < CONTROL_QUEUES && port->driver->control_fd; q++) {
+			fd = port->driver->control_fd(port, w, q);
+			if (fd >= 0 && !watch(e->epoll_fd, fd))
+				return -errno;
+		}
 	}
 	return 0;
 }

@@ -29,10 +29,9 @@ import signal
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from ipaddress import IPv4Address
 from pathlib import Path
@@ -41,6 +40,7 @@ from typing import Any, NamedTuple
 from dataplane.binding import CommandType, route_record
 from tests.bench import routes6
 from tests.support.netns import command
+from tests.support.pinger import Pings, pinging
 from tests.support.router_lab import HOST_A, HOST_B, ROUTED_PORTS, RouterLab, until
 
 RANDOM_ADDRESSES = 1_000
@@ -179,36 +179,6 @@ def spot_check(lab: RouterLab, fib: Snapshot) -> int:
 # ---- the phases ----
 
 
-@dataclass(slots=True)
-class Pinger:
-    """Numbered packets from one host to the other, in series of 1,000, while the block lasts."""
-
-    lab: RouterLab
-    to: str = HOST_B
-    sent: int = 0
-    received: int = 0
-    _stop: threading.Event = field(default_factory=threading.Event)
-
-    def _run(self) -> None:
-        while not self._stop.is_set():
-            words = ("ping", "-n", "-q", "-c", "1000", "-i", "0.001", "-W", "1", self.to)
-            text = self.lab.run("a", *words, check=False).stdout
-            sent, received = map(int, re.findall(r"(\d+) (?:packets transmitted|received)", text))
-            self.sent += sent
-            self.received += received
-
-    @contextlib.contextmanager
-    def pinging(self) -> Iterator[None]:
-        """Ping while the block lasts."""
-        thread = threading.Thread(target=self._run)
-        thread.start()
-        try:
-            yield
-        finally:
-            self._stop.set()
-            thread.join()
-
-
 def _memory_mb(lab: RouterLab) -> float:
     assert lab.process is not None
     status = Path(f"/proc/{lab.process.pid}/status").read_text()
@@ -263,8 +233,8 @@ def phase(
     seen = len(_dumps(lab))
     batch = lab.log.with_name("batch")
     batch.write_text("\n".join(lines) + "\n")
-    pinger = Pinger(lab)
-    with contextlib.nullcontext() if stopped else pinger.pinging():
+    quiet = contextlib.nullcontext(Pings())
+    with quiet if stopped else pinging(lab.netns("a"), HOST_B) as pings:
         begin = time.monotonic()
         if stopped:
             lab.process.send_signal(signal.SIGSTOP)
@@ -274,9 +244,8 @@ def phase(
         batch_s = time.monotonic() - begin
         taken = _snapshots(partial(look.copy, lab))
     memory = _memory_mb(lab)
-    lost = pinger.sent - pinger.received
     dumps = _dumps(lab)[seen:]
-    return Row(name, batch_s, look.judge(lab, taken), dumps, memory, pinger.sent, lost)
+    return Row(name, batch_s, look.judge(lab, taken), dumps, memory, pings.sent, pings.missing)
 
 
 def command_ms(lab: RouterLab) -> list[float]:

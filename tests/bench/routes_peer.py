@@ -6,7 +6,8 @@ puts them into the kernel. Then the neighbour dies, and everything is withdrawn.
 
 Of each phase: when the last route was in the kernel or out of it, what CPU time the daemons had
 until then, how much later the FIB had followed, how often the kernel had no room for its messages
-to the dataplane, and pings lost on routes of both families that did not change. The kernel's routes
+to the dataplane, and pings lost on routes of both families that did not change: how many, when, and
+what was dropped meanwhile and where, in the dataplane or before it. The kernel's routes
 are counted five times a second: later than by that it cannot have been seen.
 """
 
@@ -16,6 +17,7 @@ import signal
 import subprocess
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Iterator
 from functools import partial
 from ipaddress import IPv4Address, IPv6Address
@@ -23,8 +25,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from tests.bench import routes6
-from tests.bench.routes import Pinger, Table, expected, is_right, kernel_table, snapshot, spot_check
+from tests.bench.losses import losses, told
+from tests.bench.routes import Table, expected, is_right, kernel_table, snapshot, spot_check
 from tests.support.netns import command, run
+from tests.support.pinger import pinging
 from tests.support.router_lab import BOX_B, HOST_A, HOST_B, RouterLab, until
 from tests.support.routing_lab import Frr
 
@@ -103,6 +107,12 @@ class PeerRow(NamedTuple):
     overruns: int
     pings: int
     lost: int
+    slowest_s: float
+    """The longest time that a packet and its answer took."""
+    lost_at: list[tuple[float, int]]
+    """When pings began to be lost, in seconds, and how many in a row."""
+    losses: dict[str, int]
+    """What was lost on the way of anything at all, by place and reason."""
 
 
 def _cpu_s(pids: list[int]) -> float:
@@ -244,14 +254,13 @@ def measure(tables: Tables, kind: str) -> Iterator[PeerRow]:
         try:
             pids = routers.begin()
             for phase, more in (("learned", tables), ("withdrawn", Tables({}, {}))):
-                pingers = Pinger(lab), Pinger(lab, HOST_B6)
                 cpu_s, lost_events = _cpu_s(pids), int(lab.arena.mirror.events_lost)
-                with pingers[0].pinging(), pingers[1].pinging():
+                causes, a = losses(lab), lab.netns("a")
+                with pinging(a, HOST_B) as pings, pinging(a, HOST_B6) as pings6:
                     if phase == "withdrawn":
                         routers.peer.send_signal(signal.SIGKILL)
                     kernel_s, fib_s = _watch(lab, *(_more(counts, more) for counts in before))
                     cpu_s = _cpu_s(pids) - cpu_s
-                sent = sum(pinger.sent for pinger in pingers)
                 yield PeerRow(
                     phase,
                     *_more(Counts(0, 0), more),
@@ -260,8 +269,11 @@ def measure(tables: Tables, kind: str) -> Iterator[PeerRow]:
                     max(0.0, fib_s - kernel_s),
                     _is_right(lab),
                     int(lab.arena.mirror.events_lost) - lost_events,
-                    sent,
-                    sent - sum(pinger.received for pinger in pingers),
+                    pings.sent + pings6.sent,
+                    pings.missing + pings6.missing,
+                    max(pings.slowest_s, pings6.slowest_s),
+                    sorted([*pings.lost, *pings6.lost]),
+                    dict(losses(lab) - causes),
                 )
         finally:
             routers.end()
@@ -271,14 +283,18 @@ def show(rows: list[PeerRow]) -> None:
     """Print the rows."""
     print(
         "phase         routes  of IPv6  kernel s  daemon CPU s  FIB later s  FIB is right"
-        "  overruns    pings   lost"
+        "  overruns    pings   lost  slowest ms"
     )
     for row in rows:
         print(
             f"{row.phase:10} {row.routes:9,} {row.routes6:8,} {row.kernel_s:9.1f} "
             f"{row.daemon_cpu_s:13.1f} {row.follows_s:12.1f} {row.right!s:>13} {row.overruns:9} "
-            f"{row.pings:8} {row.lost:6}"
+            f"{row.pings:8} {row.lost:6} {row.slowest_s * 1000:11.0f}"
         )
+    for row in rows:
+        print(f"{row.phase}: dropped on the way: {told(Counter(row.losses))}")
+        for at, count in row.lost_at:
+            print(f"    {count} pings in a row were lost {at:.3f} s after it began")
 
 
 def version(kind: str) -> str:

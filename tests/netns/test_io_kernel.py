@@ -6,17 +6,20 @@
              +-----------------------+
 """
 
+import contextlib
 import os
 import re
 import signal
 import socket
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
+from scapy.layers.inet import IP, UDP
 
-from tests.support.control_frames import CONTROL_FRAMES, DATA_FRAMES
+from tests.support.control_frames import CONTROL_FRAMES, DATA_FRAMES, eth
 from tests.support.netns import inside, offloads_off
 from tests.support.router_lab import (
     BOX_A,
@@ -58,26 +61,54 @@ def test_the_kernel_answers_ping_through_the_twin(lab: RouterLab) -> None:
     assert lab.ping("a", BOX_B)
 
 
-def test_control_comes_in_when_data_has_filled_the_port(lab: RouterLab) -> None:
-    """The dataplane stands still meanwhile; of the data most is lost."""
+FLOODS = {
+    "data": DATA_FRAMES["udp"],
+    "a table by BGP": CONTROL_FRAMES["bgp, from the server"],
+    "a storm of ARP": CONTROL_FRAMES["arp"],
+}
+BFD_EVERY, BFDS = 60, 100
+PORT_BFD = (3784).to_bytes(2, "big")
+
+
+def test_hellos_come_in_when_anything_else_has_filled_its_ring(lab: RouterLab) -> None:
+    """The dataplane stands still meanwhile, and most of the flood is lost; of BFD all arrives."""
     lab.start()
     lab.meet()
     assert lab.process is not None
-    port, control = lab.arena.ports[WAN0], CONTROL_FRAMES["bfd"]
-    came, lost = int(port.tx[0].control_received), int(port.rx_errors)
-    lab.process.send_signal(signal.SIGSTOP)
+    port = lab.arena.ports[WAN0]
+    ip = IP(src=HOST_A, dst=BOX_A, ttl=255)
+    bfd = bytes(eth(dst=lab.mac("bng", "bng-wan0")) / ip / UDP(dport=3784) / bytes(24))
     with inside(lab.netns("a")):
         sender = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
-    with sender:
+    with inside(lab.netns("bng")):
+        twin = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3))
+    with sender, twin:
         sender.bind(("e", 0))
-        for number in range(6000):
-            sender.send(DATA_FRAMES["udp"])
-            if number % 60 == 59:
-                sender.send(control)
-    lab.process.send_signal(signal.SIGCONT)
-    until(lambda: int(port.rx_errors) > lost + 1000, "data was lost")
-    until(lambda: int(port.tx[0].control_received) >= came + 100, "control was not")
-    assert int(port.tx[0].control_lost) == 0
+        twin.bind(("bng-wan0", 3))
+        twin.setblocking(False)
+        for name, flood in FLOODS.items():
+            lost = int(port.rx_errors), int(port.tx[0].control_lost), int(port.tx[0].rx_lost)
+            lab.process.send_signal(signal.SIGSTOP)
+            for number in range(BFDS * BFD_EVERY):
+                sender.send(flood)
+                if number % BFD_EVERY == BFD_EVERY - 1:
+                    sender.send(bfd)
+            lab.process.send_signal(signal.SIGCONT)
+            came = partial(drain, twin, [])
+            until(lambda came=came: came() == BFDS, f"all BFD came: {name}")
+            until(lambda lost=lost: int(port.rx_errors) > lost[0] + 1000, f"much was lost: {name}")
+            control, data = int(port.tx[0].control_lost), int(port.tx[0].rx_lost)
+            assert (control > lost[1], data > lost[2]) == (name != "data", name == "data")
+
+
+def drain(twin: socket.socket, came: list[bytes]) -> int:
+    """Add the BFD packets that have arrived to *came*; return how many they are."""
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            frame = twin.recv(2048)
+            if frame[36:38] == PORT_BFD:
+                came.append(frame)
+    return len(came)
 
 
 def send_numbers(lab: RouterLab, count: int) -> None:

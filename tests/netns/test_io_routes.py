@@ -7,6 +7,7 @@
 """
 
 import os
+import signal
 import sys
 import time
 from collections import Counter
@@ -17,6 +18,7 @@ from pathlib import Path
 import pytest
 
 from dataplane.binding import CommandType, route_record
+from tests.support.pinger import pinging
 from tests.support.router_lab import (
     HOST_A,
     HOST_B,
@@ -261,6 +263,27 @@ def two_gateways_at_b(lab: RouterLab) -> None:
     lab.meet()
     assert lab.ping("bng", SECOND_B)
     lab.waits_for(SECOND_B, Leaf("neighbour", WAN1, SECOND_B, 32))
+
+
+def test_what_is_late_is_not_lost_and_what_is_lost_is_told(lab: RouterLab) -> None:
+    """The dataplane stands still, then b says nothing: of `tests.support.pinger`."""
+    assert lab.process is not None
+    lab.meet()
+    with pinging(lab.netns("a"), HOST_B) as pings:
+        time.sleep(0.1)
+        lab.process.send_signal(signal.SIGSTOP)
+        time.sleep(0.3)
+        lab.process.send_signal(signal.SIGCONT)
+    assert pings.missing == 0
+    assert pings.silence_s >= 0.25 and pings.slowest_s >= 0.25
+    with pinging(lab.netns("a"), HOST_B) as pings:
+        time.sleep(0.1)
+        lab.run("b", "sh", "-c", "echo 1 >/proc/sys/net/ipv4/icmp_echo_ignore_all")
+        time.sleep(0.1)
+        lab.run("b", "sh", "-c", "echo 0 >/proc/sys/net/ipv4/icmp_echo_ignore_all")
+        time.sleep(0.1)
+    assert pings.missing == sum(count for _, count in pings.lost) > 20
+    assert len(pings.lost) == 1 and pings.lost[0][0] > 0.05
 
 
 def test_recursive_routes_as_zebra_resolves_them_move_without_loss(

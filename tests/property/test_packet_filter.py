@@ -1,6 +1,6 @@
-"""The kernel's filter of control frames: each frame passes it or its opposite, never both or none.
+"""The kernel's filter of control frames: each frame is of one sort, never of two or of none.
 
-It runs in the kernel, on a pair of sockets; what it must say is what node/control_class.h says.
+It runs in the kernel, on pairs of sockets; what it must say is what node/control_class.h says.
 """
 
 import ctypes
@@ -13,10 +13,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scapy.layers.inet import IP, IPOption_Router_Alert
 
-from tests.support.control_frames import CONTROL_FRAMES, DATA_FRAMES, eth
+from tests.support.control_frames import (
+    CONTROL_FRAMES,
+    CONTROL_SORTS,
+    DATA_FRAMES,
+    TWICE_TAGGED,
+    eth,
+)
 
 ROOT = Path(__file__).parents[2]
-DATA, CONTROL = 1, 2
+SORTS = {"data": 1, "routing": 2, "neighbour": 4, "stream": 8}
+"""As in enum packet_sort."""
 LONG = 100
 """Bytes of a frame in which all of its headers have room."""
 
@@ -38,16 +45,20 @@ def library(tmp_path_factory: pytest.TempPathFactory) -> ctypes.CDLL:
 
 
 class Filters:
-    """Two sockets, one for each of the two sorts."""
+    """Sockets, one for each sort."""
 
     def __init__(self, library: ctypes.CDLL) -> None:
         self.library = library
         self.pairs = {}
-        for name, which in (("data", DATA), ("control", CONTROL)):
-            to, of = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
-            assert library.packet_filter_set(of.fileno(), which) == 0
-            of.setblocking(False)
-            self.pairs[name] = to, of
+        for name, sort in SORTS.items():
+            self.pairs[name] = self.pair(sort)
+
+    def pair(self, sorts: int) -> tuple[socket.socket, socket.socket]:
+        """Return a socket that sends, and one that takes *sorts*."""
+        to, of = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+        assert self.library.packet_filter_set(of.fileno(), sorts) == 0
+        of.setblocking(False)
+        return to, of
 
     def close(self) -> None:
         for pair in self.pairs.values():
@@ -55,7 +66,7 @@ class Filters:
                 end.close()
 
     def takers(self, frame: bytes) -> list[str]:
-        """Return which of the two take the frame, whole."""
+        """Return which of them take the frame, whole."""
         found = []
         for name, (to, of) in self.pairs.items():
             to.send(frame)
@@ -68,7 +79,8 @@ class Filters:
 
     def model(self, frame: bytes) -> str:
         """Return what control_class.h says of a frame without tags."""
-        return "control" if self.library.shim_is_control(frame, len(frame)) else "data"
+        found = self.library.shim_sort(frame, len(frame))
+        return next(name for name, sort in SORTS.items() if sort == found)
 
 
 @pytest.fixture(scope="module")
@@ -77,8 +89,33 @@ def filters(library: ctypes.CDLL) -> Filters:
 
 
 @pytest.mark.parametrize("name", CONTROL_FRAMES)
-def test_control_has_the_ring_of_its_own(filters: Filters, name: str) -> None:
-    assert filters.takers(CONTROL_FRAMES[name]) == ["control"]
+def test_each_sort_of_control_has_a_ring_of_its_own(filters: Filters, name: str) -> None:
+    assert filters.takers(CONTROL_FRAMES[name]) == [CONTROL_SORTS[name]]
+
+
+@pytest.mark.parametrize("name", CONTROL_FRAMES)
+def test_two_tags_are_stepped_over_when_the_kernel_knows_not_the_outer_one(
+    filters: Filters, name: str
+) -> None:
+    """It takes an outer 802.1Q or 802.1ad tag out of a frame, never 0x9100."""
+    for inner in (b"\x81\x00", b"\x88\xa8", b"\x91\x00"):
+        frame = CONTROL_FRAMES[name]
+        if frame[12:14] in TPIDS:
+            frame = frame[:12] + frame[16:]
+        tagged = frame[:12] + b"\x91\x00\x00\x07" + inner + b"\x00\x05" + frame[12:]
+        assert filters.takers(tagged) == [CONTROL_SORTS[name]]
+
+
+def test_a_ring_may_take_several_sorts(filters: Filters) -> None:
+    to, of = filters.pair(SORTS["data"] | SORTS["routing"])
+    with to, of:
+        for name, frame in (CONTROL_FRAMES | DATA_FRAMES).items():
+            to.send(frame)
+            if CONTROL_SORTS.get(name, "data") in ("data", "routing"):
+                assert of.recv(65536) == frame
+            else:
+                with pytest.raises(BlockingIOError):
+                    of.recv(65536)
 
 
 def test_options_of_ipv4_are_stepped_over(filters: Filters) -> None:
@@ -87,7 +124,7 @@ def test_options_of_ipv4_are_stepped_over(filters: Filters) -> None:
         / IP(src="192.0.2.2", dst="192.0.2.1", options=[IPOption_Router_Alert()], proto=89)
         / bytes(44)
     )
-    assert filters.takers(bytes(ospf)) == ["control"]
+    assert filters.takers(bytes(ospf)) == ["routing"]
 
 
 @pytest.mark.parametrize("name", DATA_FRAMES)
@@ -96,10 +133,11 @@ def test_all_else_is_data(filters: Filters, name: str) -> None:
 
 
 EVERY = [*CONTROL_FRAMES.values(), *DATA_FRAMES.values()]
+TPIDS = (b"\x81\x00", b"\x88\xa8", b"\x91\x00")
 
 
-@pytest.mark.parametrize("frame", EVERY)
-def test_a_frame_that_ends_early_is_one_of_the_two(filters: Filters, frame: bytes) -> None:
+@pytest.mark.parametrize("frame", [*EVERY, TWICE_TAGGED])
+def test_a_frame_that_ends_early_is_of_one_sort(filters: Filters, frame: bytes) -> None:
     for end in range(14, len(frame)):
         assert len(filters.takers(frame[:end])) == 1, end
 
@@ -112,5 +150,5 @@ def test_filter_and_node_agree(filters: Filters, data: st.DataObject) -> None:
         frame[at] = data.draw(st.integers(0, 255))
     takers = filters.takers(bytes(frame))
     assert len(takers) == 1
-    if bytes(frame[12:14]) not in (b"\x81\x00", b"\x88\xa8", b"\x91\x00"):
+    if bytes(frame[12:14]) not in TPIDS:
         assert takers == [filters.model(bytes(frame))]

@@ -62,6 +62,16 @@ DATA_PACKETS = {
     "three tags": eth() / Dot1Q(vlan=5) / Dot1Q(vlan=6) / arp(),
 }
 
+_STREAMS = ("bgp, from the server", "bgp, to the server", "bgp, fin")
+_NEIGHBOURS = ("arp", "ns", "na", "arp, in a vlan", "ns, in a vlan")
+CONTROL_SORTS = {
+    name: "stream" if name in _STREAMS else "neighbour" if name in _NEIGHBOURS else "routing"
+    for name in CONTROL_PACKETS
+}
 CONTROL_FRAMES = {name: bytes(packet) for name, packet in CONTROL_PACKETS.items()}
 DATA_FRAMES = {name: bytes(packet) for name, packet in DATA_PACKETS.items()}
 """As they come in; of tagged ones the kernel has taken an outer tag out before."""
+TWICE_TAGGED = bytes(
+    eth(type=0x9100) / Dot1Q(vlan=7) / Dot1Q(vlan=5) / ip6(hlim=255) / ICMPv6ND_NS()
+)
+"""An outer tag that the kernel leaves in."""

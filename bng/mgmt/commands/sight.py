@@ -86,8 +86,16 @@ def _ports(box: Box) -> list[Row]:
     for index in range(box.dataplane.header.n_ports):
         port = box.dataplane.ports[index]
         name = f"port {ffi.string(port.name).decode()}"
-        sent = sum(int(port.tx[w].errors) for w in range(box.dataplane.n_workers))
-        rows += [(name, "receive-error", int(port.rx_errors)), (name, "send-error", sent)]
+        sent, full, control_full = (
+            sum(int(getattr(port.tx[w], field)) for w in range(box.dataplane.n_workers))
+            for field in ("errors", "rx_lost", "control_lost")
+        )
+        rows += [
+            (name, "receive-error", int(port.rx_errors) - full - control_full),
+            (name, "ring-full", full),
+            (name, "control-ring-full", control_full),
+            (name, "send-error", sent),
+        ]
     return rows
 
 

@@ -29,6 +29,7 @@ def show_pools(box: Box, args: Args) -> object:
 
 
 SUMS = {
+    "rx_lost": "rx_lost",
     "tx_packets": "packets",
     "tx_bytes": "bytes",
     "tx_errors": "errors",
@@ -37,7 +38,8 @@ SUMS = {
     "control_sent": "control_packets",
     "control_errors": "control_errors",
 }
-"""Counters of a port that each worker has its own of; control: routing protocols, ARP, ND."""
+"""Counters of a port that each worker has its own of; control: routing protocols, ARP, ND. Lost is
+what found a ring full: in ``rx_errors``, too."""
 
 
 @command("show ports", summary="Ports: state and counters.")

@@ -1,8 +1,8 @@
 /*
  * Driver af_packet: any Linux interface, through packet sockets.
  *
- * Receive: a ring that the kernel fills (packet_ring.h); a routed port has a second one, small, for
- * control frames alone, which data never fills.
+ * Receive: a ring that the kernel fills (packet_ring.h); a routed port has others, small ones, for
+ * control frames alone, which data never fills (control_rings.h).
  *
  * Send: one socket per worker, sendmmsg: on a veth 1.3 us a frame, where a TX ring takes 1.5, for
  * its pages are copied for the peer. The queueing discipline is not bypassed: that saves nothing
@@ -25,8 +25,8 @@
 
 #include "../driver.h"
 #include "../worker.h"
+#include "control_rings.h"
 #include "ingress_drop.h"
-#include "packet_ring.h"
 #include "port_device.h"
 #include "xdp_program.h"
 
@@ -41,7 +41,8 @@ struct af_packet {
 };
 
 struct af_packet_queue {
-	struct packet_ring data, control; /* not open: another worker receives */
+	struct packet_ring data; /* not open: another worker receives */
+	struct control_rings control;
 	int tx_fd, control_tx_fd;
 };
 
@@ -94,13 +95,10 @@ static int af_packet_open(struct port *port)
 
 static int open_rx(struct port *port, struct af_packet_queue *q)
 {
-	bool apart = has_control_ring(port);
-	int status = 0;
-	if (apart)
-		status = packet_ring_open(&q->control, port, CONTROL_RING_SLOTS, PACKET_CONTROL);
-	if (status)
-		return status;
-	return packet_ring_open(&q->data, port, N_SLOTS, apart ? PACKET_DATA : PACKET_ALL);
+	bool apart = has_control_rings(port);
+	int status = apart ? control_rings_open(&q->control, port, 0) : 0;
+	return status ? status
+		      : packet_ring_open(&q->data, port, N_SLOTS, apart ? SORT_DATA : SORTS_ALL);
 }
 
 static int open_tx(const struct port *port, int priority, int *fd)
@@ -119,7 +117,8 @@ static int af_packet_open_queue(struct port *port, struct worker *w)
 	struct af_packet_queue *q = calloc(1, sizeof(*q));
 	if (!q)
 		return -ENOMEM;
-	q->data.fd = q->control.fd = q->tx_fd = q->control_tx_fd = -1;
+	q->data.fd = q->tx_fd = q->control_tx_fd = -1;
+	control_rings_init(&q->control);
 	port->queue[w->id] = q;
 	int status = open_tx(port, 0, &q->tx_fd);
 	if (!status)
@@ -132,7 +131,7 @@ static int af_packet_open_queue(struct port *port, struct worker *w)
 static void close_queue(struct af_packet_queue *q)
 {
 	packet_ring_close(&q->data);
-	packet_ring_close(&q->control);
+	control_rings_close(&q->control);
 	if (q->tx_fd >= 0)
 		close(q->tx_fd);
 	if (q->control_tx_fd >= 0)
@@ -157,14 +156,16 @@ static void af_packet_close(struct port *port)
 static uint16_t af_packet_rx(struct port *port, struct worker *w, struct pkt **pkts, uint16_t max)
 {
 	struct af_packet_queue *q = port->queue[w->id];
-	return packet_ring_rx(&q->data, port, w, pkts, max);
+	uint16_t n = packet_ring_rx(&q->data, port, w, pkts, max);
+	port->shared->tx[w->id].rx_lost = q->data.lost;
+	return n;
 }
 
 static uint16_t af_packet_rx_control(
 	struct port *port, struct worker *w, struct pkt **pkts, uint16_t max)
 {
 	struct af_packet_queue *q = port->queue[w->id];
-	return packet_ring_rx_control(&q->control, port, w, pkts, max);
+	return control_rings_rx(&q->control, port, w, pkts, max);
 }
 
 /* ---- send ---- */
@@ -214,10 +215,10 @@ static int af_packet_rx_fd(struct port *port, struct worker *w)
 	return q->data.fd;
 }
 
-static int af_packet_control_fd(struct port *port, struct worker *w)
+static int af_packet_control_fd(struct port *port, struct worker *w, unsigned i)
 {
 	const struct af_packet_queue *q = port->queue[w->id];
-	return q->control.fd;
+	return q->control.ring[i].fd;
 }
 
 DRIVER(af_packet) = {

@@ -4,7 +4,7 @@
  * The workers' packet buffers are the memory that the kernel receives into and sends from: a frame
  * is received into a buffer of the receiving worker, walks the graph, and is sent from there by
  * whichever worker has it. Control frames of routed ports, of which none may be lost for data, come
- * by the kernel and a packet ring; the program tells them. Buffers that were sent come back on the
+ * by the kernel and packet rings; the program tells them. Buffers that were sent come back on the
  * completion ring of the queue, and go home to the pool that they are of.
  *
  * The receiving worker serves all queues in turn. Each worker sends through a ring of its own.
@@ -108,6 +108,7 @@ static void count_lost(struct port *port, struct xdp_queue *q, uint32_t now_ms)
 		return;
 	uint64_t lost = stats.rx_dropped + stats.rx_ring_full;
 	port->shared->rx_errors += lost - q->lost;
+	port->shared->tx[port->shared->rx_worker].rx_lost += lost - q->lost;
 	q->lost = lost;
 }
 
@@ -141,14 +142,14 @@ static uint16_t af_xdp_rx_control(
 	struct port *port, struct worker *w, struct pkt **pkts, uint16_t max)
 {
 	struct af_xdp *self = port->state;
-	return packet_ring_rx_control(&self->control, port, w, pkts, max);
+	return control_rings_rx(&self->control, port, w, pkts, max);
 }
 
-static int af_xdp_control_fd(struct port *port, struct worker *w)
+static int af_xdp_control_fd(struct port *port, struct worker *w, unsigned i)
 {
 	const struct af_xdp *self = port->state;
 	(void)w;
-	return self->control.fd;
+	return self->control.ring[i].fd;
 }
 
 static int af_xdp_rx_fd(struct port *port, struct worker *w)

@@ -8,7 +8,7 @@
 #include <xdp/xsk.h>
 
 #include "../driver.h"
-#include "packet_ring.h"
+#include "control_rings.h"
 #include "xdp_program.h"
 
 enum {
@@ -42,10 +42,10 @@ struct xdp_sender {
 
 struct af_xdp {
 	int claim_fd;
-	int map_fd;		    /* sockets by queue, for the program */
-	int multicast_fd;	    /* a packet socket that hears nothing */
-	int epoll_fd;		    /* all queues */
-	struct packet_ring control; /* what the program has passed to the kernel */
+	int map_fd;		      /* sockets by queue, for the program */
+	int multicast_fd;	      /* a packet socket that hears nothing */
+	int epoll_fd;		      /* all queues */
+	struct control_rings control; /* what the program has passed to the kernel */
 	enum xdp_port_mode mode;
 	bool zero_copy;
 	uint32_t busy_poll_us; /* 0: off */

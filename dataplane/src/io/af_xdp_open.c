@@ -85,7 +85,7 @@ static int check_offloads(const struct port *port)
 static int attach(struct port *port, struct af_xdp *self)
 {
 	int index = (int)port->shared->ifindex, queues = (int)self->n_queues;
-	bool passes = has_control_ring(port);
+	bool passes = has_control_rings(port);
 	int status = passes ? ingress_drop_install(port->shared->interface) : 0;
 	if (status)
 		return failed(port, "ingress drop (nf_tables, family netdev)", status);
@@ -120,7 +120,7 @@ static int take_from_kernel(struct port *port, struct af_xdp *self)
 	int status = attach(port, self);
 	if (status)
 		return status;
-	if (!has_control_ring(port)) /* an earlier run with af_packet may have left one */
+	if (!has_control_rings(port)) /* an earlier run with af_packet may have left one */
 		(void)ingress_drop_remove(device);
 	status = port_device_prepare(port);
 	if (!status)
@@ -142,9 +142,9 @@ static void let_go(struct port *port)
 		if (status)
 			failed(port, "XDP program not removed", status);
 	}
-	if (has_control_ring(port))
+	if (has_control_rings(port))
 		(void)ingress_drop_remove(port->shared->interface);
-	packet_ring_close(&self->control);
+	control_rings_close(&self->control);
 	close_fd(self->map_fd);
 	close_fd(self->multicast_fd);
 	close_fd(self->epoll_fd);
@@ -165,7 +165,8 @@ int af_xdp_open(struct port *port)
 	if (!self)
 		return failed(port, "interface", -ENOMEM);
 	port->state = self;
-	self->map_fd = self->multicast_fd = self->control.fd = -1;
+	self->map_fd = self->multicast_fd = -1;
+	control_rings_init(&self->control);
 	libxdp_set_print(no_print); /* errors are told here */
 	self->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
 	self->claim_fd = port_device_claim(port);
@@ -310,8 +311,8 @@ int af_xdp_open_queue(struct port *port, struct worker *w)
 		return failed(port, "AF_XDP socket to send", status);
 	if (w->id != port->shared->rx_worker)
 		return 0;
-	if (has_control_ring(port)) /* the program has told which: no filter */
-		status = packet_ring_open(&self->control, port, CONTROL_RING_SLOTS, PACKET_ALL);
+	if (has_control_rings(port)) /* all that the program has let pass has a ring */
+		status = control_rings_open(&self->control, port, SORT_DATA);
 	return status ? failed(port, "packet socket", status) : start_rx(port, self, w);
 }
 

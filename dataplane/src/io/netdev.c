@@ -97,6 +97,12 @@ int netdev_set_mtu(const char *name, int mtu)
 	return device_ioctl(name, SIOCSIFMTU, &ifr);
 }
 
+int netdev_set_queue(const char *name, int frames)
+{
+	struct ifreq ifr = {.ifr_qlen = frames};
+	return device_ioctl(name, SIOCSIFTXQLEN, &ifr);
+}
+
 int netdev_raise_mtu(const char *name, int mtu)
 {
 	struct ifreq ifr = {0};

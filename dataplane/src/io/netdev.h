@@ -19,6 +19,8 @@ int netdev_claim(const char *name);
 /* Raises the MTU to at least `mtu`. */
 int netdev_raise_mtu(const char *name, int mtu);
 int netdev_set_mtu(const char *name, int mtu);
+/* How many frames wait for whoever sends them. */
+int netdev_set_queue(const char *name, int frames);
 /* An IPv4 address, or an IPv6 one that is not link-local. */
 bool netdev_has_addresses(const char *name);
 /* Ends IPv6 on the device; 0 too when the kernel has none. */

@@ -27,6 +27,7 @@ enum {
 	BLOCK_SIZE = 1 << 16,
 	LARGE_ROOM = 1 << 17, /* a whole TCP block, and some */
 	SOCKET_BUFFER = 16 << 20,
+	STATS_MS = 200,
 };
 
 /* ---- sockets ---- */
@@ -61,7 +62,7 @@ static int make_ring(struct packet_ring *r)
 }
 
 int packet_ring_open(
-	struct packet_ring *r, const struct port *port, uint32_t n_slots, enum packet_filter filter)
+	struct packet_ring *r, const struct port *port, uint32_t n_slots, unsigned sorts)
 {
 	static const int options[][2] = {{PACKET_VERSION, TPACKET_V2}, {PACKET_VNET_HDR, 1},
 		{PACKET_AUXDATA, 1}, {PACKET_COPY_THRESH, 1}, {PACKET_IGNORE_OUTGOING, 1}};
@@ -72,7 +73,7 @@ int packet_ring_open(
 		return -errno;
 	int buffer = SOCKET_BUFFER;
 	(void)setsockopt(r->fd, SOL_SOCKET, SO_RCVBUFFORCE, &buffer, sizeof(buffer));
-	int status = packet_filter_set(r->fd, filter);
+	int status = packet_filter_set(r->fd, sorts);
 	for (size_t i = 0; !status && i < sizeof(options) / sizeof(*options); i++)
 		status = set_option(r->fd, options[i][0], options[i][1]);
 	if (!status)
@@ -133,26 +134,28 @@ static uint32_t read_large(struct packet_ring *r, struct virtio_net_hdr *header)
 	return (uint32_t)((size_t)len - sizeof(*header));
 }
 
-/* Frames lost since the last time, for want of a slot; reading resets the kernel's count. */
-static uint64_t lost_frames(const struct packet_ring *r)
+/* Frames lost since the last look, for want of a slot; reading resets the kernel's count. It is not
+ * only looked at when a frame says so: the last ones of a burst are lost with none behind them. */
+static void count_lost(struct port *port, struct packet_ring *r, uint32_t now_ms)
 {
 	struct tpacket_stats stats;
 	socklen_t len = sizeof(stats);
-	return getsockopt(r->fd, SOL_PACKET, PACKET_STATISTICS, &stats, &len) ? 0 : stats.tp_drops;
+	if (now_ms - r->stats_ms < STATS_MS)
+		return;
+	r->stats_ms = now_ms;
+	if (getsockopt(r->fd, SOL_PACKET, PACKET_STATISTICS, &stats, &len))
+		return;
+	port->shared->rx_errors += stats.tp_drops;
+	r->lost += stats.tp_drops;
 }
 
 /* Makes the frame in the slot, or the one it stands for, ready to be taken apart. */
-static int start_frame(struct port *port, struct packet_ring *r, uint32_t status)
+static int start_frame(struct packet_ring *r, uint32_t status)
 {
 	struct tpacket2_hdr *slot = slot_of(r);
 	struct virtio_net_hdr header;
 	const uint8_t *frame = (const uint8_t *)slot + slot->tp_mac;
 	uint32_t len = slot->tp_snaplen;
-	if (status & TP_STATUS_LOSING) {
-		uint64_t lost = lost_frames(r);
-		port->shared->rx_errors += lost;
-		r->lost += lost;
-	}
 	if (status & TP_STATUS_COPY) {
 		frame = r->large;
 		len = read_large(r, &header);
@@ -181,12 +184,15 @@ uint16_t packet_ring_rx(
 	struct packet_ring *r, struct port *port, struct worker *w, struct pkt **pkts, uint16_t max)
 {
 	uint16_t n = 0;
+	if (r->fd < 0)
+		return 0;
+	count_lost(port, r, w->now_ms);
 	for (uint16_t tries = 0; tries < max; tries++) {
 		if (!r->in_progress) {
 			uint32_t status = __atomic_load_n(&slot_of(r)->tp_status, __ATOMIC_ACQUIRE);
 			if (!(status & TP_STATUS_USER))
 				break;
-			if (start_frame(port, r, status)) {
+			if (start_frame(r, status)) {
 				port->shared->rx_errors++;
 				release_slot(r);
 				continue;
@@ -205,15 +211,5 @@ uint16_t packet_ring_rx(
 		if (r->offload.finished)
 			release_slot(r);
 	}
-	return n;
-}
-
-uint16_t packet_ring_rx_control(
-	struct packet_ring *r, struct port *port, struct worker *w, struct pkt **pkts, uint16_t max)
-{
-	if (r->fd < 0)
-		return 0;
-	uint16_t n = packet_ring_rx(r, port, w, pkts, max);
-	port->shared->tx[w->id].control_lost = r->lost;
 	return n;
 }

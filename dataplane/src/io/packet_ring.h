@@ -1,6 +1,6 @@
 /*
  * Frames of a device by a packet socket and a ring that the kernel fills: all of them, or those of
- * one of two sorts (packet_filter.h).
+ * some sorts (packet_filter.h).
  */
 #ifndef BNG_PACKET_RING_H
 #define BNG_PACKET_RING_H
@@ -12,14 +12,6 @@
 #include "offload.h"
 #include "packet_filter.h"
 
-enum { CONTROL_RING_SLOTS = 512 };
-
-/* Control frames come by a ring of their own where the kernel's TAP twins get them. */
-static inline bool has_control_ring(const struct port *port)
-{
-	return port->shared->role == PORT_ROUTED || port->has_vlans;
-}
-
 struct packet_ring {
 	int fd; /* -1: not open */
 	uint8_t *bytes;
@@ -30,18 +22,16 @@ struct packet_ring {
 	uint16_t tpid; /* outer tag of that frame, 0: none */
 	uint16_t tci;
 	uint8_t *large; /* a frame that no slot holds */
-	uint64_t lost;	/* frames, for want of a slot */
+	uint32_t stats_ms;
+	uint64_t lost; /* frames, for want of a slot */
 };
 
 /* Bound last: nothing arrives before all options are set. Returns 0 or -errno; close it in either
  * case. */
-int packet_ring_open(struct packet_ring *r, const struct port *port, uint32_t n_slots,
-	enum packet_filter filter);
+int packet_ring_open(
+	struct packet_ring *r, const struct port *port, uint32_t n_slots, unsigned sorts);
 void packet_ring_close(struct packet_ring *r);
-/* As driver.rx_control, with the count of what was lost; nothing when it is not open. */
-uint16_t packet_ring_rx_control(struct packet_ring *r, struct port *port, struct worker *w,
-	struct pkt **pkts, uint16_t max);
-/* As driver.rx. */
+/* As driver.rx; nothing when it is not open. What is lost is counted in rx_errors too. */
 uint16_t packet_ring_rx(struct packet_ring *r, struct port *port, struct worker *w,
 	struct pkt **pkts, uint16_t max);
 /* Binds a packet socket to the device; protocol 0: it hears nothing. Returns 0 or -errno. */

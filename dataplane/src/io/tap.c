@@ -20,7 +20,11 @@
 #include "../worker.h"
 #include "netdev.h"
 
-enum { EMPTY_PAUSE_NS = 50000 }; /* a busy worker does not ask an empty TAP on each round */
+enum {
+	EMPTY_PAUSE_NS = 50000, /* a busy worker does not ask an empty TAP on each round */
+	/* The kernel's default of 500 is a BGP peer's window, and then a hello finds no room. */
+	QUEUE_FRAMES = 4096,
+};
 
 struct tap {
 	int fd;
@@ -57,6 +61,8 @@ static int configure(struct port *port)
 		status = netdev_set_mtu(device, shared->mtu);
 	if (!status)
 		status = netdev_take_no_advice(device);
+	if (!status)
+		status = netdev_set_queue(device, QUEUE_FRAMES);
 	if (!status)
 		status = netdev_change_flags(device, IFF_UP, 0);
 	int index = netdev_index(device);

@@ -7,7 +7,7 @@ import pytest
 
 from bng.io import tracer as tracer_module
 from bng.session.model import Cause
-from dataplane.binding import lib
+from dataplane.binding import ffi, lib
 from tests.node import lab
 from tests.node.harness import ACC
 from tests.support.managed_box import Managed
@@ -95,6 +95,16 @@ def test_errors_say_where_and_why(box: Managed) -> None:
     assert data(box.ask("show errors"))["errors"] == [
         {"where": "antispoof4", "reason": "source-spoofed", "count": 1}
     ]
+
+
+def test_frames_lost_before_the_dataplane_saw_them_are_told_apart(box: Managed) -> None:
+    port = box.memory.dataplane.ports[0]
+    name = f"port {ffi.string(port.name).decode()}"
+    port.rx_errors, port.tx[0].rx_lost, port.tx[0].control_lost = 6, 3, 2
+    found = {row["reason"]: row["count"] for row in data(box.ask("show errors"))["errors"]}
+    assert found == {"receive-error": 1, "ring-full": 3, "control-ring-full": 2}
+    ports = data(box.ask("show ports"))
+    assert [row["rx_lost"] for row in ports if f"port {row['port']}" == name] == [3]
 
 
 @pytest.mark.parametrize(
