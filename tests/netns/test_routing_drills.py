@@ -30,8 +30,10 @@ from tests.support.routing_lab import (
     BOTH,
     EAST,
     EAST_HOP,
+    EAST_HOP6,
     WEST,
     WEST_HOP,
+    WEST_HOP6,
     RoutingLab,
     until,
 )
@@ -42,7 +44,7 @@ OPTIONS: dict[str, Any] = {
     "users": load_users(STORM),
     "frr": ("bgpd", "bfdd"),
 }
-BOX = "192.0.2.1"
+BOX, BOX6 = "192.0.2.1", "2001:db8:2::1"
 FLOOD_S = 2
 COUNTERS = ("rx_errors", "tx_errors", "control_received", "control_lost", "control_errors")
 
@@ -284,43 +286,64 @@ def test_a_next_hop_that_the_host_never_talks_to_outlives_the_kernels_neighbours
 # ---- the kernel's own traffic
 
 
-def test_the_box_pings_fetches_and_logs_by_its_taps(lab: RoutingLab) -> None:
-    for address in (WEST_HOP, EAST_HOP, WEST, EAST):
+FAMILIES = [(BOX, WEST_HOP), (BOX6, WEST_HOP6)]
+BOX_EAST = ("10.8.0.1", "2001:db8:8::1")
+
+
+def _udp(address: str) -> socket.socket:
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    made = socket.socket(family, socket.SOCK_DGRAM)
+    made.settimeout(5)
+    return made
+
+
+def test_the_box_pings_and_fetches_by_its_taps(lab: RoutingLab) -> None:
+    for address in (WEST_HOP, EAST_HOP, WEST, EAST, WEST_HOP6, EAST_HOP6):
         assert "2 received" in _ping(lab.bng, address), address
     assert run(lab.bng, "curl", "-sS", "--max-time", "5", f"http://{WEST_HOP}/").stdout == PAGE
-    with inside(lab.inet), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server:
-        server.bind((WEST_HOP, 514))
-        server.settimeout(5)
-        with inside(lab.bng), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as syslog:
-            syslog.connect((WEST_HOP, 514))
+
+
+@pytest.mark.parametrize(("box", "west"), FAMILIES)
+def test_the_box_asks_and_logs_by_its_taps(lab: RoutingLab, box: str, west: str) -> None:
+    """As DNS, RADIUS and syslog do."""
+    with inside(lab.inet), _udp(west) as server:
+        server.bind((west, 514))
+        with inside(lab.bng), _udp(west) as syslog:
+            syslog.connect((west, 514))
             syslog.send(b"<14>hello")
             data, source = server.recvfrom(100)
             server.sendto(data, source)  # as a DNS or RADIUS server answers
-            syslog.settimeout(5)
             assert syslog.recv(100) == b"<14>hello"
-    assert source[0] == BOX
+    assert source[0] == box
 
 
-def test_the_box_answers_ping_traceroute_and_tcp_on_its_addresses(lab: RoutingLab) -> None:
-    for netns, address in ((lab.inet, BOX), (lab.east, "10.8.0.1")):
+@pytest.mark.parametrize(("box", "west"), FAMILIES)
+def test_the_box_answers_ping_traceroute_and_tcp_on_its_addresses(
+    lab: RoutingLab, box: str, west: str
+) -> None:
+    for netns, address in ((lab.inet, box), (lab.east, BOX_EAST[":" in box])):
         assert "2 received" in _ping(netns, address), address
-    with lab.subscriber("pat", "public") as event:
-        until(lambda: lab.routes(lab.inet, f"{event['address']}/32"), "his route is announced")
-        hop = _ping(lab.inet, "-t", "1", event["address"])
-        assert f"From {BOX} icmp_seq=1 Time to live exceeded" in hop
-    with inside(lab.inet), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        probe.connect((BOX, 33434))  # what traceroute sends last (RFC 792: port unreachable)
-        probe.settimeout(5)
+    with inside(lab.inet), _udp(box) as probe:
+        probe.bind((west, 0))
+        probe.connect((box, 33434))  # what traceroute sends last (RFC 792: port unreachable)
         probe.send(b"probe")
         with pytest.raises(ConnectionRefusedError):
             probe.recv(100)
     with inside(lab.bng):
-        server = socket.create_server((BOX, 22))
+        family = socket.AF_INET6 if ":" in box else socket.AF_INET
+        server = socket.create_server((box, 22), family=family)
     with inside(lab.inet):
-        client = socket.create_connection((BOX, 22), timeout=5)
+        client = socket.create_connection((box, 22), timeout=5)
     with server, client, server.accept()[0] as ssh:
         ssh.sendall(b"SSH-2.0-test\r\n")
         assert client.recv(100) == b"SSH-2.0-test\r\n"
+
+
+def test_the_box_is_a_hop_on_the_way_to_subscribers(lab: RoutingLab) -> None:
+    with lab.subscriber("pat", "public") as event:
+        until(lambda: lab.routes(lab.inet, f"{event['address']}/32"), "his route is announced")
+        hop = _ping(lab.inet, "-t", "1", event["address"])
+        assert f"From {BOX} icmp_seq=1 Time to live exceeded" in hop
 
 
 def test_subscribers_ping_their_gateway_and_see_the_box_in_a_traceroute(lab: RoutingLab) -> None:

@@ -30,6 +30,7 @@ from tests.support.routing_lab import (
 )
 
 SAMPLES = ("bgp", "bgp6", "ospf", "ospf6", "isis")
+BOX6 = "2001:db8:2::1"
 LINKS_ARE = "2001:db8:a000:"
 AGGREGATE = "203.0.113.128/25"
 OWN, FRAMED = "203.0.113.7", "203.0.113.64/29"
@@ -69,6 +70,8 @@ def test_ospf_bgp_bfd_and_isis_come_up_through_the_dataplane(lab: RoutingLab) ->
     until(lambda: " Up " in lab.router.text("show isis neighbor"), "IS-IS is up")
     until(lambda: "10.255.0.2/32" in lab.router.text("show ip route ospf"), "OSPF's routes")
     assert lab.bfd_up() >= {WEST_HOP, EAST_HOP}
+    for line in ("show ip ospf neighbor detail", "show ipv6 ospf6 neighbor detail"):
+        until(lambda line=line: "Status: Up" in lab.router.text(line), f"{line}: BFD serves it")
 
 
 def test_ospfv3_and_bgp_of_ipv6_come_up_and_exchange_routes(lab: RoutingLab) -> None:
@@ -206,6 +209,9 @@ def test_a_subscriber_reaches_both_neighbours_by_what_they_were_told(lab: Routin
         until(lambda: LINKS_ARE in run(lab.sub, "ip", "-6", "addr").stdout, "SLAAC")
         for address in (WEST6, EAST6, BOTH6):
             until(lambda a=address: pings(lab.sub, "-I", "ppp0", a), f"{address} answers")
+        for hops, seen in ((1, f"From {BOX6} icmp_seq=1 Time exceeded"), (2, f"from {WEST6}")):
+            words = ("-6", "-n", "-c", "1", "-t", str(hops), "-I", "ppp0", WEST6)
+            assert seen in run(lab.sub, "ping", *words, check=False).stdout, "as traceroute sees it"
     until(partial(forgets, lab, NAT_POOL), "withdrawn with its last user")
 
 

@@ -249,26 +249,38 @@ def test_bngd_is_replaced_and_refuses_a_dataplane_with_other_vlans(make_lab: Mak
         pinged(lab.sub, "198.18.30.1")
 
 
-def test_routers_find_each_other_by_ospf_behind_a_tag(make_lab: MakeLab) -> None:
+def test_routers_find_each_other_by_ospf_and_isis_behind_a_tag(make_lab: MakeLab) -> None:
     lab = make_lab(kind=VlanLab)
     run(lab.inet, "ip", "addr", "add", "198.18.77.1/32", "dev", "lo")
     run(lab.inet, "ip", "route", "del", "203.0.113.0/24", "via", "192.0.2.1")
     hello = ("ip ospf area 0", "ip ospf network point-to-point", "ip ospf hello-interval 1")
+    isis = ("isis network point-to-point", "isis hello-interval 1")
+    routers: list[Frr] = []
     with contextlib.ExitStack() as stack:
         for netns, device, more in (
             (lab.bng, "bng-tag300", ("ip route 203.0.113.0/24 Null0",)),
             (lab.inet, "v300", ("interface lo", "ip ospf area 0", "exit")),
         ):
-            router = Frr(netns, ("ospfd",))
+            router = Frr(netns, ("ospfd", "isisd"))
+            routers.append(router)
             stack.callback(router.remove)
             router.start()
             router.configure("router ospf", "redistribute static", "exit", *more)
             router.configure(f"interface {device}", *hello, "ip ospf dead-interval 4")
+            net = f"net 49.0001.0000.0000.000{len(routers)}.00"
+            router.configure("router isis core", net, "is-type level-2-only")
+            router.configure(f"interface {device}", "ip router isis core", *isis)
         known = ("ip", "route", "show", "proto", "ospf")
         for netns, prefix in ((lab.bng, "198.18.77.1"), (lab.inet, "203.0.113.0/24")):
             until(lambda n=netns, p=prefix: p in run(n, *known).stdout, f"{prefix} by OSPF", 60)
+        for router in routers:  # frames of IEEE 802.3 with LLC, padded to the MTU, behind the tag
+            until(lambda r=router: " Up " in r.text("show isis neighbor"), "IS-IS is up", 60)
         with lab.subscriber("pat", "public"):
             pinged(lab.sub, "198.18.77.1")
+        of = {(row["port"], row["class"]): row for row in lab.ctl_json("show", "control")}
+        for name in ("ospf", "isis"):
+            assert min(of["tag300", name][way] for way in ("received", "sent")) > 2
+            assert of["wan0", name]["received"] == of["qinq", name]["received"] == 0
     assert ports(lab)["tag300"]["rx_packets"] > ports(lab)["qinq"]["rx_packets"]
 
 

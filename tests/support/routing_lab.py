@@ -74,7 +74,7 @@ class Frr:
         """Add the configuration in *files* to what there is."""
         for file in files:
             done = self._vtysh("-f", str(file))
-            assert "% " not in done, done
+            assert not done.strip(), f"{file}: {done}"
 
     def configure(self, *lines: str) -> None:
         """Enter *lines* after ``configure terminal``."""
