@@ -25,9 +25,12 @@ from tests.bench.routes import make_routes
 from tests.bench.routes_peer import Tables, measure
 from tests.support.client.load import LoadClient
 from tests.support.lab import GATEWAY, PAGE, ROOT, load_users
+from tests.support.lab6 import IPV6
 from tests.support.netns import command, inside, run
+from tests.support.pinger import pinging
 from tests.support.routing_lab import (
     BOTH,
+    BOTH6,
     EAST,
     EAST_HOP,
     EAST_HOP6,
@@ -40,7 +43,7 @@ from tests.support.routing_lab import (
 
 STORM = 300
 OPTIONS: dict[str, Any] = {
-    "config": {"session": {"setup_per_s": 1000}},
+    "config": {"session": {"setup_per_s": 1000}, "ipv6": IPV6},
     "users": load_users(STORM),
     "frr": ("bgpd", "bfdd"),
 }
@@ -53,7 +56,7 @@ COUNTERS = ("rx_errors", "tx_errors", "control_received", "control_lost", "contr
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RoutingLab]:
     with RoutingLab(f"rd{os.getpid()}", tmp_path_factory.mktemp("lab"), **OPTIONS) as lab:
         lab.start_bird()
-        lab.start_routers("bgp")
+        lab.start_routers("bgp", "bgp6")
         yield lab
 
 
@@ -222,20 +225,6 @@ def test_after_an_overrun_of_netlink_the_fib_is_the_kernels_again(
 
 
 @contextlib.contextmanager
-def pinging(lab: RoutingLab, address: str) -> Iterator[list[float]]:
-    """Ping as a subscriber every 10 ms; afterwards the list has the longest silence, in seconds."""
-    argv = ("ping", "-n", "-D", "-i", "0.01", "-I", "ppp0", address)
-    silence: list[float] = []
-    with subprocess.Popen(command(lab.sub, argv), stdout=subprocess.PIPE, text=True) as ping:
-        yield silence
-        ping.send_signal(signal.SIGINT)
-        text, _ = ping.communicate(timeout=10)
-    times = [float(at) for at in re.findall(r"^\[([\d.]+)\] \d+ bytes", text, re.MULTILINE)]
-    assert len(times) > 10, text
-    silence.append(max(b - a for a, b in itertools.pairwise(times)))
-
-
-@contextlib.contextmanager
 def silenced(lab: RoutingLab) -> Iterator[None]:
     """Have the neighbour in the west hear and say nothing; its link stays up."""
     rules = "table netdev dead { chain in { type filter hook ingress device inet0 priority 0; drop;"
@@ -247,19 +236,43 @@ def silenced(lab: RoutingLab) -> Iterator[None]:
         run(lab.inet, "nft", "delete table netdev dead")
 
 
-def test_bfd_moves_traffic_away_from_a_neighbour_that_fell_silent(lab: RoutingLab) -> None:
-    with lab.subscriber():
-        lab.router.configure("route-map FROM-UPSTREAM permit 10", "set local-preference 100")
-        lab.router.configure("router bgp 64500", "neighbor 192.0.2.2 weight 100")
-        until(partial(lab.leads_to, BOTH, WEST_HOP), "the west is better")
-        with pinging(lab, BOTH) as silence:
+def best_by(lab: RoutingLab, port: str) -> bool:
+    """Say whether both families' routes to what is behind both neighbours leave by *port* alone."""
+    found = [lab.explain(address).get("adjacency", {}) for address in (BOTH, BOTH6)]
+    return all((way.get("kind"), way.get("port")) == ("neighbour", port) for way in found)
+
+
+@contextlib.contextmanager
+def west_is_better(lab: RoutingLab) -> Iterator[None]:
+    """Have what is behind both neighbours go by the west alone, in both families."""
+    for verb in ("", "no "):
+        for family, hop in (("ipv4", WEST_HOP), ("ipv6", WEST_HOP6)):
+            lines = (f"address-family {family} unicast", f"{verb}neighbor {hop} weight 100")
+            lab.router.configure("router bgp 64500", *lines)
+        if not verb:
+            until(partial(best_by, lab, "wan0"), "the west is better")
+            yield
+
+
+def test_bfd_moves_traffic_of_both_families_away_from_a_neighbour_that_fell_silent(
+    lab: RoutingLab,
+) -> None:
+    until(lambda: lab.bfd_up() >= {WEST_HOP, EAST_HOP, WEST_HOP6, EAST_HOP6}, "BFD with all")
+    with lab.subscriber(), west_is_better(lab):
+        until(lambda: "global" in run(lab.sub, "ip", "-6", "addr", "show", "ppp0").stdout, "SLAAC")
+        for to in (BOTH, BOTH6):
+            until(lambda to=to: "2 received" in _ping(lab.sub, "-I", "ppp0", to), f"{to} answers")
+        with (
+            pinging(lab.sub, BOTH, 0.01, "ppp0") as pings,
+            pinging(lab.sub, BOTH6, 0.01, "ppp0") as pings6,
+        ):
             time.sleep(0.5)
             with silenced(lab):
-                until(partial(lab.leads_to, BOTH, EAST_HOP), "the east has it", 5)
+                until(partial(best_by, lab, "wan1"), "the east has both", 5)
                 time.sleep(0.3)
-        print(f"BFD at 3 x 300 ms: {silence[0]:.3f} s without an answer")
-        assert silence[0] < 3, "the Hold Time of BGP is 9 s"
-        lab.router.configure("router bgp 64500", "no neighbor 192.0.2.2 weight 100")
+        for name, found in (("IPv4", pings), ("IPv6", pings6)):
+            print(f"BFD at 3 x 300 ms: {found.silence_s:.3f} s without an answer by {name}")
+            assert 0.3 < found.silence_s < 3, "the Hold Time of BGP is 9 s"
 
 
 # ---- next hops
