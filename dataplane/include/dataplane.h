@@ -34,7 +34,8 @@ enum {
 	DOMAIN_PAGE_IDS = 256,	 /* PPPoE session ids in a page */
 	SESSION_HEADER_LEN = 30, /* Ethernet 14 + two VLAN tags 8 + PPPoE 6 + PPP protocol 2 */
 	CONTROL_RECORD_LEN = 1000,
-	VECTOR_SIZE = 256,
+	BURST_SIZE = 256,  /* packets that a port gives or takes at once, commands too */
+	VECTOR_SIZE = 128, /* packets that a node gets at once: what they need stays in L1 */
 };
 
 /* Sections of the arena; each is an array of `count` items of `stride` bytes. */

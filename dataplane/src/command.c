@@ -50,7 +50,7 @@ uint32_t command_run(struct worker *w)
 	uint32_t taken = 0;
 
 	w->engine->unanswerable = false;
-	while (taken < VECTOR_SIZE) {
+	while (taken < BURST_SIZE) {
 		struct command c;
 		uint32_t len;
 		const void *record = ring_peek(commands, ring_bytes(w->t, commands), &len);

@@ -156,7 +156,7 @@ uint32_t control_commands(struct dataplane *dp)
 	uint8_t *completion_bytes = ring_bytes(&dp->tables, completions);
 	uint32_t taken = 0;
 
-	while (taken < VECTOR_SIZE) {
+	while (taken < BURST_SIZE) {
 		struct command c;
 		uint32_t len;
 		const void *record = ring_peek(commands, bytes, &len);

@@ -130,10 +130,10 @@ static void empty_queues(struct worker *w)
 int embedded_run_node(struct embedded *e, uint32_t worker, const char *name,
 	struct embedded_frame *frames, uint32_t n)
 {
-	struct pkt *pkts[VECTOR_SIZE];
+	struct pkt *pkts[BURST_SIZE];
 	const struct node *node = node_by_name(e->dp.graph, name);
 
-	if (!node || worker >= e->dp.n_workers || n > VECTOR_SIZE)
+	if (!node || worker >= e->dp.n_workers || n > BURST_SIZE)
 		return !node ? -ENOENT : -EINVAL;
 	struct worker *w = e->dp.worker[worker];
 	for (uint32_t i = 0; i < n; i++) {
@@ -146,12 +146,14 @@ int embedded_run_node(struct embedded *e, uint32_t worker, const char *name,
 			pkt_free(w, pkts[i]);
 		return bad ? -EINVAL : -ENOMEM;
 	}
-	if (n) {
-		w->in_graph = n;
-		graph_process(w, node->id, pkts, (uint16_t)n);
+	w->in_graph = n;
+	for (uint32_t done = 0; done < n; done += VECTOR_SIZE) {
+		uint32_t some = n - done < VECTOR_SIZE ? n - done : VECTOR_SIZE;
+		graph_process(w, node->id, pkts + done, (uint16_t)some);
+		for (uint32_t i = 0; i < some; i++)
+			frames[done + i].edge = w->engine->next[i];
 	}
 	for (uint32_t i = 0; i < n; i++) {
-		frames[i].edge = w->engine->next[i];
 		graph_count(w, node->id, frames[i].edge, 1);
 		if (graph_target(w, node->id, frames[i].edge) == EDGE_CONSUMED)
 			continue; /* no longer ours */

@@ -36,8 +36,8 @@ void embedded_destroy(struct embedded *e);
 void *embedded_arena(struct embedded *e);
 /* Sets the clock; it stands still in between. */
 void embedded_set_time(struct embedded *e, uint64_t monotonic_ns);
-/* Runs one node over n <= 256 frames, in place; packets go no further. 0 or -errno (no such node).
- */
+/* Runs one node over n <= BURST_SIZE frames, in place; packets go no further. 0 or -errno (no such
+ * node). */
 int embedded_run_node(struct embedded *e, uint32_t worker, const char *node,
 	struct embedded_frame *frames, uint32_t n);
 /* Puts frames on a port's receive side (driver "gen", mode queue) and runs worker loops until

@@ -40,7 +40,7 @@ struct queue {
 
 struct transmit {
 	uint16_t n;
-	struct pkt *pkts[VECTOR_SIZE];
+	struct pkt *pkts[BURST_SIZE];
 };
 
 /* What leaves a port, in this order: control frames never wait for data, nor stand among it. */
@@ -139,7 +139,7 @@ void graph_count(struct worker *w, uint16_t id, uint16_t edge, uint16_t n);
 /* Buffers that came home from other workers. */
 void worker_collect(struct worker *w);
 
-/* Applies commands from bngd, at most one vector of them; returns how many. */
+/* Applies commands from bngd, at most one burst of them; returns how many. */
 uint32_t command_run(struct worker *w);
 
 /* The control thread's work, each piece without waiting but for a barrier of the workers. */

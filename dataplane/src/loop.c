@@ -58,11 +58,11 @@ void worker_clock(struct worker *w, uint64_t ns)
 	w->now_s = (uint32_t)(ns / 1000000000);
 }
 
-/* Room for packets from a source, at most one vector. */
+/* Room for packets from a source, at most one burst. */
 static uint16_t budget(const struct worker *w)
 {
 	uint32_t left = w->in_graph < GRAPH_BUDGET ? GRAPH_BUDGET - w->in_graph : 0;
-	return (uint16_t)(left < VECTOR_SIZE ? left : VECTOR_SIZE);
+	return (uint16_t)(left < BURST_SIZE ? left : BURST_SIZE);
 }
 
 /* The same for data: some buffers are left for control frames, however many data fills. */
@@ -75,6 +75,19 @@ static uint16_t data_budget(struct worker *w)
 		return (uint16_t)(w->n_free - CONTROL_BUFFERS);
 	w->shared->no_buffer++;
 	return 0;
+}
+
+/* By vectors, each of which is through the graph before the next one begins; what is no whole one
+ * waits for other sources. */
+static void enter(struct worker *w, struct pkt **pkts, uint16_t n)
+{
+	for (uint16_t done = 0; done < n; done += VECTOR_SIZE) {
+		uint16_t left = (uint16_t)(n - done);
+		graph_enter(
+			w, w->engine->entry, pkts + done, left < VECTOR_SIZE ? left : VECTOR_SIZE);
+		if (w->in_graph >= VECTOR_SIZE)
+			graph_run(w);
+	}
 }
 
 static uint32_t received(struct worker *w, struct port *port, struct pkt **pkts, uint16_t n)
@@ -91,19 +104,19 @@ static uint32_t received(struct worker *w, struct port *port, struct pkt **pkts,
 	shared->rx_packets += n;
 	shared->rx_bytes += bytes;
 	w->shared->rx_packets += n;
-	graph_enter(w, w->engine->entry, pkts, n);
+	enter(w, pkts, n);
 	return n;
 }
 
-/* Half a vector: a flood of what looks like control leaves data the other half. */
+/* Half a burst: a flood of what looks like control leaves data the other half. */
 static uint32_t receive_control(struct worker *w, struct port *port)
 {
-	struct pkt *pkts[VECTOR_SIZE / 2];
+	struct pkt *pkts[BURST_SIZE / 2];
 	uint16_t room = budget(w);
 
 	if (!port->driver->rx_control)
 		return 0;
-	room = room < VECTOR_SIZE / 2 ? room : VECTOR_SIZE / 2;
+	room = room < BURST_SIZE / 2 ? room : BURST_SIZE / 2;
 	uint16_t n = room ? port->driver->rx_control(port, w, pkts, room) : 0;
 	port->shared->tx[w->id].control_received += n;
 	return received(w, port, pkts, n);
@@ -111,7 +124,7 @@ static uint32_t receive_control(struct worker *w, struct port *port)
 
 static uint32_t receive_port(struct worker *w, struct port *port)
 {
-	struct pkt *pkts[VECTOR_SIZE];
+	struct pkt *pkts[BURST_SIZE];
 	uint16_t room = port->shared->role == PORT_TAP_TWIN ? budget(w) : data_budget(w);
 	uint16_t n = room ? port->driver->rx(port, w, pkts, room) : 0;
 
@@ -120,7 +133,7 @@ static uint32_t receive_port(struct worker *w, struct port *port)
 
 static uint32_t receive_handoff(struct worker *w)
 {
-	uint64_t words[VECTOR_SIZE];
+	uint64_t words[BURST_SIZE];
 	uint32_t sum = 0;
 
 	for (uint32_t from = 0; from < w->dp->n_workers; from++) {

@@ -61,7 +61,7 @@ static bool serve(struct dataplane *dp, struct attach *a, int epoll_fd, int sign
 		else if (fd == mirror_fd(dp->mirror, 0) || fd == mirror_fd(dp->mirror, 1))
 			mirror_receive(dp->mirror);
 	}
-	while (control_commands(dp) == VECTOR_SIZE)
+	while (control_commands(dp) == BURST_SIZE)
 		;
 	control_resolve(dp);
 	mirror_work(dp->mirror);

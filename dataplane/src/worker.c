@@ -54,12 +54,12 @@ struct pkt *worker_buffers(const struct worker *w, uint64_t *size, bool *hugepag
 
 void worker_collect(struct worker *w)
 {
-	uint64_t words[VECTOR_SIZE];
+	uint64_t words[BURST_SIZE];
 
 	for (uint32_t from = 0; from < w->dp->n_workers; from++) {
 		if (from == w->id)
 			continue;
-		uint32_t n = spsc_pop(w->dp->home[from][w->id], words, VECTOR_SIZE);
+		uint32_t n = spsc_pop(w->dp->home[from][w->id], words, BURST_SIZE);
 		for (uint32_t i = 0; i < n; i++)
 			pkt_free(w, (struct pkt *)(uintptr_t)words[i]);
 	}
@@ -166,7 +166,7 @@ static void flush_port(struct worker *w, unsigned kind, uint8_t index)
 	struct transmit *t = &w->engine->transmit[kind][index];
 	struct port *port = w->ports[index];
 	struct port_tx *tx = &port->shared->tx[w->id];
-	uint64_t bytes[VECTOR_SIZE + 1];
+	uint64_t bytes[BURST_SIZE + 1];
 	uint16_t n = t->n;
 
 	bytes[0] = 0;
@@ -190,9 +190,9 @@ void worker_transmit(struct worker *w, uint8_t port, struct pkt **pkts, uint16_t
 	struct transmit *t = &w->engine->transmit[kind][port];
 
 	while (n) {
-		if (t->n == VECTOR_SIZE)
+		if (t->n == BURST_SIZE)
 			flush_port(w, kind, port);
-		uint16_t room = (uint16_t)(VECTOR_SIZE - t->n);
+		uint16_t room = (uint16_t)(BURST_SIZE - t->n);
 		uint16_t taken = n < room ? n : room;
 		memcpy(t->pkts + t->n, pkts, taken * sizeof(*pkts));
 		t->n = (uint16_t)(t->n + taken);

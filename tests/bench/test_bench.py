@@ -13,6 +13,7 @@ from tests.support.soak import program
 _NAT_UP = {"ethernet_input", "pppoe_input", "antispoof4", "mss_clamp_in", "nat44_in2out"}
 _CALIBRATIONS = {"load-1-MiB", "load-32-MiB", "load-512-MiB", "copy-64-bytes"}
 _KINDS = {
+    "ip6",
     "policed",
     "1000-rules",
     "trace-of-nobody",
@@ -39,6 +40,13 @@ def test_a_restart_adopts_everybody_and_loses_no_packet() -> None:
     assert (run["lost"], run["wrong"], run["noticed"]) == (0, 0, {})
     assert run["packets"] > run["packets_of_ipv6"] > 0
     assert 0 < run["adopted_s"] < run["ready_s"]
+
+
+def test_one_row_is_measured_alone_to_compare_two_builds() -> None:
+    program()
+    words = ("--only", "up-ip6", "--runs", "1", "--sessions", "64", "--hugepages", "off")
+    rows = _run("dataplane", *words)["rows"]
+    assert [row["name"] for row in rows if row["name"] != "calibration"] == ["up-ip6"]
 
 
 @pytest.fixture(scope="module")

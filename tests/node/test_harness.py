@@ -41,7 +41,7 @@ def test_an_output_drops_frames_of_a_port_that_is_down(dp: Dataplane, node: str)
     assert frame.edge_name == "drop: port-down"
 
 
-def test_a_vector_of_256_keeps_its_order(dp: Dataplane) -> None:
+def test_a_burst_of_256_keeps_its_order(dp: Dataplane) -> None:
     frames = [Frame(data=i.to_bytes(2, "big") * 32, tx_port=WAN) for i in range(256)]
     dp.node("port_output", frames)
     assert dp.sent(WAN) == [f.data for f in frames]

@@ -208,7 +208,7 @@ static struct xsk_socket_config socket_config(bool contiguous)
 static void tune(const struct af_xdp *self, int fd)
 {
 	int room = SOCKET_BUFFER;
-	int burst = VECTOR_SIZE;
+	int burst = BURST_SIZE;
 	(void)setsockopt(fd, SOL_SOCKET, SO_SNDBUFFORCE, &room, sizeof(room));
 	(void)setsockopt(fd, SOL_XDP, XDP_MAX_TX_SKB_BUDGET, &burst, sizeof(burst));
 	if (!self->busy_poll_us)

@@ -5,7 +5,7 @@
  * flows; frames of 60 bytes, in shuffled order. Other kinds of rows: see kinds.c and features.c;
  * rows named handoff are two workers, see handoff.c.
  *
- * Usage: bench-dataplane [--first-packet] [--plain] [--json] [--runs N]
+ * Usage: bench-dataplane [--first-packet] [--plain] [--only NAME] [--json] [--runs N]
  *        [--sessions N[xFLOWS],...] [--hugepages auto|on|off]
  */
 #include "bench.h"
@@ -77,15 +77,19 @@ double bench_run(struct bench *b, uint8_t from, uint8_t to, uint64_t least)
 	uint64_t sent = b->dp->tables.port[to].tx[0].packets;
 
 	while (packets < least) {
-		struct pkt *pkts[VECTOR_SIZE];
+		struct pkt *pkts[BURST_SIZE];
 		worker_clock(w, bench_now(b));
 		uint16_t n = port->driver->rx(port, w, pkts,
-			(uint16_t)(least - packets < VECTOR_SIZE ? least - packets : VECTOR_SIZE));
+			(uint16_t)(least - packets < BURST_SIZE ? least - packets : BURST_SIZE));
 		for (uint16_t i = 0; i < n; i++)
 			pkts[i]->rx_port = from;
-		uint64_t taken = bench_turn(b, pkts, n);
-		clocks += taken;
-		counted += taken ? n : 0;
+		for (uint16_t done = 0; done < n; done += VECTOR_SIZE) {
+			uint16_t left = (uint16_t)(n - done);
+			uint16_t some = left < VECTOR_SIZE ? left : VECTOR_SIZE;
+			uint64_t taken = bench_turn(b, pkts + done, some);
+			clocks += taken;
+			counted += taken ? some : 0;
+		}
 		worker_flush(w);
 		if (b->last)
 			rotate(b, n);
@@ -220,20 +224,30 @@ void bench_close(struct bench *b)
 	free(b->server);
 }
 
+static bool is_asked_for(const struct settings *s, const char *direction)
+{
+	return direction && (!s->only || !strcmp(s->only, direction));
+}
+
 static void bench_row(const struct settings *s, struct row row, const struct kind *kind)
 {
 	struct bench b;
 
+	bool up = is_asked_for(s, kind->up);
+	bool down = is_asked_for(s, kind->down);
+
+	if (!up && !down)
+		return;
 	bench_open_kind(&b, s, row, kind);
 	make_upstream(&b);
-	if (kind->up) {
-		struct result up = measure(&b, kind->up, s->runs);
-		print_result(s, &up, b.dp->arena.hugepages);
+	if (up) {
+		struct result r = measure(&b, kind->up, s->runs);
+		print_result(s, &r, b.dp->arena.hugepages);
 	}
-	if (kind->down) {
+	if (down) {
 		make_downstream(&b);
-		struct result down = measure(&b, kind->down, s->runs);
-		print_result(s, &down, b.dp->arena.hugepages);
+		struct result r = measure(&b, kind->down, s->runs);
+		print_result(s, &r, b.dp->arena.hugepages);
 	}
 	bench_close(&b);
 }
@@ -264,7 +278,7 @@ static int parse(struct settings *s, int argc, char **argv)
 		{"runs", required_argument, NULL, 'r'}, {"sessions", required_argument, NULL, 's'},
 		{"hugepages", required_argument, NULL, 'h'},
 		{"first-packet", no_argument, NULL, 'f'}, {"plain", no_argument, NULL, 'p'},
-		{NULL, 0, NULL, 0}};
+		{"only", required_argument, NULL, 'o'}, {NULL, 0, NULL, 0}};
 	int opt;
 
 	while ((opt = getopt_long(argc, argv, "", options, NULL)) >= 0) {
@@ -280,6 +294,8 @@ static int parse(struct settings *s, int argc, char **argv)
 			s->firstpacket = true;
 		else if (opt == 'p')
 			s->plain = true;
+		else if (opt == 'o')
+			s->only = optarg;
 		else if (opt != 's' || parse_rows(s, optarg))
 			return -1;
 	}
@@ -310,7 +326,7 @@ static void bench_rows(const struct settings *s)
 				bench_row(s, s->rows[r], kind);
 	}
 	for (uint32_t i = 0; i < s->n_rows; i++)
-		if (s->rows[i].flows == 1)
+		if (s->rows[i].flows == 1 && !s->only)
 			bench_handoff(s, s->rows[i]);
 }
 
@@ -323,9 +339,9 @@ int main(int argc, char **argv)
 		.rows = {{1, 1}, {1000, 1}, {10000, 1}, {60000, 1}, {10000, 10}, {60000, 5}}};
 
 	if (parse(&s, argc, argv)) {
-		fprintf(stderr,
-			"usage: bench-dataplane [--first-packet] [--plain] [--json] [--runs N]\n"
-			"       [--sessions N[xFLOWS],...] [--hugepages auto|on|off]\n");
+		fprintf(stderr, "usage: bench-dataplane [--first-packet] [--plain] [--only NAME] "
+				"[--json] [--runs N]\n"
+				"       [--sessions N[xFLOWS],...] [--hugepages auto|on|off]\n");
 		return 2;
 	}
 	if (s.hugepages != HUGEPAGES_OFF)

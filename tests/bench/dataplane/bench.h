@@ -70,7 +70,8 @@ struct settings {
 	uint32_t runs;
 	enum hugepages_mode hugepages;
 	bool firstpacket;
-	bool plain; /* no kinds, no hand-off */
+	bool plain;	  /* no kinds, no hand-off */
+	const char *only; /* row of this name, soon measured; NULL: all */
 	uint32_t n_rows;
 	struct row rows[MAX_ROWS];
 	uint32_t sessions_most; /* of them */

@@ -169,7 +169,9 @@ static void calibrate_copy(struct settings *s)
 void calibrate(struct settings *s)
 {
 	calibrate_loads(s, 0, 1);
-	calibrate_loads(s, 1, 32);
-	calibrate_loads(s, 2, 512);
+	if (!s->only) {
+		calibrate_loads(s, 1, 32);
+		calibrate_loads(s, 2, 512);
+	}
 	calibrate_copy(s);
 }

@@ -125,7 +125,7 @@ static uint64_t due(struct generator *g, int direction, uint64_t now_ns)
 
 	g->stamp_ns = now_ns;
 	if (rate == SOAK_UNLIMITED)
-		g->credit = VECTOR_SIZE * second;
+		g->credit = BURST_SIZE * second;
 	else if (!rate)
 		g->credit = 0;
 	else
@@ -287,7 +287,7 @@ static uint16_t soak_tx(struct port *port, struct worker *w, struct pkt **pkts, 
 {
 	int direction = direction_from(port) == SOAK_UP ? SOAK_DOWN : SOAK_UP;
 	struct soak_seen *seen = &area->seen[w->id];
-	struct pkt *control[VECTOR_SIZE];
+	struct pkt *control[BURST_SIZE];
 	uint16_t n_control = 0;
 
 	for (uint16_t i = 0; i < n; i++) {
