@@ -4,7 +4,7 @@ Every packet between the routers passes the dataplane, and so does every route's
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -41,7 +41,9 @@ CONFIG: dict[str, Any] = {
     ],
     "ipv6": IPV6,
 }
-USERS: dict[str, Any] = {"office": {"password": "secret", "routes": [{"prefix": FRAMED}]}}
+FRAMED6, HOST6 = "2001:db8:f000::/48", "2001:db8:f000::1"
+OFFICE = {"routes": [{"prefix": FRAMED}], "ipv6_routes": [{"prefix": FRAMED6}]}
+USERS: dict[str, Any] = {"office": {"password": "secret", **OFFICE}}
 
 
 @pytest.fixture(scope="module")
@@ -180,7 +182,11 @@ def knows(lab: RoutingLab, prefix: str, *, known: bool = True) -> bool:
         [route["gateway"] for route in lab.routes(netns, prefix) if "gateway" in route]
         for netns in (lab.inet, lab.east)
     ]
-    return found == ([["192.0.2.1"], ["10.8.0.1"]] if known else [[], []])
+    if not known:
+        return found == [[], []]
+    if ":" not in prefix:
+        return found == [["192.0.2.1"], ["10.8.0.1"]]
+    return all(len(hops) == 1 for hops in found)
 
 
 def forgets(lab: RoutingLab, prefix: str) -> bool:
@@ -215,29 +221,43 @@ def test_a_subscriber_reaches_both_neighbours_by_what_they_were_told(lab: Routin
     until(partial(forgets, lab, NAT_POOL), "withdrawn with its last user")
 
 
+OWN_PREFIXES = (f"{OWN}/32", FRAMED, FRAMED6)
+
+
 def test_a_users_own_prefixes_come_and_go_with_him(lab: RoutingLab) -> None:
     with lab.subscriber("office", "secret"), lab.subscriber("pat", "public", tun="ppp1"):
-        for prefix in (f"{OWN}/32", FRAMED):
+        for prefix in OWN_PREFIXES:
             until(partial(knows, lab, prefix), f"{prefix} is announced")
         assert pings(lab.inet, OWN)
+        for big, said in (
+            (("-s", "1465", OWN), "Frag needed and DF set (mtu = 1492)"),
+            (("-s", "1445", HOST6), "Packet too big: mtu=1492"),
+        ):
+            refused = run(lab.inet, "ping", "-c", "1", "-M", "do", *big, check=False).stdout
+            assert said in refused, "whoever sends to a subscriber learns the path's MTU"
         assert pings(lab.east, "-I", EAST_HOP, OWN)
         states = {row["prefix"]: row for row in lab.ctl_json("show", "export")}
         assert states[FRAMED] == {"prefix": FRAMED, "kind": "framed", "state": "installed"}
         lab.stop("bngd")
-        assert knows(lab, FRAMED), "while bngd is away they stand, for the dataplane forwards"
+        for prefix in OWN_PREFIXES:
+            assert knows(lab, prefix), "while bngd is away they stand: the dataplane forwards"
         lab.start_bngd()
-        assert knows(lab, FRAMED)
+        assert all(knows(lab, prefix) for prefix in OWN_PREFIXES)
         assert pings(lab.inet, OWN)
-    for prefix in (f"{OWN}/32", FRAMED):
+    for prefix in OWN_PREFIXES:
         until(partial(forgets, lab, prefix), f"{prefix} is withdrawn")
 
 
 def test_a_dead_access_side_and_a_drained_box_attract_nothing(lab: RoutingLab) -> None:
+    def both(check: Callable[[RoutingLab, str], bool], why: str) -> None:
+        for prefix in (AGGREGATE, str(LINKS), str(DELEGATED)):
+            until(partial(check, lab, prefix), f"{why}: {prefix}")
+
     run(lab.sub, "ip", "link", "set", "sub0", "down")
-    until(partial(forgets, lab, AGGREGATE), "the access port is down")
+    both(forgets, "the access port is down")
     run(lab.sub, "ip", "link", "set", "sub0", "up")
-    until(partial(knows, lab, AGGREGATE), "and up")
+    both(knows, "and up")
     lab.ctl("drain")
-    until(partial(forgets, lab, AGGREGATE), "drained, and nobody is there")
+    both(forgets, "drained, and nobody is there")
     lab.ctl("undrain")
-    until(partial(knows, lab, AGGREGATE), "and back")
+    both(knows, "and back")
