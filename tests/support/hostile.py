@@ -15,7 +15,10 @@ from tests.support.client import wire
 TCP, UDP, ICMP, GRE, ESP = 6, 17, 1, 47, 50
 COUNT, MANY = 1024, 8192
 """Frames of a kind; of one that must differ in more than that to fill a table."""
-_MORE = 0x2000
+_MORE, DF = 0x2000, 0x4000
+MTU = 1492
+MOST = 1500
+"""What fits into a session without RFC 4638, and what into one with it, or on an Ethernet."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -183,6 +186,12 @@ def _up_options(scene: Scene, chance: random.Random) -> Iterator[bytes]:
     yield up(scene, cut[: chance.randrange(20, len(cut))])
 
 
+def _up_too_big(scene: Scene, chance: random.Random) -> Iterator[bytes]:
+    """Send what is longer than any session of the port may carry."""
+    body = udp(a_port(chance), 7010, bytes(MOST - 28 + chance.randrange(1, 9)))
+    yield up(scene, ip4(scene.own, scene.remote, UDP, body, fragment=chance.choice((0, DF, _MORE))))
+
+
 def _up_spoofed(scene: Scene, chance: random.Random) -> Iterator[bytes]:
     for source in (
         chance.choice(scene.neighbours),
@@ -345,6 +354,7 @@ UPSTREAM = (
     Kind("land", _up_land, ("antispoof4 source-spoofed",)),
     Kind("tiny-headers", _up_tiny, ("pppoe_input ip4-",)),
     Kind("options", _up_options, ("pppoe_input ip4-",)),
+    Kind("too-big", _up_too_big, ("pppoe_input packet-too-big",)),
     Kind("spoofed-sources", _up_spoofed, ("antispoof4 source-spoofed",)),
     Kind("scan-of-the-pool", _up_scan, ("nat44_out2in no-mapping",)),
     Kind("all-ports", _up_all_ports, ("nat44_in2out",), MANY),

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from ipaddress import IPv6Address, IPv6Network
 
 from tests.support.client.ipv6 import ICMPV6, checksum, option, packet
-from tests.support.hostile import MANY, TCP, UDP, Kind, Scene, a_port, tcp, udp
+from tests.support.hostile import MANY, MOST, MTU, TCP, UDP, Kind, Scene, a_port, tcp, udp
 
 HOP_BY_HOP, ROUTING, FRAGMENT, DESTINATION, NO_NEXT = 0, 43, 44, 60, 59
 ALL_NODES, ALL_ROUTERS = IPv6Address("ff02::1"), IPv6Address("ff02::2")
@@ -177,6 +177,15 @@ def _up_lies(scene: Scene, chance: random.Random) -> Iterator[bytes]:
         yield up(scene, data)
 
 
+def longer(than: int, source: IPv6Address, target: IPv6Address, chance: random.Random) -> bytes:
+    """Return a packet of up to 8 bytes more."""
+    return udp6(source, target, (a_port(chance), 7010), bytes(than - 48 + chance.randrange(1, 9)))
+
+
+def _up_too_big(scene: Scene, chance: random.Random) -> Iterator[bytes]:
+    yield up(scene, longer(MOST, host(scene.home6, chance), scene.remote6, chance))
+
+
 def _up_neighbours(scene: Scene, chance: random.Random) -> Iterator[bytes]:
     target = chance.choice((scene.gateway6, local(chance), host(scene.link6, chance)))
     for data in neighbours(local(chance), target, chance):
@@ -257,6 +266,11 @@ def _down_errors(scene: Scene, chance: random.Random) -> Iterator[bytes]:
         yield down(scene, data)
 
 
+def _down_too_big(scene: Scene, chance: random.Random) -> Iterator[bytes]:
+    for network in (scene.link6, scene.home6):
+        yield down(scene, longer(MTU, stranger(chance), host(network, chance), chance))
+
+
 def _down_to_the_box(scene: Scene, chance: random.Random) -> Iterator[bytes]:
     """Ping, knock at BGP, and be anybody's source to the box itself."""
     source = chance.choice((stranger(chance), scene.link6[7], local(chance)))
@@ -272,6 +286,7 @@ UPSTREAM = (
     Kind("v6-hop-limit", _up_hop_limit, ("icmp6_error",)),
     Kind("v6-chains-and-fragments", _up_chains, ()),
     Kind("v6-lengths-that-lie", _up_lies, ("pppoe6_input ip6-",)),
+    Kind("v6-too-big", _up_too_big, ("pppoe6_input packet-too-big",)),
     Kind("v6-neighbours", _up_neighbours, ("ip6_control", "punt")),
     Kind("v6-scan-of-nobody", _up_scan, ("icmp6_error",)),
     Kind("v6-scan-of-the-routed-link", _up_scan_of_the_link, ("ip6_lookup unresolved",), MANY),
@@ -286,6 +301,7 @@ DOWNSTREAM = (
     Kind("v6-hop-limit", _down_hop_limit, ("icmp6_error",)),
     Kind("v6-chains-and-fragments", _down_chains, ()),
     Kind("v6-lengths-that-lie", _down_lies, ("ip6_input ip6-",)),
+    Kind("v6-too-big", _down_too_big, ("icmp6_error rate-limited",)),
     Kind("v6-errors", _down_errors, ("icmp6_error about-icmp-error",)),
     Kind("v6-to-the-box", _down_to_the_box, ("twin_output stranger-",)),
 )

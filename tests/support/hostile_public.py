@@ -9,9 +9,11 @@ from collections.abc import Iterator
 from ipaddress import IPv4Address
 
 from tests.support.hostile import (
+    DF,
     ESP,
     GRE,
     ICMP,
+    MOST,
     TCP,
     UDP,
     Kind,
@@ -82,6 +84,14 @@ def _down_forwards_scan(scene: Scene, chance: random.Random) -> Iterator[bytes]:
 def _down_forwards_flood(scene: Scene, chance: random.Random) -> Iterator[bytes]:
     address, port = _open(scene, chance)
     yield down(scene, ip4(_stranger(chance), address, UDP, udp(a_port(chance), port)))
+
+
+def _down_forwards_too_big(scene: Scene, chance: random.Random) -> Iterator[bytes]:
+    """Send what fills the link and is too big for a session: to be cut in two, or to be told of."""
+    for flags in (0, DF):
+        address, port = _open(scene, chance)
+        body = udp(a_port(chance), port, bytes(MOST - 28))
+        yield down(scene, ip4(_stranger(chance), address, UDP, body, fragment=flags))
 
 
 def _down_forwards_fragments(scene: Scene, chance: random.Random) -> Iterator[bytes]:
@@ -197,6 +207,7 @@ UPSTREAM = (
 DOWNSTREAM = (
     Kind("scan-of-forwards", _down_forwards_scan, ("nat44_out2in no-mapping",)),
     Kind("flood-of-forwards", _down_forwards_flood, ()),
+    Kind("too-big-for-forwards", _down_forwards_too_big, ("icmp4_error rate-limited",)),
     Kind("fragments-of-forwards", _down_forwards_fragments, ("nat44_out2in",)),
     Kind("errors-of-forwards", _down_forwards_errors, ("nat44_out2in",)),
     Kind("spoofed-at-forwards", _down_forwards_spoofed, ("nat44_out2in no-mapping",)),
