@@ -121,7 +121,7 @@ struct worker_shared {
 	uint64_t loops;
 	uint64_t idle_loops;
 	uint64_t rx_packets;
-	uint64_t no_buffer; /* frames lost for want of a packet buffer */
+	uint64_t no_buffer; /* times that data found no packet buffer: it waits, or is lost */
 	uint64_t commands;
 	uint32_t sessions; /* bound, owned by this worker */
 	uint32_t buffers_free;

@@ -13,6 +13,7 @@ enum { MAX_TURNS = 10000 };
 struct embedded {
 	struct dataplane dp;
 	uint64_t now_ns;
+	struct pkt *held[MAX_WORKERS];
 };
 
 struct embedded *embedded_create(int argc, char **argv)
@@ -172,8 +173,7 @@ static struct port *gen_port(struct embedded *e, uint32_t port)
 	return &e->dp.port[port];
 }
 
-int embedded_receive(
-	struct embedded *e, uint32_t port, const struct embedded_frame *frames, uint32_t n)
+int embedded_put(struct embedded *e, uint32_t port, const struct embedded_frame *frames, uint32_t n)
 {
 	struct port *p = gen_port(e, port);
 
@@ -184,7 +184,7 @@ int embedded_receive(
 		if (error)
 			return error;
 	}
-	return embedded_run(e);
+	return 0;
 }
 
 static uint32_t waiting(const struct embedded *e)
@@ -214,6 +214,13 @@ int embedded_run(struct embedded *e)
 	return waiting(e) ? -EBUSY : 0;
 }
 
+int embedded_receive(
+	struct embedded *e, uint32_t port, const struct embedded_frame *frames, uint32_t n)
+{
+	int error = embedded_put(e, port, frames, n);
+	return error ? error : embedded_run(e);
+}
+
 int embedded_transmitted(
 	struct embedded *e, uint32_t port, struct embedded_frame *frames, uint32_t max)
 {
@@ -229,6 +236,23 @@ int embedded_transmitted(
 			break;
 	}
 	return (int)n;
+}
+
+uint32_t embedded_hold(struct embedded *e, uint32_t worker, uint32_t n)
+{
+	struct worker *w = e->dp.worker[worker];
+	struct pkt *p;
+	uint32_t have = 0;
+
+	while ((p = e->held[worker])) {
+		e->held[worker] = p->link;
+		pkt_free(w, p);
+	}
+	for (; have < n && (p = pkt_alloc(w)); have++) {
+		p->link = e->held[worker];
+		e->held[worker] = p;
+	}
+	return have;
 }
 
 uint32_t embedded_buffers_in_use(struct embedded *e)

@@ -40,14 +40,21 @@ void embedded_set_time(struct embedded *e, uint64_t monotonic_ns);
  * node). */
 int embedded_run_node(struct embedded *e, uint32_t worker, const char *node,
 	struct embedded_frame *frames, uint32_t n);
-/* Puts frames on a port's receive side (driver "gen", mode queue) and runs worker loops until
- * nothing moves; commands and inject records in the rings are taken as in the real loop. */
+/* Puts frames on a port's receive side (driver "gen", mode queue). */
+int embedded_put(
+	struct embedded *e, uint32_t port, const struct embedded_frame *frames, uint32_t n);
+/* Runs worker loops until nothing moves; commands and inject records in the rings are taken as in
+ * the real loop. */
+int embedded_run(struct embedded *e);
+/* Both. */
 int embedded_receive(
 	struct embedded *e, uint32_t port, const struct embedded_frame *frames, uint32_t n);
-int embedded_run(struct embedded *e);
 /* Frames that left through a port of driver "gen" since the last call; returns how many. */
 int embedded_transmitted(
 	struct embedded *e, uint32_t port, struct embedded_frame *frames, uint32_t max);
+/* Keeps n buffers of a worker from it, as a device does that has not sent them yet, in place of
+ * those that were kept before. Returns how many it has. */
+uint32_t embedded_hold(struct embedded *e, uint32_t worker, uint32_t n);
 /* Packet buffers not in a free list: 0 when nothing leaks. */
 uint32_t embedded_buffers_in_use(struct embedded *e);
 

@@ -150,20 +150,30 @@ class Dataplane:
             frame.edge_name = self.edge_name(name, frame.edge)
         return result
 
-    def receive(self, port: int, *frames: bytes) -> None:
-        """Put whole frames on a port and run until nothing moves."""
+    def put(self, port: int, *frames: bytes) -> None:
+        """Have whole frames wait at a port."""
         slots = ffi.new("struct embedded_frame[]", max(1, len(frames)))
         for slot, data in zip(slots, frames, strict=False):
             _fill(slot, Frame(data=bytes(data)))
-        status = lib.embedded_receive(self._embedded, port, slots, len(frames))
+        status = lib.embedded_put(self._embedded, port, slots, len(frames))
         if status:
             raise RuntimeError(f"receive on port {port}: {status}")
+
+    def receive(self, port: int, *frames: bytes) -> None:
+        """Put whole frames on a port and run until nothing moves."""
+        self.put(port, *frames)
+        self.run()
 
     def sent(self, port: int, most: int = 1024) -> list[bytes]:
         """Take the frames that left through a port."""
         slots = ffi.new("struct embedded_frame[]", most)
         n = lib.embedded_transmitted(self._embedded, port, slots, most)
         return [bytes(ffi.buffer(slots[i].bytes, slots[i].len)) for i in range(n)]
+
+    def hold(self, count: int, *, worker: int = 0) -> None:
+        """Keep so many buffers from a worker, as a device does that has not sent them."""
+        if lib.embedded_hold(self._embedded, worker, count) != count:
+            raise RuntimeError(f"worker {worker} has no {count} buffers")
 
     def buffers_in_use(self) -> int:
         """Return how many packet buffers are in no free list."""
