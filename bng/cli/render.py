@@ -69,14 +69,25 @@ def _style(key: str, cell: str) -> str:
 
 
 def section(title: str, values: Row, out: TextIO, indent: int = 0) -> None:
-    """Print names and values under *title*, values aligned; nothing for an empty section."""
+    """Print names and values under *title*, values aligned; nothing for an empty section.
+
+    Of a list of tables each has a line of its own.
+    """
     if not values:
         return
     margin = " " * indent
     out.write(f"{margin}{title}\n")
     width = max(len(key) for key in values)
     for key, value in values.items():
-        out.write(f"{margin}  {key:<{width}}  {shown(key.rpartition('.')[2], value)}\n")
+        for item in _rows(value):
+            out.write(f"{margin}  {key:<{width}}  {shown(key.rpartition('.')[2], item)}\n")
+            key = ""
+
+
+def _rows(value: object) -> Sequence[object]:
+    if isinstance(value, list) and value and all(isinstance(item, dict) for item in value):
+        return value
+    return [value]
 
 
 def as_json(data: object, out: TextIO) -> None:

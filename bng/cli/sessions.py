@@ -59,6 +59,7 @@ SECTIONS = {
     "ipv6": (
         *("ipv6_prefix", "delegated_prefixes", "ipv6_addresses", "ipv6_routes", "dhcpv6_leases"),
         *("deprecated_prefixes", "ipv6_gateway", "interface_id", "ipv6_forwarded"),
+        *("advertised_s_ago", "advertised_in_s"),
         *("ipv6_in_packets", "ipv6_in_bytes", "ipv6_out_packets", "ipv6_out_bytes"),
     ),
     "link": ("peer_mru", "mtu_in", "mtu_out", "mss", "echo"),

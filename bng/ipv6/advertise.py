@@ -146,6 +146,11 @@ class Advertiser:
         return self._prefix
 
     @property
+    def sent_at(self) -> float | None:
+        """When the last advertisement left, None before the first."""
+        return None if self._sent_at == -inf else self._sent_at
+
+    @property
     def valid_s(self) -> int:
         """How long the client may use a prefix that it was just told."""
         return self._config.valid_s

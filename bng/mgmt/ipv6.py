@@ -5,7 +5,7 @@ from ipaddress import IPv6Address, IPv6Network
 from bng.box import Box
 from bng.ipv6.link import link_local
 from bng.ipv6.server import Server
-from bng.session.ipv6_side import current
+from bng.session.ipv6_side import Ipv6Side, current
 from bng.session.model import IPV4, IPV6, Session
 
 FAMILIES = {IPV4: "ipv4", IPV6: "ipv6"}
@@ -40,7 +40,8 @@ def ipv6_of(box: Box, session: Session, now: float) -> dict[str, object]:
         "ipv6_addresses": [] if side is None else [str(address) for address in side.addresses],
         "ipv6_routes": [] if side is None else [str(net) for net in side.framed],
         "dhcpv6_leases": _leases(session, now),
-        "deprecated_prefixes": [] if side is None else _deprecated(session),
+        "deprecated_prefixes": [] if side is None else _deprecated(side, now),
+        **_advertised(side, now),
         "ipv6_in_packets": int(entry.in_packets),
         "ipv6_in_bytes": int(entry.in_bytes),
         "ipv6_out_packets": int(entry.out_packets),
@@ -70,9 +71,23 @@ def _leases(session: Session, now: float) -> list[dict[str, object]]:
     return rows
 
 
-def _deprecated(session: Session) -> list[str]:
-    side = session.ipv6
-    return [] if side is None else [str(net) for net in side.link.advertiser.deprecated]
+def _deprecated(side: Ipv6Side, now: float) -> list[dict[str, object]]:
+    deprecated = side.link.advertiser.deprecated
+    return [
+        {"prefix": str(net), "ends_in_s": round(max(0, until - now))}
+        for net, until in deprecated.items()
+    ]
+
+
+def _advertised(side: Ipv6Side | None, now: float) -> dict[str, object]:
+    """Return when the last Router Advertisement was sent, by this bngd, and when one is due."""
+    advertiser = None if side is None else side.link.advertiser
+    sent = None if advertiser is None else advertiser.sent_at
+    due = None if advertiser is None else advertiser.next_deadline()
+    return {
+        "advertised_s_ago": None if sent is None else round(now - sent),
+        "advertised_in_s": None if due is None else round(max(0, due - now)),
+    }
 
 
 def _shown(network: IPv6Network, *, delegated: bool) -> str:

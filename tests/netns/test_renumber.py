@@ -82,7 +82,8 @@ def test_a_kernel_and_a_dhcpv6_client_take_new_prefixes_and_lose_nothing_of_the_
         session = lab.ctl_json("show", "session", "alice")
         assert session["id"] == before["id"], "the same session"
         assert IPv6Network(session["ipv6_prefix"]).subnet_of(NEW_LINKS)
-        assert session["deprecated_prefixes"] == [before["ipv6_prefix"]]
+        (old,) = session["deprecated_prefixes"]
+        assert old["prefix"] == before["ipv6_prefix"]
         homes = [IPv6Network(home) for home in session["delegated_prefixes"]]
         assert [home.subnet_of(NEW_HOMES) for home in homes] == [False, True]
         assert session["in_drops_by_reason"]["spoofed"] == 0

@@ -73,9 +73,14 @@ def test_a_session_shows_its_prefixes_and_leases(box: Managed) -> None:
     assert set(leases) == {"2001:db8:100::/56", address}
     assert 7190 < leases[address]["ends_in_s"] <= 7200
     assert leases[address]["iaid"] == 2
+    assert (data["advertised_s_ago"], data["deprecated_prefixes"]) == (0, [])
+    assert 0 < data["advertised_in_s"] <= 16
     text = StringIO()
     cli_sessions.show_one(data, text)
     assert "2001:db8:1::/64" in text.getvalue()
+    lines = [line.split() for line in text.getvalue().splitlines()]
+    at = next(at for at, line in enumerate(lines) if line[0] == "dhcpv6_leases")
+    assert [lines[at][1:3], lines[at + 1][:2]] == [["lease", str(lease) + ","] for lease in leases]
     (row,) = box.ask("show sessions")["data"]
     assert row["ipv6_prefix"] == "2001:db8:1::/64"
 
@@ -125,7 +130,7 @@ def test_a_reload_may_take_pools_and_who_has_a_prefix_of_them_gets_another(box: 
     memory.run(0.5)
     data = show(box)
     assert IPv6Network(data["ipv6_prefix"]).subnet_of(IPv6Network("2001:db8:9::/48"))
-    assert data["deprecated_prefixes"] == ["2001:db8:1::/64"]
+    assert [row["prefix"] for row in data["deprecated_prefixes"]] == ["2001:db8:1::/64"]
     assert data["delegated_prefixes"] == ["2001:db8:100::/56"], "until it is renewed"
     found = IPv6Network(show(box, "user00002")["ipv6_prefix"])
     assert found.subnet_of(IPv6Network("2001:db8:9::/48"))

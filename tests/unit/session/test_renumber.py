@@ -146,7 +146,9 @@ def test_the_pool_of_a_link_is_gone_and_the_old_prefix_is_deprecated(bed: Bed) -
     assert 5390 < valid <= 5400
     assert bed.passes(FIRST, SECOND, OTHER_LINK) == [True, True, False]
     data = bed.managed.ask("show session", session="user00001")["data"]
-    assert (data["ipv6_prefix"], data["deprecated_prefixes"]) == (str(SECOND), [str(FIRST)])
+    (old,) = data["deprecated_prefixes"]
+    assert (data["ipv6_prefix"], old["prefix"]) == (str(SECOND), str(FIRST))
+    assert 5390 <= old["ends_in_s"] <= 5400
     bed.memory.run(5300.0, step=5.0)
     assert bed.passes(FIRST, SECOND) == [True, True]
     assert set(bed.advertised()) == {FIRST, SECOND}
