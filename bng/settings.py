@@ -203,6 +203,7 @@ def session(
         drain_per_s=config.session.drain_per_s,
         accounting=config.accounting,
         interim_interval_s=config.radius.accounting.interim_interval_s,
+        start_delay_s=config.radius.accounting.start_delay_s,
         policer_overhead_bytes=config.session.policer_overhead_bytes,
         acls=acls,
         port_grace_s=config.session.port_grace_s,

@@ -79,6 +79,7 @@ class Accounting(Table):
     """``[radius.accounting]``: what is told, and where it waits."""
 
     enabled: bool = True
+    start_delay_s: int = Field(default=2, ge=0, le=30)
     interim_interval_s: int = Field(default=600, ge=0, le=86_400)
     checkpoint_s: int = Field(default=60, ge=0, le=86_400)
     spool: AbsolutePath | None = None

@@ -75,6 +75,7 @@ NEEDS = {
     "radius.last_good_max_age_s": Needs.LIVE,
     "radius.fallback_user": Needs.LIVE,
     "radius.accounting.interim_interval_s": Needs.LIVE,
+    "radius.accounting.start_delay_s": Needs.LIVE,
     "radius.dynauth.client": Needs.LIVE,
     "journal": Needs.RESTART_BNGD,
 }

@@ -90,7 +90,7 @@ def _go_on(
     for session in adopted:
         if session.up_at is None:
             continue
-        session.accounted = True
+        session.accounted = session.begun = True
         known = accounts.pop(session.acct_session_id, None)
         if known is None and not session.stopped:
             accounting.start(session, now)

@@ -35,28 +35,42 @@ class Accounts:
         self._entropy = entropy
 
     def started(self, session: Session, now: float) -> None:
-        """A session's first network protocol is up."""
+        """A session's first network protocol is up; the Start waits a moment for the other one.
+
+        Whatever ends the session or us meanwhile, the Start is said before its Stop, with the time
+        at which the session began.
+        """
+        settings = self._manager.settings
         if not session.accounted:
             return
-        self._say(session, AccountStatus.START, None, now)
+        if settings.start_delay_s and settings.serves_both(session.profile):
+            session.interim_at = _gathered(now + settings.start_delay_s)
+        else:
+            self._begin(session, now)
+
+    def _begin(self, session: Session, now: float) -> None:
+        assert session.up_at is not None  # noqa: S101 - it has started
+        session.begun = True
+        self._say(session, AccountStatus.START, None, session.up_at)
         self._schedule(session, now)
 
     def changed(self, session: Session) -> None:
         """What is said of a session has changed: an interim update is due at once."""
-        if session.accounted:
+        if session.begun:
             session.interim_at = 0.0
             self._manager.reschedule(session)
 
     def changed_soon(self, session: Session, now: float) -> None:
         """The same, but more may change in a moment, as at a sign-up: one update for all of it."""
-        if session.accounted:
+        if session.begun:
             at = now + SETTLE_S
             session.interim_at = at if session.interim_at is None else min(session.interim_at, at)
             self._manager.reschedule(session)
 
     def adopted(self, session: Session, now: float) -> None:
         """A session goes on that was begun before a restart: updates come at any moment again."""
-        if session.accounted:
+        session.begun = session.accounted  # else its Start is said by who brings this up to date
+        if session.begun:
             self._spread_out(session, now)
 
     def follow(self, session: Session, said: Said, default_s: int, now: float) -> bool:
@@ -80,7 +94,7 @@ class Accounts:
             self._manager.write_down(session)
         if self._interval(session) == before_s:
             return new != accept
-        if session.accounted:
+        if session.begun:
             self._spread_out(session, now)
             self._manager.reschedule(session)
         return True
@@ -103,12 +117,16 @@ class Accounts:
 
     def reschedule(self, session: Session, now: float) -> None:
         """The session's interval has changed: it is counted from *now*."""
-        if session.accounted:
+        if session.begun:
             self._schedule(session, now)
 
     def tick(self, session: Session, now: float) -> None:
-        """Send the interim update that is due."""
-        if session.interim_at is not None and session.interim_at <= now:
+        """Send the Start or the interim update that is due."""
+        if session.interim_at is None or session.interim_at > now:
+            return
+        if not session.begun:
+            self._begin(session, now)
+        else:
             self._say(session, AccountStatus.INTERIM, None, now)
             self._schedule(session, now)
 
@@ -134,6 +152,8 @@ class Accounts:
 
     def stopped(self, session: Session, counters: Counters, now: float) -> bool:
         """A session is closed; True: its entry stays until `SessionManager.accounted`."""
+        if session.accounted and not session.begun:
+            self._begin(session, now)
         session.interim_at = None
         session.stopped = True
         if session.accounted:

@@ -118,7 +118,8 @@ class Session:
     magics: tuple[int, int] | None = None
     families: int = 0  # open NCPs: bit 0 IPv4, bit 1 IPv6
     up_at: float | None = None
-    accounted: bool = False  # accounting was told of its start
+    accounted: bool = False  # accounting is told of it
+    begun: bool = False  # was told of its start
     stopped: bool = False  # and of its end
     interim_at: float | None = None
     timeout_at: float | None = None

@@ -72,7 +72,7 @@ NOT_RECORDED = frozenset(
         *("handle", "method", "access", "state", "profile", "accept", "request_id", "answer"),
         *("waits_for", "waiters", "nat_tried", "moving_to", "nat_told", "install_request"),
         *("install_pending", "told", "policed", "filtered", "forwarded", "bypassed", "paused"),
-        *("interim_at", "due", "detail", "adopted", "stopped"),
+        *("interim_at", "due", "detail", "adopted", "begun", "stopped"),
         *("ipv4_on", "local_interface_id", "ipv6"),
         "standing",
     )

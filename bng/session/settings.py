@@ -112,7 +112,13 @@ class Settings:
     """Sessions are accounted for (RFC 2866)."""
     interim_interval_s: int = 0
     """Between interim updates, where AAA says nothing; 0: there are none."""
+    start_delay_s: float = 0.0
+    """How long the Start of who may have both IP versions waits for the second one."""
     ipv6: Ipv6Settings = field(default_factory=Ipv6Settings)
+
+    def serves_both(self, profile: SubscriberProfile | None) -> bool:
+        """Say whether *profile* gets IPv4 and IPv6."""
+        return profile is not None and self.serves_ipv4(profile) and self.ipv6.serves(profile)
 
     def serves_ipv4(self, profile: SubscriberProfile) -> bool:
         """Say whether *profile* gets IPv4."""

@@ -39,7 +39,7 @@ ASKED_ALONE: dict[str, Any] = {
 
 def with_spool(directory: Path) -> dict[str, Any]:
     """Return `SERVERS` with a spool in *directory*."""
-    spool = {"accounting": {"spool": str(directory / "spool")}}
+    spool = {"accounting": {"spool": str(directory / "spool"), "start_delay_s": 0}}
     return {**SERVERS, "radius": {**SERVERS["radius"], **spool}}
 
 

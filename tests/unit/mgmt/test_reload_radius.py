@@ -48,7 +48,11 @@ class Bed:
 def bed(tmp_path: Path) -> Iterator[Bed]:
     radius = {
         "server": [{**SERVER, "roles": ["accounting"]}],
-        "accounting": {"interim_interval_s": INTERVAL_S, "spool": str(tmp_path / "spool")},
+        "accounting": {
+            "interim_interval_s": INTERVAL_S,
+            "start_delay_s": 0,
+            "spool": str(tmp_path / "spool"),
+        },
     }
     with managed_box(tmp_path, radius=radius) as (_, box):
         told: list[Account] = []

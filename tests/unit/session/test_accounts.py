@@ -23,7 +23,7 @@ class Books:
         self.told: list[Account] = []
         box.executor.account = self.told.append
         box.manager.settings = replace(
-            box.manager.settings, accounting=True, interim_interval_s=100
+            box.manager.settings, accounting=True, interim_interval_s=100, start_delay_s=0
         )
 
     def statuses(self) -> list[AccountStatus]:

@@ -86,6 +86,7 @@ def bed() -> Iterator[Bed]:
         memory.manager.settings = replace(
             memory.manager.settings,
             accounting=True,
+            start_delay_s=0,
             ipv6=replace(memory.manager.settings.ipv6, addresses_from_link=True),
         )
         made = Bed(memory)
