@@ -73,7 +73,7 @@ def test_static_prefixes_lead_to_their_subscriber_and_are_accounted_for(
         session = settled(lab, "office@example.net")
         found = sources(session)
         assert pings(lab, "2001:db8:f001::1")
-        interim = wait_for_record(site, session["id"], "Interim-Update")
+        start = wait_for_record(site, session["id"], "Start")
         ping = ("ping", "-c", "2", "-i", "0.2", SERVER)
         assert "2 received" in run(lab.sub, *ping).stdout
     stop = wait_for_record(site, session["id"], "Stop")
@@ -81,7 +81,8 @@ def test_static_prefixes_lead_to_their_subscriber_and_are_accounted_for(
     assert found["ipv6_prefix"] == ("2001:db8:f000:1::/64", said + "Framed-IPv6-Prefix")
     assert found["delegated_prefix"] == ("2001:db8:f001::/56", said + "Delegated-IPv6-Prefix")
     assert found["ipv6_routes"][1] == said + "Framed-IPv6-Route"
-    for record in (interim, stop):
+    assert int(start["Acct-Delay-Time"]) >= 2, "it has waited for what IPv6 brings"
+    for record in (start, stop):
         assert record["Framed-IPv6-Prefix"] == "2001:db8:f000:1::/64"
         assert record["Delegated-IPv6-Prefix"] == "2001:db8:f001::/56"
         assert record["Framed-IP-Address"] == "203.0.113.10"

@@ -6,6 +6,8 @@ from ipaddress import IPv4Address, IPv6Address, IPv6Network
 from typing import Any
 
 import pytest
+from scapy.layers.inet import IP, TCP
+from scapy.layers.inet6 import IPv6
 
 from bng.aaa.dynauth import ErrorCause, Known
 from bng.aaa.reading import Offered, Value
@@ -15,6 +17,8 @@ from bng.session.actions import Account
 from bng.session.coa import Outcome
 from bng.session.ipv6_side import Ipv6Side
 from bng.session.model import Session
+from dataplane.binding import Direction
+from dataplane.sight import session_drops
 from tests.support.client.ipv6 import Wants
 from tests.support.client.layer import Profile
 from tests.support.client.subscriber import Subscriber
@@ -34,6 +38,12 @@ USERS: dict[str, Any] = {
     **{f"user{i:05d}": {"password": "secret"} for i in range(8)},
     "user00003": STATIC,
 }
+NO_MAIL: dict[str, Any] = {
+    "name": "no-mail",
+    "default": "permit",
+    "rules": ["deny tcp any 2001:db8:ffff::25 port 25"],
+}
+OPEN: dict[str, Any] = {"name": "open", "default": "permit"}
 OF_IPV6 = ("Framed-IPv6-Prefix", "Framed-IPv6-Address", "Delegated-IPv6-Prefix")
 
 
@@ -82,7 +92,7 @@ class Bed:
 
 @pytest.fixture
 def bed() -> Iterator[Bed]:
-    with memory_box(user_table=USERS, config={}) as memory:
+    with memory_box(user_table=USERS, config={"acl": [NO_MAIL, OPEN]}) as memory:
         memory.manager.settings = replace(
             memory.manager.settings,
             accounting=True,
@@ -91,7 +101,7 @@ def bed() -> Iterator[Bed]:
         )
         made = Bed(memory)
         memory.executor.account = made.take
-        memory.manager.orders.known = Known(nas=NAS, offered=Offered())
+        memory.manager.orders.known = Known(nas=NAS, offered=Offered(acls={"no-mail", "open"}))
         yield made
 
 
@@ -265,3 +275,34 @@ def test_nothing_is_left_of_changed_routes(two: Bed) -> None:
     assert two.order(key, disconnect=True) is None
     two.memory.run(70.0, step=0.5)
     assert {s.user_name for s in two.memory.manager.table} == {"user00002"}
+
+
+# ---- CoA: ACLs ----
+
+
+def test_an_acl_of_a_coa_filters_ipv6_from_its_ack_on_until_another_lifts_it(bed: Bed) -> None:
+    client = bed.dial(1)
+    session, prefix = bed.session(1), bed.side(1).prefix
+    assert prefix is not None
+
+    def dropped() -> int:
+        return session_drops(bed.memory.dataplane, session.index, Direction.IN)["acl"]
+
+    def denied(port: int) -> int:
+        """Say how many of one packet to a mail server's *port*, and one of IPv4, are dropped."""
+        before = dropped()
+        to = {"src": str(prefix[7]), "dst": "2001:db8:ffff::25"}
+        client.send_ppp(b"\x00\x57" + bytes(IPv6(**to) / TCP(dport=port)))
+        four = IP(src=str(session.ipv4_address), dst="192.0.2.9") / TCP(dport=port)
+        client.send_ppp(b"\x00\x21" + bytes(four))
+        bed.memory.turn()
+        return dropped() - before
+
+    who = ("User-Name", "user00001")
+    assert (denied(25), denied(80)) == (0, 0)
+    assert bed.order(who, ("Filter-Id", "no-mail.in")) is None
+    assert (denied(25), denied(80)) == (1, 0)
+    assert bed.order(who, ("Filter-Id", "nosuch")) == ErrorCause.INVALID_ATTRIBUTE_VALUE
+    assert denied(25) == 1
+    assert bed.order(who, ("Filter-Id", "open")) is None
+    assert (denied(25), denied(80)) == (0, 0)
