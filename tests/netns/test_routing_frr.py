@@ -89,13 +89,19 @@ def test_ospfv3_and_bgp_of_ipv6_come_up_and_exchange_routes(lab: RoutingLab) -> 
         assert len(route.get("nexthops", [route])) == ways, route
     for address, port in ((WEST6, "wan0"), (EAST6, "wan1")):
         until(partial(leaves_by, lab, address, port), f"{address} by {port}")
-    until(lambda: len(lab.explain(BOTH6)["adjacency"].get("members", [])) == 2, "both share it")
+    until(lambda: len(members(lab, BOTH6)) == 2, "both share it")
 
 
 def leaves_by(lab: RoutingLab, address: str, port: str) -> bool:
     """Say whether *address* leads to a neighbour on *port*: of IPv6, a link-local one."""
     found = lab.explain(address).get("adjacency", {})
     return (found.get("kind"), found.get("port")) == ("neighbour", port)
+
+
+def members(lab: RoutingLab, address: str) -> list[Any]:
+    """Return the adjacencies that share what goes to *address*."""
+    found: list[Any] = lab.explain(address).get("adjacency", {}).get("members", [])
+    return found
 
 
 def test_routes_of_frr_and_bird_are_in_the_fib(lab: RoutingLab) -> None:
@@ -106,37 +112,50 @@ def test_routes_of_frr_and_bird_are_in_the_fib(lab: RoutingLab) -> None:
 
 def test_a_withdrawn_route_goes_and_a_replaced_one_moves(lab: RoutingLab) -> None:
     bgp = ("router bgp 64501", "address-family ipv4 unicast")
+    bgp6 = ("router bgp 64501", "address-family ipv6 unicast")
+    until(lambda: len(members(lab, BOTH6)) == 2, "both share IPv6, too")
     via_west(lab, *bgp, "no network 198.18.100.0/24", "no network 198.18.101.0/24")
+    via_west(lab, *bgp6, "no network 2001:db8:100::/48", "no network 2001:db8:101::/48")
     until(partial(lab.leads_to, BOTH, EAST_HOP), "one of two next hops is gone")
     until(partial(lab.leads_to, WEST), "a route that nobody else has is gone")
+    until(partial(leaves_by, lab, BOTH6, "wan1"), "one of two next hops of IPv6 is gone")
+    until(partial(lab.leads_to, WEST6), "a route of IPv6 that nobody else has is gone")
     via_west(lab, *bgp, "network 198.18.100.0/24", "network 198.18.101.0/24")
+    via_west(lab, *bgp6, "network 2001:db8:100::/48", "network 2001:db8:101::/48")
     until(partial(lab.leads_to, BOTH, WEST_HOP, EAST_HOP), "both again")
     until(partial(lab.leads_to, WEST, WEST_HOP), "and the other one")
+    until(lambda: len(members(lab, BOTH6)) == 2, "both again, of IPv6")
+    until(partial(leaves_by, lab, WEST6, "wan0"), "and the other one of IPv6")
 
 
 def test_static_routes_of_frr_blackhole_unreachable_and_recursive(lab: RoutingLab) -> None:
-    lab.router.configure(
+    lines = (
         "ip route 198.18.110.0/24 blackhole",
         "ip route 198.18.111.0/24 reject",
         f"ip route 198.18.112.0/24 {EAST}",  # reached by a route of BGP: zebra resolves it
-        "ip nht resolve-via-default",
+        "ipv6 route 2001:db8:110::/48 blackhole",
+        "ipv6 route 2001:db8:111::/48 reject",
+        f"ipv6 route 2001:db8:112::/48 {EAST6}",
     )
-    until(partial(lab.leads_to, "198.18.110.1", "blackhole"), "blackhole")
-    until(partial(lab.leads_to, "198.18.111.1", "unreachable"), "reject")
-    until(partial(lab.leads_to, "198.18.112.1", EAST_HOP), "a recursive next hop")
-    lab.router.configure(
-        "no ip route 198.18.110.0/24 blackhole",
-        "no ip route 198.18.111.0/24 reject",
-        f"no ip route 198.18.112.0/24 {EAST}",
-    )
-    for third in (110, 111, 112):
-        until(partial(lab.leads_to, f"198.18.{third}.1"), f"198.18.{third}.0/24 is gone")
+    lab.router.configure(*lines, "ip nht resolve-via-default")
+    for prefix in ("198.18.11{}.1", "2001:db8:11{}::1"):
+        until(partial(lab.leads_to, prefix.format(0), "blackhole"), "blackhole")
+        until(partial(lab.leads_to, prefix.format(1), "unreachable"), "reject")
+        until(partial(leaves_by, lab, prefix.format(2), "wan1"), "a recursive next hop")
+    assert lab.leads_to("198.18.112.1", EAST_HOP)
+    lab.router.configure(*(f"no {line}" for line in lines))
+    for prefix in ("198.18.11{}.1", "2001:db8:11{}::1"):
+        for number in range(3):
+            gone = prefix.format(number)
+            until(partial(lab.leads_to, gone), f"{gone} leads nowhere any more")
 
 
 def test_a_lost_link_moves_what_has_another_way(lab: RoutingLab) -> None:
     run(lab.inet, "ip", "link", "set", "inet0", "down")
     took = until(partial(lab.leads_to, BOTH, EAST_HOP), "the other neighbour has it", 3)
     until(partial(lab.leads_to, WEST), "no other way to this one", 3)
+    until(partial(leaves_by, lab, BOTH6, "wan1"), "of IPv6, too", 3)
+    until(partial(lab.leads_to, WEST6), "no other way to this one of IPv6", 3)
     run(lab.inet, "ip", "link", "set", "inet0", "up")
     print(f"a lost link: {took:.2f} s")
     lab.converged()
@@ -171,6 +190,8 @@ def test_a_restart_of_the_dataplane_finds_all_routes_again(lab: RoutingLab) -> N
     lab.converged()
     assert lab.leads_to(WEST, WEST_HOP)
     assert lab.leads_to(EAST, EAST_HOP)
+    for address, port in ((WEST6, "wan0"), (EAST6, "wan1")):
+        until(partial(leaves_by, lab, address, port), f"{address} by {port}")
 
 
 # ---- what the box exports
@@ -215,6 +236,8 @@ def test_a_subscriber_reaches_both_neighbours_by_what_they_were_told(lab: Routin
         until(lambda: LINKS_ARE in run(lab.sub, "ip", "-6", "addr").stdout, "SLAAC")
         for address in (WEST6, EAST6, BOTH6):
             until(lambda a=address: pings(lab.sub, "-I", "ppp0", a), f"{address} answers")
+        default = run(lab.sub, "ip", "-6", "route", "show", "default", "dev", "ppp0").stdout
+        assert pings(lab.sub, f"{default.split()[2]}%ppp0"), "his gateway, a link-local address"
         for hops, seen in ((1, f"From {BOX6} icmp_seq=1 Time exceeded"), (2, f"from {WEST6}")):
             words = ("-6", "-n", "-c", "1", "-t", str(hops), "-I", "ppp0", WEST6)
             assert seen in run(lab.sub, "ping", *words, check=False).stdout, "as traceroute sees it"
