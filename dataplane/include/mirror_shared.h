@@ -14,12 +14,12 @@ struct mirror_shared {
 	uint64_t pages;		 /* of that FIB */
 	uint64_t pages_free;	 /* ... sessions' reserve included */
 	uint64_t waiting;	 /* routes of the kernel that wait for room in a FIB */
-	uint64_t unsupported;	 /* routes and next hops left out, since the last dump began */
+	uint64_t unsupported;	 /* routes left out; counted anew by a dump of their family */
 	uint64_t nexthops;	 /* nexthop objects */
 	uint64_t adjacencies;	 /* in use */
 	uint64_t fib_writes;	 /* changes to the tries */
 	uint64_t repoints;	 /* changes of a group or nexthop object in place */
-	uint64_t dumps;		 /* of all that the kernel has */
+	uint64_t dumps;		 /* of all that the kernel has, or of the routes of a family */
 	uint64_t dump_ms;	 /* how long the last one took, from request to sweep */
 	uint64_t dump_kernel_us; /* CPU time of it: the kernel's */
 	uint64_t dump_own_us;	 /* ... and our own */

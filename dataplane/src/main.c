@@ -47,6 +47,7 @@ static bool serve(struct dataplane *dp, struct attach *a, int epoll_fd, int sign
 	int own_fd = dp->group_fd[dp->n_workers];
 	int wait_ms = mirror_busy(dp->mirror) ? 0 : TICK_MS;
 	int n = epoll_wait(epoll_fd, events, MAX_WAIT_EVENTS, wait_ms);
+	bool mirror_readable = false;
 
 	for (int i = 0; i < n; i++) {
 		int fd = events[i].data.fd;
@@ -58,9 +59,11 @@ static bool serve(struct dataplane *dp, struct attach *a, int epoll_fd, int sign
 			watch(epoll_fd, a->peer);
 		else if (fd == a->peer)
 			attach_peer(a);
-		else if (fd == mirror_fd(dp->mirror, 0) || fd == mirror_fd(dp->mirror, 1))
-			mirror_receive(dp->mirror);
+		else
+			mirror_readable = true;
 	}
+	if (mirror_readable)
+		mirror_receive(dp->mirror);
 	while (control_commands(dp) == BURST_SIZE)
 		;
 	control_resolve(dp);
@@ -80,8 +83,8 @@ static int control_loop(struct dataplane *dp, int signal_fd)
 	watch(epoll_fd, signal_fd);
 	watch(epoll_fd, attach.listener);
 	watch(epoll_fd, dp->group_fd[dp->n_workers]);
-	watch(epoll_fd, mirror_fd(dp->mirror, 0));
-	watch(epoll_fd, mirror_fd(dp->mirror, 1));
+	for (unsigned i = 0; i < MIRROR_FDS; i++)
+		watch(epoll_fd, mirror_fd(dp->mirror, i));
 	dp->tables.arena->ready = 1;
 	fprintf(stderr, "event=ready ports=%u workers=%u arena=%luMiB hugepages=%s socket=%s\n",
 		dp->options.n_ports, dp->n_workers, (dp->arena.size + (1 << 20) - 1) >> 20,

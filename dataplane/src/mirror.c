@@ -34,7 +34,7 @@ static int open_kernel(struct mirror *m)
 	int status = netlink_open(&m->netlink);
 	if (status)
 		return status;
-	m->resync = true;
+	m->resync = RESYNC_ALL;
 	while (!m->shared->dumps && m->dump_failures < DUMP_TRIES)
 		mirror_work(m);
 	return m->shared->dumps ? 0 : -EIO;
@@ -102,9 +102,9 @@ void mirror_destroy(struct mirror *m)
 
 int mirror_fd(const struct mirror *m, unsigned i)
 {
-	if (!m->with_kernel)
-		return -1;
-	return mnl_socket_get_fd(i ? m->netlink.routes : m->netlink.events);
+	struct mnl_socket *const sockets[MIRROR_FDS] = {
+		m->netlink.events, m->netlink.routes, m->netlink.routes6};
+	return m->with_kernel ? mnl_socket_get_fd(sockets[i]) : -1;
 }
 
 /* ---- time ---- */

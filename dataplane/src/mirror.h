@@ -28,7 +28,8 @@ struct session_reserve {
 struct mirror *mirror_create(
 	const struct tables *t, struct session_reserve reserve, bool with_kernel);
 void mirror_destroy(struct mirror *m);
-/* Two descriptors, i 0 and 1; readable: call mirror_receive. -1 without kernel. */
+enum { MIRROR_FDS = 3 };
+/* i < MIRROR_FDS; readable: call mirror_receive. -1 without kernel. */
 int mirror_fd(const struct mirror *m, unsigned i);
 void mirror_receive(struct mirror *m);
 /* There is work to do at once: a dump, a sweep. mirror_work() does a slice of it, 2 ms. */

@@ -8,6 +8,9 @@
  * it, the last event of each object has the last word. What was waiting when some were lost is read
  * before the dump begins: its continuation is missing.
  *
+ * Only what can be wrong is dumped: the routes of one family, when events of those were lost or an
+ * address of it went, else all.
+ *
  * Forwarding goes on all the while: a route that the dump shows unchanged is not touched.
  */
 #include "mirror_state.h"
@@ -21,7 +24,13 @@
 
 #include "engine.h"
 
-enum { SLICE_NS = 2000000, RETRY_NS = 100000000, SCAN_STEP = 1024, STAGE_TRIES = 8 };
+enum {
+	SLICE_NS = 2000000,
+	RETRY_NS = 100000000,
+	SCAN_STEP = 1024,
+	STAGE_TRIES = 8,
+	CATCH_UP_MAX = 256
+};
 
 static const struct {
 	uint16_t type;
@@ -61,12 +70,22 @@ static bool is_lost(const struct mirror *m, const struct adjacency *a)
 	return true;
 }
 
+/* The stage that shows what is in the RIB that is scanned. */
+static enum dump_stage shown_by(const struct mirror *m, enum fib_source source)
+{
+	if (source == FIB_NEIGHBOUR)
+		return DUMP_NEIGHBOURS;
+	if (source == FIB_LOCAL)
+		return DUMP_ADDRESSES;
+	return m->scan6 ? DUMP_ROUTES6 : DUMP_ROUTES;
+}
+
 static bool goes(void *mirror, uint32_t adjacency, enum fib_source source, bool seen)
 {
 	struct mirror *m = mirror;
 	if (is_lost(m, &m->t->adjacency[adjacency]))
 		return true;
-	if (seen || !m->dump.sweeping)
+	if (seen || !m->dump.sweeping || !(m->dump.stages & 1u << shown_by(m, source)))
 		return false;
 	return source != FIB_NEIGHBOUR || !mirror_hold(m, adjacency);
 }
@@ -92,14 +111,33 @@ static int counted_message(const struct nlmsghdr *nlh, void *mirror)
 
 static void dump_begin(struct mirror *m)
 {
-	m->resync = false;
-	m->dump = (struct dump){.running = true, .begin_ns = monotonic_ns()};
+	unsigned stages = m->resync;
+	m->resync = 0;
+	m->dump = (struct dump){.running = true,
+		.stages = stages,
+		.stage = (enum dump_stage)__builtin_ctz(stages),
+		.begin_ns = monotonic_ns()};
 	m->netlink.dump_ns = 0;
 	m->unread = true;
-	m->shared->unsupported = 0;
-	rib_begin(m->rib);
-	rib_begin(m->rib6);
-	mirror_nexthops_begin(m);
+	if (stages & RESYNC_ROUTES) {
+		rib_begin(m->rib);
+		m->unsupported[0] = 0;
+	}
+	if (stages & RESYNC_ROUTES6) {
+		rib_begin(m->rib6);
+		m->unsupported[1] = 0;
+	}
+	m->shared->unsupported = m->unsupported[0] + m->unsupported[1];
+	if (stages & 1u << DUMP_NEXTHOPS)
+		mirror_nexthops_begin(m);
+}
+
+static const char *dump_name(unsigned stages)
+{
+	return stages == RESYNC_ALL	  ? "all"
+	       : stages == RESYNC_ROUTES  ? "ipv4-routes"
+	       : stages == RESYNC_ROUTES6 ? "ipv6-routes"
+					  : "routes";
 }
 
 /* The next dump lets at least as much time pass as this one took, however often it is asked for. */
@@ -117,8 +155,9 @@ static void dump_end(struct mirror *m)
 	s->dumps++;
 	fprintf(stderr,
 		"event=mirror-dump messages=%u ms=%" PRIu64 " kernel-ms=%" PRIu64 " own-ms=%" PRIu64
-		"\n",
-		m->dump.messages, s->dump_ms, s->dump_kernel_us / 1000, s->dump_own_us / 1000);
+		" of=%s\n",
+		m->dump.messages, s->dump_ms, s->dump_kernel_us / 1000, s->dump_own_us / 1000,
+		dump_name(m->dump.stages));
 }
 
 /* It is begun again after a while; nothing is swept. */
@@ -128,7 +167,7 @@ static void dump_failed(struct mirror *m, int status)
 	m->dump_failures++;
 	m->dump.running = false;
 	m->dump.not_before_ns = monotonic_ns() + RETRY_NS;
-	m->resync = true;
+	m->resync |= m->dump.stages;
 }
 
 /* Asks the kernel, reads one buffer, or goes on to the next stage. */
@@ -148,9 +187,13 @@ static int dump_step(struct mirror *m)
 	if (status)
 		return status;
 	if (d->stage == DUMP_LINKS)
-		m->resync = false; /* links that came up: what follows sees all */
-	if (++d->stage == N_DUMPS) {
-		mirror_nexthops_sweep(m);
+		m->resync = 0; /* links that came up: what follows sees all */
+	do
+		d->stage++;
+	while (d->stage < N_DUMPS && !(d->stages & 1u << d->stage));
+	if (d->stage == N_DUMPS) {
+		if (d->stages & 1u << DUMP_NEXTHOPS)
+			mirror_nexthops_sweep(m);
 		d->sweeping = true;
 		mirror_scan(m);
 	}
@@ -159,31 +202,38 @@ static int dump_step(struct mirror *m)
 
 /* ---- events ---- */
 
-static void receive(struct mirror *m, struct mnl_socket *from)
+/* `stages`: what makes lost ones good. Returns as netlink_receive(). */
+static int receive(struct mirror *m, struct mnl_socket *from, unsigned stages)
 {
 	int status = netlink_receive(from, mirror_kernel_message, m);
 	m->unread |= status != 0;
-	if (status != -ENOBUFS)
-		return;
-	m->shared->events_lost++;
-	m->resync = true;
+	if (status == -ENOBUFS) {
+		m->shared->events_lost++;
+		m->resync |= stages;
+	}
+	return status;
 }
 
 void mirror_receive(struct mirror *m)
 {
 	const struct dump *d = &m->dump;
+	unsigned dumping = d->running ? d->stages : 0;
 	if (!m->with_kernel || (d->running && d->stage < DUMP_ROUTES))
 		return;
 	m->unread = d->running;
-	receive(m, m->netlink.events);
-	if (!d->running)
-		receive(m, m->netlink.routes);
+	(void)receive(m, m->netlink.events, RESYNC_ALL);
+	if (!(dumping & RESYNC_ROUTES))
+		(void)receive(m, m->netlink.routes, RESYNC_ROUTES);
+	if (!(dumping & RESYNC_ROUTES6))
+		(void)receive(m, m->netlink.routes6, RESYNC_ROUTES6);
 }
 
 void mirror_catch_up(struct mirror *m)
 {
-	if (m->with_kernel && (!m->dump.running || m->dump.stage >= DUMP_ROUTES))
-		receive(m, m->netlink.events);
+	if (!m->with_kernel || (m->dump.running && m->dump.stage < DUMP_ROUTES))
+		return;
+	for (int i = 0; i < CATCH_UP_MAX && receive(m, m->netlink.events, RESYNC_ALL); i++)
+		;
 }
 
 /* ---- slices ---- */

@@ -105,7 +105,8 @@ static void tap_link(struct mirror *m, uint8_t tap, unsigned flags)
 		adjacency_port_lost(m->adjacencies, routed);
 		mirror_scan(m);
 	}
-	m->resync = true; /* routes that the kernel keeps: over this link, or another next hop */
+	m->resync =
+		RESYNC_ALL; /* routes that the kernel keeps: over this link, or another next hop */
 }
 
 /* Reaches the port itself and all that stand on it. */
@@ -225,7 +226,8 @@ static void set_address(struct mirror *m, const struct ifaddrmsg *ifa, struct ip
 	} else {
 		(void)rib_del(rib, &key, id);
 		adjacency_put(m->adjacencies, id);
-		m->resync = true; /* routes with this source or next hop go without a word */
+		/* Routes with this source or next hop go without a word. */
+		m->resync |= resync_routes(ifa->ifa_family);
 	}
 	set_sources(m, ifa->ifa_family);
 }

@@ -305,9 +305,9 @@ static void new_object(
 	refresh(m, nh);
 	if (!nh->is_group)
 		refresh_groups(m, number);
-	if (was_elsewhere && !m->dump.running &&
-		mirror_nexthop_adjacency(m, number) != ADJACENCY_NONE)
-		m->resync = true; /* for the routes that it has, which were left out */
+	bool dumped = m->dump.running && m->dump.stage == DUMP_NEXTHOPS; /* before all routes */
+	if (was_elsewhere && !dumped && mirror_nexthop_adjacency(m, number) != ADJACENCY_NONE)
+		m->resync |= RESYNC_ROUTES | RESYNC_ROUTES6; /* for its own, which were left out */
 }
 
 void mirror_nexthop_message(struct mirror *m, const struct nlmsghdr *nlh)
@@ -325,5 +325,6 @@ void mirror_nexthop_message(struct mirror *m, const struct nlmsghdr *nlh)
 	struct nexthop *nh = find(m, number);
 	if (nh)
 		remove_object(m, nh);
-	m->resync |= m->dump.running; /* it may yet show routes that went with the object */
+	if (m->dump.running) /* it may yet show routes that went with the object */
+		m->resync |= RESYNC_ROUTES | RESYNC_ROUTES6;
 }

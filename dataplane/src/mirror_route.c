@@ -91,6 +91,12 @@ struct said {
 	bool deleted;
 };
 
+static void leave_out(struct mirror *m, struct said said)
+{
+	m->unsupported[said.family == AF_INET6] += !said.deleted;
+	m->shared->unsupported = m->unsupported[0] + m->unsupported[1];
+}
+
 /* A gateway of the route's family, or of another (RFC 8950). */
 static struct ip6_words gateway_of(const struct nlattr **attr, unsigned family)
 {
@@ -104,8 +110,8 @@ static struct ip6_words gateway_of(const struct nlattr **attr, unsigned family)
 }
 
 /* A next hop on one of our TAPs; of a deleted route the link's state does not matter. */
-static bool next_hop(const struct mirror *m, uint32_t ifindex, const struct nlattr **attr,
-	unsigned flags, struct said said, struct target *to)
+static bool next_hop(struct mirror *m, uint32_t ifindex, const struct nlattr **attr, unsigned flags,
+	struct said said, struct target *to)
 {
 	uint8_t port = mirror_routed(m, ifindex);
 	if (port == ADJACENCY_NO_PORT)
@@ -113,7 +119,7 @@ static bool next_hop(const struct mirror *m, uint32_t ifindex, const struct nlat
 	*to = (struct target){
 		.kind = ADJ_GLEAN, .port = port, .address = gateway_of(attr, said.family)};
 	if (attr[RTA_ENCAP_TYPE] || (attr[RTA_VIA] && !is_address(to->address))) {
-		m->shared->unsupported += !said.deleted; /* MPLS, SRv6 and the like */
+		leave_out(m, said); /* MPLS, SRv6 and the like */
 		return false;
 	}
 	return said.deleted || (m->usable[port] && !(flags & (RTNH_F_DEAD | RTNH_F_LINKDOWN)));
@@ -133,7 +139,7 @@ static void hop_attributes(const struct rtnexthop *hop, const struct nlattr **ta
 
 /* Of several next hops those that can be used, no more than GROUP_SLOTS. */
 static bool multipath(
-	const struct mirror *m, const struct nlattr *attr, struct said said, struct targets *to)
+	struct mirror *m, const struct nlattr *attr, struct said said, struct targets *to)
 {
 	const struct rtnexthop *hop = mnl_attr_get_payload(attr);
 	int len = mnl_attr_get_payload_len(attr);
@@ -150,8 +156,8 @@ static bool multipath(
 }
 
 /* Where the route leads; false: not over our ports. */
-static bool route_target(const struct mirror *m, const struct rtmsg *rtm,
-	const struct nlattr **attr, struct said said, struct targets *all)
+static bool route_target(struct mirror *m, const struct rtmsg *rtm, const struct nlattr **attr,
+	struct said said, struct targets *all)
 {
 	struct target *to = &all->hop[0];
 	*all = (struct targets){.n = 1};
@@ -191,8 +197,8 @@ static bool route_adjacency(struct mirror *m, const struct rtmsg *rtm, const str
 			mirror_catch_up(m); /* its own message may be on its way */
 		*adjacency = mirror_nexthop_adjacency(m, number);
 		if (*adjacency == ADJACENCY_NONE) {
-			m->shared->unsupported +=
-				!said.deleted && mirror_nexthop_unsupported(m, number);
+			if (mirror_nexthop_unsupported(m, number))
+				leave_out(m, said);
 			return false;
 		}
 		adjacency_hold(m->adjacencies, *adjacency);
@@ -284,7 +290,7 @@ static void route_gone(struct mirror *m, struct rib *rib, const struct rib_key *
 	if (adjacency != ADJACENCY_NONE)
 		adjacency_put(m->adjacencies, adjacency);
 	if (!found && several && !rib_del_only(rib, key))
-		m->resync = true;
+		m->resync |= resync_routes(rib == m->rib6 ? AF_INET6 : AF_INET);
 }
 
 /*
@@ -314,7 +320,7 @@ void mirror_route_message(struct mirror *m, const struct nlmsghdr *nlh)
 	if (!is_routed_prefix(key.prefix, said.family))
 		return;
 	if (rtm->rtm_tos || rtm->rtm_src_len) { /* of one class of traffic, or of senders, only */
-		m->shared->unsupported += !said.deleted;
+		leave_out(m, said);
 		return;
 	}
 	struct rib *rib = said.family == AF_INET ? m->rib : m->rib6;

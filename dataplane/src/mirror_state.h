@@ -53,11 +53,24 @@ enum dump_stage {
 	N_DUMPS
 };
 
+/* What has to be dumped, and swept: stages. */
+enum {
+	RESYNC_ROUTES = 1 << DUMP_ROUTES,
+	RESYNC_ROUTES6 = 1 << DUMP_ROUTES6,
+	RESYNC_ALL = (1 << N_DUMPS) - 1,
+};
+
+static inline unsigned resync_routes(unsigned family)
+{
+	return family == AF_INET6 ? RESYNC_ROUTES6 : RESYNC_ROUTES;
+}
+
 /* A dump goes on for many turns of the control thread. */
 struct dump {
 	bool running;
-	bool asked;    /* the kernel, for this stage */
-	bool sweeping; /* all is shown: what was not goes */
+	bool asked;	 /* the kernel, for this stage */
+	bool sweeping;	 /* all is shown: what was not goes */
+	unsigned stages; /* those that it has: a bit each */
 	enum dump_stage stage;
 	uint32_t tries;
 	uint32_t messages; /* so far */
@@ -80,7 +93,7 @@ struct mirror {
 	struct netlink netlink;
 	struct dump dump;
 	uint32_t dump_failures;
-	bool resync;		/* dump all, sweep */
+	unsigned resync;	/* stages to dump, and sweep */
 	bool unread;		/* events may be waiting */
 	bool scan;		/* ask mirror_goes() of all routes, from scan_at on */
 	bool scan6;		/* ... in the IPv6 RIB, after the other one */
@@ -96,6 +109,7 @@ struct mirror {
 	uint64_t epoch[MAX_WORKERS]; /* at the last reclaim */
 	uint64_t told_no_memory;     /* on stderr */
 	uint64_t told_unsupported;
+	uint64_t unsupported[2]; /* of IPv4, of IPv6 */
 	uint64_t told_waiting;
 };
 
@@ -115,7 +129,7 @@ int mirror_install6(struct mirror *m);
 
 /* Routes are gone, with a link or a nexthop object, or wait for room: look at all of them. */
 void mirror_scan(struct mirror *m);
-/* Reads what is waiting of links, addresses, nexthop objects and neighbours. */
+/* Reads all that is waiting of links, addresses, nexthop objects and neighbours. */
 void mirror_catch_up(struct mirror *m);
 
 /* ---- mirror_kernel.c ---- */

@@ -55,17 +55,19 @@ int netlink_open(struct netlink *n)
 {
 	static const int groups[] = {RTNLGRP_LINK, RTNLGRP_NEIGH, RTNLGRP_IPV4_IFADDR,
 		RTNLGRP_IPV6_IFADDR, RTNLGRP_NEXTHOP};
-	static const int route_groups[] = {RTNLGRP_IPV4_ROUTE, RTNLGRP_IPV6_ROUTE};
+	static const int route_group = RTNLGRP_IPV4_ROUTE, route6_group = RTNLGRP_IPV6_ROUTE;
 	*n = (struct netlink){.events = open_socket(SOCK_NONBLOCK),
 		.routes = open_socket(SOCK_NONBLOCK),
+		.routes6 = open_socket(SOCK_NONBLOCK),
 		.dumps = open_socket(0),
 		.orders = open_socket(SOCK_NONBLOCK)};
-	int status = n->events && n->routes && n->dumps && n->orders ? 0 : -errno;
+	int status = n->events && n->routes && n->routes6 && n->dumps && n->orders ? 0 : -errno;
 	if (!status)
 		status = subscribe(n->events, groups, sizeof(groups) / sizeof(*groups));
 	if (!status)
-		status = subscribe(
-			n->routes, route_groups, sizeof(route_groups) / sizeof(*route_groups));
+		status = subscribe(n->routes, &route_group, 1);
+	if (!status)
+		status = subscribe(n->routes6, &route6_group, 1);
 	if (status)
 		netlink_close(n);
 	return status;
@@ -73,7 +75,7 @@ int netlink_open(struct netlink *n)
 
 void netlink_close(struct netlink *n)
 {
-	struct mnl_socket *all[] = {n->events, n->routes, n->dumps, n->orders};
+	struct mnl_socket *all[] = {n->events, n->routes, n->routes6, n->dumps, n->orders};
 	for (size_t i = 0; i < sizeof(all) / sizeof(*all); i++)
 		if (all[i])
 			mnl_socket_close(all[i]);

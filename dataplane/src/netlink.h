@@ -1,5 +1,5 @@
-/* rtnetlink for the mirror: sockets for events, those of routes apart, for dumps, and for orders
- * without answer. */
+/* rtnetlink for the mirror: sockets for events, those of routes apart, of each family, for dumps,
+ * and for orders without answer. */
 #ifndef BNG_NETLINK_H
 #define BNG_NETLINK_H
 
@@ -13,6 +13,7 @@
 struct netlink {
 	struct mnl_socket *events;
 	struct mnl_socket *routes;
+	struct mnl_socket *routes6;
 	struct mnl_socket *dumps;
 	struct mnl_socket *orders;
 	uint32_t sequence;

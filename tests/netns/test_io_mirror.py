@@ -7,13 +7,16 @@
 """
 
 import os
+import re
 import signal
+import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.bench.routes import expected, is_right, kernel_table, snapshot
 from tests.support.router_lab import (
     BOX_A,
     HOST_A,
@@ -260,6 +263,40 @@ def test_events_lost_for_want_of_room_are_made_good_by_a_dump(
     assert lab.leaf("11.39.16.1") is None
     assert lab.leaf("11.78.31.1") is None
     assert lab.leaf(HOST_B) == Leaf("neighbour", WAN1, HOST_B, 32)
+    until(lambda: dumped(lab)[-1] == "ipv4-routes", "nothing else is dumped for them")
+
+
+def test_events_lost_again_in_a_stream_of_changes_leave_the_kernels_routes(
+    lab: RouterLab, tmp_path: Path
+) -> None:
+    """Before what was lost has been dumped, meanwhile, and after it; changes never end."""
+    assert lab.process is not None
+    stream = tmp_path / "stream"
+    prefixes = [f"11.{i >> 8}.{i & 255}.0/24" for i in range(20_000)]
+    with stream.open("w") as file:
+        for turn in range(12):
+            hop, gone = (HOST_A, HOST_B)[turn % 2], prefixes[turn::12]
+            file.writelines(f"route replace {prefix} via {hop}\n" for prefix in prefixes)
+            file.writelines(f"route del {prefix}\n" for prefix in gone)
+    with lab.background("bng", "ip", "-batch", str(stream)) as changes:
+        for pause_s in (0, 0.005, 0.02):
+            lab.process.send_signal(signal.SIGSTOP)
+            before = netlink_drops(lab)
+            until(lambda before=before: netlink_drops(lab) > before, "events are lost", 30)
+            lab.process.send_signal(signal.SIGCONT)
+            until(lambda: int(lab.arena.mirror.events_lost), "noticed", 30)
+            time.sleep(pause_s)
+        assert changes.poll() is None, "the stream was too short to show anything"
+        assert changes.wait(60) == 0
+    ends, hops = expected(kernel_table(lab))
+    assert len(ends) > 30_000
+    until(lambda: is_right(snapshot(lab), ends, hops), "the FIB is as the kernel's", 30)
+    assert dumped(lab)[-1] == "ipv4-routes"
+
+
+def dumped(lab: RouterLab) -> list[str]:
+    """Return what the mirror has dumped so far."""
+    return re.findall(r"event=mirror-dump .* of=(\S+)", lab.log.read_text())
 
 
 def test_a_stale_neighbour_that_carries_traffic_is_confirmed(lab: RouterLab) -> None:

@@ -154,6 +154,19 @@ def test_a_dump_leaves_the_routes_of_objects_where_they_are(lab: RouterLab) -> N
     assert set(lab.slots("10.80.0.1")) == {HOST_A}
 
 
+def test_a_route_of_an_object_behind_thousands_of_others_is_not_left_out(
+    lab: RouterLab, tmp_path: Path
+) -> None:
+    """All of them come at once, and the object by another socket than its route."""
+    assert lab.process is not None
+    lab.process.send_signal(signal.SIGSTOP)
+    lines = [f"nexthop add id {i} via {HOST_B} dev bng-wan1" for i in range(1, 5001)]
+    batch(lab, tmp_path, [*lines, "route add 10.79.0.0/16 nhid 5000"])
+    lab.process.send_signal(signal.SIGCONT)
+    lab.waits_for("10.79.0.1", OBJECT)
+    assert set(lab.slots("10.79.0.1")) == {HOST_B}
+
+
 def test_ipv4_goes_by_next_hops_of_ipv6(lab: RouterLab) -> None:
     """RFC 8950, by a route's own next hop and by a nexthop object."""
     lab.run("bng", "sh", "-c", "echo 0 >/proc/sys/net/ipv6/conf/bng-wan0/disable_ipv6")

@@ -232,6 +232,7 @@ def test_after_lost_events_the_fib_is_the_kernels_again(lab: RouterLab, tmp_path
     some = range(0, 40_000, 997)
     there = {i for i in some if i % 2}
     until(lambda: {i for i in some if lab.leaf(f"2001:db8:0:{i:x}::1")} == there, "to the last")
+    until(lambda: " of=ipv6-routes\n" in lab.log.read_text(), "nothing else is dumped for them")
 
 
 def test_a_new_dataplane_finds_what_the_kernel_has(lab: RouterLab) -> None:
