@@ -37,7 +37,7 @@ nat.register(app, PLAIN)
 Id = Annotated[str | None, typer.Option("--id", help="Acct-Session-Id.")]
 User = Annotated[str | None, typer.Option(help="User name, exactly.")]
 Address = Annotated[
-    str | None, typer.Option(help="An IPv4 or IPv6 address that leads to the subscriber.")
+    str | None, typer.Option(help="An address, or IPv6 prefix, that leads to the subscriber.")
 ]
 Mac = Annotated[str | None, typer.Option(help="The client's Ethernet address.")]
 Port = Annotated[str | None, typer.Option(help="Name of the access port.")]
@@ -117,7 +117,7 @@ def _keys(option: str, text: str) -> list[str]:
 def show_session(
     context: typer.Context,
     session: Annotated[
-        str, typer.Argument(help="Its id, user name, IPv4, IPv6 or Ethernet address.")
+        str, typer.Argument(help="Its id, user name, an IP address or IPv6 prefix of it, or MAC.")
     ],
     json: Json = False,
 ) -> None:

@@ -30,7 +30,7 @@ def shown(key: str, value: object) -> str:
 def _number(key: str, value: float) -> str:
     if key.endswith("_bytes"):
         return size(value)
-    if key.endswith("_s"):
+    if key.endswith(("_s", "_s_ago")):
         return duration(value)
     if key.startswith("features_"):
         return f"{int(value):#x}"

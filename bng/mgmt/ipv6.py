@@ -1,6 +1,6 @@
 """What management shows of the IPv6 of a session."""
 
-from ipaddress import IPv6Address, IPv6Network
+from ipaddress import IPv6Network
 
 from bng.box import Box
 from bng.ipv6.link import link_local
@@ -22,10 +22,10 @@ def prefix_of(session: Session) -> str | None:
     return None if side is None or side.prefix is None else str(side.prefix)
 
 
-def holds(session: Session, address: IPv6Address) -> bool:
-    """Say whether *address* leads to the session."""
+def holds(session: Session, network: IPv6Network) -> bool:
+    """Say whether *network*, an address or a prefix, leads to the session as a whole."""
     side = session.ipv6
-    return side is not None and any(address in network for network in side.routes())
+    return side is not None and any(network.subnet_of(own) for own in side.routes())
 
 
 def ipv6_of(box: Box, session: Session, now: float) -> dict[str, object]:

@@ -1,7 +1,7 @@
 """Which sessions a command means: selectors that several commands share."""
 
 from collections.abc import Callable
-from ipaddress import IPv4Address, IPv6Address
+from ipaddress import IPv4Address, IPv6Network
 from typing import TypeVar
 
 from bng.box import Box
@@ -78,18 +78,18 @@ def _candidates(box: Box, args: Args) -> list[Session]:
     if (session_id := text(args, "id")) is not None:
         sessions = [s for s in sessions if s.acct_session_id == session_id]
     if (address := text(args, "address")) is not None:
-        wanted, wanted6 = _read(IPv4Address, address), _read(IPv6Address, address)
+        wanted, wanted6 = _read(IPv4Address, address), _read(IPv6Network, address)
         if wanted is None and wanted6 is None:
             raise CommandError(f"address: not an IP address: {address!r}")
         sessions = [s for s in sessions if _has(s, wanted, wanted6)]
     return sessions
 
 
-def _has(session: Session, address: IPv4Address | None, address6: IPv6Address | None) -> bool:
-    """Say whether an address, of either family, is the session's."""
+def _has(session: Session, address: IPv4Address | None, network: IPv6Network | None) -> bool:
+    """Say whether an IPv4 address, or an IPv6 prefix or address, is the session's."""
     if address is not None:
         return session.ipv4_address == address
-    return address6 is not None and holds(session, address6)
+    return network is not None and holds(session, network)
 
 
 def _mac(value: str) -> Mac:
@@ -100,18 +100,18 @@ def _mac(value: str) -> Mac:
 
 
 def find_one(box: Box, wanted: str) -> Session:
-    """Return the session with that id, user name, address or MAC.
+    """Return the session with that id, user name, address, IPv6 prefix or MAC.
 
     Raises: CommandError when there is none, or more than one.
     """
-    address, address6 = _read(IPv4Address, wanted), _read(IPv6Address, wanted)
+    address, network = _read(IPv4Address, wanted), _read(IPv6Network, wanted)
     mac = _read(Mac.parse, wanted)
     found = [
         s
         for s in box.manager.table
         if wanted in (s.acct_session_id, s.user_name)
         or (mac is not None and s.mac == mac)
-        or _has(s, address, address6)
+        or _has(s, address, network)
     ]
     if not found:
         raise CommandError(f"no session {wanted!r}")

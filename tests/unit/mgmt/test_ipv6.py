@@ -85,12 +85,18 @@ def test_a_session_shows_its_prefixes_and_leases(box: Managed) -> None:
     assert row["ipv6_prefix"] == "2001:db8:1::/64"
 
 
-@pytest.mark.parametrize("address", ["2001:db8:1::1", "2001:db8:100:ff::1"])
-def test_a_session_is_found_by_any_address_that_leads_to_it(box: Managed, address: str) -> None:
+@pytest.mark.parametrize(
+    "address",
+    ["2001:db8:1::1", "2001:db8:100:ff::1", "2001:db8:1::/64", "2001:db8:100:f0::/60"],
+)
+def test_a_session_is_found_by_any_address_or_prefix_that_leads_to_it(
+    box: Managed, address: str
+) -> None:
     assert show(box, address)["user"] == "user00001"
     (row,) = box.ask("show sessions", address=address)["data"]
     assert row["user"] == "user00001"
-    assert box.ask("show sessions", address="2001:db8:99::1")["data"] == []
+    for other in ("2001:db8:99::1", "2001:db8::/32"):
+        assert box.ask("show sessions", address=other)["data"] == []
 
 
 def test_counters_tell_of_ipv6(box: Managed) -> None:

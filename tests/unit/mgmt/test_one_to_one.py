@@ -206,7 +206,7 @@ def test_from_port_blocks_to_an_own_address_live_and_back_with_the_next_dial(box
 
 def test_accounting_is_told_at_once_when_the_address_changes(tmp_path: Path) -> None:
     server = {"name": "aaa", "address": "127.0.0.1", "secret": "s", "roles": ["accounting"]}
-    accounting = {"interim_interval_s": 0, "spool": str(tmp_path / "spool")}
+    accounting = {"interim_interval_s": 0, "start_delay_s": 0, "spool": str(tmp_path / "spool")}
     radius = {"server": [server], "accounting": accounting}
     with managed_box(tmp_path, nat=NAT, radius=radius) as (_, box):
         lead_to_server(box)
