@@ -3,6 +3,7 @@
 Every packet between the routers passes the dataplane, and so does every route's traffic.
 """
 
+import contextlib
 import os
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -11,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.lab import NAT_POOL, default_config
+from tests.support.lab import NAT_POOL, ROOT, default_config
 from tests.support.lab6 import DELEGATED, IPV6, LINKS
 from tests.support.netns import run
 from tests.support.routing_lab import (
@@ -284,3 +285,37 @@ def test_a_dead_access_side_and_a_drained_box_attract_nothing(lab: RoutingLab) -
     both(forgets, "drained, and nobody is there")
     lab.ctl("undrain")
     both(knows, "and back")
+
+
+# ---- BIRD in place of FRR
+
+
+@contextlib.contextmanager
+def bird_beside_the_box(lab: RoutingLab) -> Iterator[None]:
+    """Have BIRD with its sample do what FRR does, as long as the block lasts."""
+    control = lab.directory / "box-bird.ctl"
+    argv = ("-f", "-c", str(ROOT / "conf" / "bird" / "bird.conf"), "-s", str(control))
+    lab.router.stop()
+    lab.spawn("bng", "box-bird", "/usr/sbin/bird", *argv)
+    try:
+        lab.wait("box-bird", control.exists)
+        yield
+    finally:
+        lab.stop("box-bird")
+        lab.start_router(*SAMPLES)
+
+
+def test_bird_beside_the_box_does_what_frr_does(lab: RoutingLab) -> None:
+    with bird_beside_the_box(lab), lab.subscriber("office", "secret"):
+        until(partial(lab.leads_to, BOTH, WEST_HOP, EAST_HOP), "both share it", 30)
+        until(lambda: len(members(lab, BOTH6)) == 2, "both share it, of IPv6", 30)
+        for address, port in ((WEST, "wan0"), (EAST, "wan1"), (WEST6, "wan0"), (EAST6, "wan1")):
+            until(partial(leaves_by, lab, address, port), f"{address} by {port}")
+        until(lambda: {"192.0.2.1", BOX6} <= lab.bfd_up(lab.neighbour), "BFD with BIRD")
+        for prefix in (AGGREGATE, FRAMED, str(LINKS), str(DELEGATED), FRAMED6):
+            until(partial(knows, lab, prefix), f"{prefix} is announced")
+        run(lab.inet, "ip", "link", "set", "inet0", "down")
+        until(partial(lab.leads_to, BOTH, EAST_HOP), "the other neighbour has it")
+        until(partial(leaves_by, lab, BOTH6, "wan1"), "of IPv6, too")
+        run(lab.inet, "ip", "link", "set", "inet0", "up")
+    until(partial(forgets, lab, FRAMED), "gone with the user")

@@ -93,13 +93,20 @@ class Frr:
     def _vtysh(self, *words: str) -> str:
         return run(None, "vtysh", "--vty_socket", str(self.directory), *words).stdout
 
-    def kill(self, *daemons: str) -> None:
+    def kill(self, *daemons: str, how: str = "-KILL") -> None:
         """Kill *daemons*, or all, as a crash does: they withdraw nothing."""
         for name in daemons or self.daemons:
             file = self.directory / f"{name}.pid"
             if file.exists():
-                run(None, "kill", "-9", file.read_text().strip(), check=False)
-                file.unlink()
+                run(None, "kill", how, file.read_text().strip(), check=False)
+                file.unlink(missing_ok=True)
+
+    def stop(self) -> None:
+        """Stop all, zebra last, and wait until the kernel has none of their routes."""
+        self.kill(*reversed(self.daemons), how="-TERM")
+        for family in ("-4", "-6"):
+            show = ("ip", family, "route", "show", "proto", "bgp")
+            until(lambda s=show: not run(self.netns, *s).stdout, "zebra leaves nothing")
 
     def logs(self) -> str:
         """Return the ends of the daemons' logs."""
@@ -245,9 +252,10 @@ class RoutingLab(Lab):
         peers = self.router.show("bgp summary").get(family, {}).get("peers", {})
         return {peer for peer, state in peers.items() if state["state"] == "Established"}
 
-    def bfd_up(self) -> set[str]:
-        """Return the BFD peers of the box that are up."""
-        return {peer["peer"] for peer in self.router.show("bfd peers") if peer["status"] == "up"}
+    def bfd_up(self, router: Frr | None = None) -> set[str]:
+        """Return the BFD peers of *router*, which is the box's, that are up."""
+        peers = (router or self.router).show("bfd peers")
+        return {peer["peer"] for peer in peers if peer["status"] == "up"}
 
     def ospf_full(self) -> bool:
         """Say whether the box's OSPF neighbour is there."""
