@@ -31,7 +31,8 @@ WORKER_COLUMNS = (
 )
 NODE_COLUMNS = ("worker", "node", "calls", "packets", "per_call", "clocks_per_packet", "pps")
 PORT_COLUMNS = (
-    *("port", "up", "rx_packets", "rx_bytes", "rx_errors", "rx_pps", "rx_bps"),
+    *("port", "up", "rx_packets", "rx_bytes", "rx_errors", "rx_lost", "control_lost"),
+    *("rx_pps", "rx_bps"),
     *("tx_packets", "tx_bytes", "tx_errors", "tx_pps", "tx_bps"),
 )
 

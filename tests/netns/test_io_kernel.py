@@ -19,7 +19,7 @@ from pathlib import Path
 import pytest
 from scapy.layers.inet import IP, UDP
 
-from tests.support.control_frames import CONTROL_FRAMES, DATA_FRAMES, eth
+from tests.support.control_frames import CONTROL_FRAMES, DATA_FRAMES, TWICE_TAGGED, eth
 from tests.support.netns import inside, offloads_off
 from tests.support.router_lab import (
     BOX_A,
@@ -99,6 +99,32 @@ def test_hellos_come_in_when_anything_else_has_filled_its_ring(lab: RouterLab) -
             until(lambda lost=lost: int(port.rx_errors) > lost[0] + 1000, f"much was lost: {name}")
             control, data = int(port.tx[0].control_lost), int(port.tx[0].rx_lost)
             assert (control > lost[1], data > lost[2]) == (name != "data", name == "data")
+        came_before = int(port.tx[0].control_received)
+        for _ in range(BFDS):
+            sender.send(TWICE_TAGGED)
+        until(
+            lambda: int(port.tx[0].control_received) >= came_before + BFDS,
+            "behind two tags, of which the kernel knows not the outer one, it is control as well",
+        )
+
+
+def test_a_burst_of_the_kernel_waits_in_the_twin(packet_lab: RouterLab) -> None:
+    """What a BGP peer may have under way; a hello behind it would find no room."""
+    packet_lab.start()
+    packet_lab.meet()
+    assert packet_lab.process is not None
+    counter = "/sys/class/net/bng-wan0/statistics/tx_dropped"
+    port = packet_lab.arena.ports[WAN0]
+    sent = int(port.tx[0].packets)
+    packet_lab.process.send_signal(signal.SIGSTOP)
+    with inside(packet_lab.netns("bng")):
+        sender = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    with sender:
+        for _ in range(COUNT):
+            sender.sendto(bytes(1400), (HOST_A, 9))
+    packet_lab.process.send_signal(signal.SIGCONT)
+    until(lambda: int(port.tx[0].packets) >= sent + COUNT, "all have left the port")
+    assert packet_lab.run("bng", "cat", counter).stdout.strip() == "0"
 
 
 def drain(twin: socket.socket, came: list[bytes]) -> int:

@@ -375,4 +375,5 @@ def test_thousands_of_birds_routes_are_in_the_fib_and_gone_without_a_packet_lost
     tables = Tables(make_routes(5_000), routes6.make_routes(2_000))
     learned, withdrawn = measure(tables, "bird")
     assert learned.right and withdrawn.right
-    assert learned.lost == withdrawn.lost == 0
+    assert learned.lost == 0, learned
+    assert withdrawn.lost == 0, withdrawn
