@@ -49,7 +49,7 @@ uint16_t control_rings_rx(struct control_rings *c, struct port *port, struct wor
 	uint64_t lost = 0;
 	for (int i = 0; i < CONTROL_QUEUES; i++) {
 		uint16_t left = (uint16_t)(max - n);
-		uint16_t room = i == CONTROL_QUEUES - 1 ? left : (uint16_t)((left + 1) / 2);
+		uint16_t room = (uint16_t)(i == CONTROL_QUEUES - 1 ? left : (left + 1) / 2);
 		n = (uint16_t)(n + packet_ring_rx(&c->ring[i], port, w, pkts + n, room));
 		lost += c->ring[i].lost;
 	}

@@ -61,10 +61,10 @@ void af_xdp_close(struct port *p)
 	(void)p;
 }
 
-uint16_t packet_ring_rx_control(
-	struct packet_ring *r, struct port *p, struct worker *w, struct pkt **pkts, uint16_t max)
+uint16_t control_rings_rx(
+	struct control_rings *c, struct port *p, struct worker *w, struct pkt **pkts, uint16_t max)
 {
-	(void)r, (void)p, (void)w, (void)pkts, (void)max;
+	(void)c, (void)p, (void)w, (void)pkts, (void)max;
 	return 0;
 }
 
