@@ -27,6 +27,14 @@ struct pppoe_hdr {
 	be16 length;
 } __attribute__((packed));
 
+/* Version, type and code, session id, length, and the PPP protocol behind them: 16 bits each. */
+static inline uint64_t pppoe_fields(const uint8_t *header)
+{
+	uint64_t fields;
+	memcpy(&fields, header, sizeof(fields));
+	return __builtin_bswap64(fields);
+}
+
 struct lcp_echo_hdr { /* RFC 1661 section 5.8 */
 	uint8_t code;
 	uint8_t id;

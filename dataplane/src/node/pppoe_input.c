@@ -37,17 +37,44 @@ enum {
 
 static struct node node_pppoe_input;
 
-/* First pass: the id tables; the entry is on its way while the next packets are looked up. */
-static inline uint32_t find(const struct tables *t, struct pkt *p)
+/* What the second pass goes on with. */
+struct found {
+	uint32_t session;
+	uint16_t id, protocol;
+};
+
+/* RFC 2516 section 4: what is wrong with the header, 0 for nothing. Trims the frame's padding. */
+static inline uint16_t header_fault(struct pkt *p, struct found *found)
 {
-	const struct pppoe_hdr *pppoe = pkt_header(p, PPPOE_LEN + PPP_PROTOCOL_LEN);
-	if (unlikely(!pppoe))
-		return NO_SESSION;
-	uint32_t session = session_lookup(t, p->rx_port, p->outer_vid, ntoh16(pppoe->session_id));
-	if (unlikely(session >= t->max_sessions))
-		return NO_SESSION;
-	prefetch_write(&t->in[session]);
-	return session;
+	const uint8_t *header = pkt_header(p, PPPOE_LEN + PPP_PROTOCOL_LEN);
+	if (unlikely(!header))
+		return EDGE_TRUNCATED;
+	uint64_t fields = pppoe_fields(header);
+	uint16_t length = (uint16_t)(fields >> 16);
+	if (unlikely(fields >> 48 != (PPPOE_VER_TYPE << 8 | PPPOE_CODE_SESSION)))
+		return fields >> 56 != PPPOE_VER_TYPE ? EDGE_VERSION_WRONG : EDGE_CODE_WRONG;
+	if (unlikely(length < PPP_PROTOCOL_LEN))
+		return EDGE_LENGTH_WRONG;
+	if (unlikely(length > p->len - PPPOE_LEN))
+		return EDGE_BEYOND_FRAME;
+	p->len = (uint16_t)(PPPOE_LEN + length);
+	found->id = (uint16_t)(fields >> 32);
+	found->protocol = (uint16_t)fields;
+	return 0;
+}
+
+/* First pass: header and id tables; the entry is on its way while the next packets are looked up.
+ * Returns an edge, 0 when there is an entry. */
+static inline uint16_t find(const struct tables *t, struct pkt *p, struct found *found)
+{
+	uint16_t fault = header_fault(p, found);
+	if (unlikely(fault))
+		return fault;
+	found->session = session_lookup(t, p->rx_port, p->outer_vid, found->id);
+	if (unlikely(found->session >= t->max_sessions))
+		return EDGE_UNKNOWN;
+	prefetch_write(&t->in[found->session]);
+	return 0;
 }
 
 /* The owner looks the session up again. */
@@ -114,63 +141,37 @@ static inline uint16_t ip4(struct worker *w, struct session_in *in, struct pkt *
 	return arc_start_in(in, p);
 }
 
-/* RFC 2516 section 4: what is wrong with the header, 0 for nothing. Trims the frame's padding. */
-static inline uint16_t header_fault(struct pkt *p)
+static inline uint16_t input(struct worker *w, struct pkt *p, const struct found *found)
 {
-	const struct pppoe_hdr *pppoe = pkt_header(p, PPPOE_LEN + PPP_PROTOCOL_LEN);
-	if (unlikely(!pppoe))
-		return EDGE_TRUNCATED;
-	if (unlikely(pppoe->ver_type != PPPOE_VER_TYPE))
-		return EDGE_VERSION_WRONG;
-	if (unlikely(pppoe->code != PPPOE_CODE_SESSION))
-		return EDGE_CODE_WRONG;
-	uint16_t length = ntoh16(pppoe->length);
-	if (unlikely(length < PPP_PROTOCOL_LEN))
-		return EDGE_LENGTH_WRONG;
-	if (unlikely(length > p->len - PPPOE_LEN))
-		return EDGE_BEYOND_FRAME;
-	p->len = (uint16_t)(PPPOE_LEN + length);
-	return 0;
-}
-
-static inline uint16_t input(struct worker *w, struct pkt *p, uint32_t session)
-{
-	uint16_t fault = header_fault(p);
-	if (unlikely(fault))
-		return fault;
-	if (unlikely(session == NO_SESSION))
-		return EDGE_UNKNOWN;
-	struct session_in *in = &w->t->in[session];
+	struct session_in *in = &w->t->in[found->session];
 	uint8_t owner = __atomic_load_n(&in->owner, __ATOMIC_RELAXED);
 	if (unlikely(owner != w->id))
 		return to_owner(p, owner);
 
-	const uint8_t *pppoe = pkt_data(p);
-	uint16_t id = (uint16_t)(pppoe[2] << 8 | pppoe[3]);
-	uint16_t protocol = (uint16_t)(pppoe[PPPOE_LEN] << 8 | pppoe[PPPOE_LEN + 1]);
 	if (unlikely(in->line_key != pkt_line_key(p) ||
-		     in->client_key != l2_client_key(l2_header(p), id) ||
+		     in->client_key != l2_client_key(l2_header(p), found->id) ||
 		     in->state == SESSION_FREE || in->state == SESSION_CLOSED))
 		return EDGE_UNKNOWN;
-	p->session = session;
+	p->session = found->session;
 	p->generation = in->generation;
-	if (likely(protocol == PPP_IP4 && in->state == SESSION_LIVE))
+	if (likely(found->protocol == PPP_IP4 && in->state == SESSION_LIVE))
 		return ip4(w, in, p);
-	if (likely(protocol == PPP_IP6 && in->state == SESSION_LIVE &&
+	if (likely(found->protocol == PPP_IP6 && in->state == SESSION_LIVE &&
 		    in->features & 1 << FEATURE_IN_ANTISPOOF6)) {
-		prefetch_write(&w->t->ip6[session]);
+		prefetch_write(&w->t->ip6[found->session]);
 		return EDGE_PPPOE6_INPUT;
 	}
-	return off_the_fast_path(w, p, protocol);
+	return off_the_fast_path(w, p, found->protocol);
 }
 
 static void process(struct worker *w, struct pkt **pkts, uint16_t n, uint16_t *next)
 {
-	uint32_t session[VECTOR_SIZE];
+	struct found found[VECTOR_SIZE];
 	for (uint16_t i = 0; i < n; i++)
-		session[i] = find(w->t, pkts[i]);
+		next[i] = find(w->t, pkts[i], &found[i]);
 	for (uint16_t i = 0; i < n; i++)
-		next[i] = input(w, pkts[i], session[i]);
+		if (likely(!next[i]))
+			next[i] = input(w, pkts[i], &found[i]);
 }
 
 NODE(pppoe_input) = {

@@ -35,12 +35,18 @@ uint64_t bench_turn(struct bench *b, struct pkt **pkts, uint16_t n)
 	struct worker *w = b->w;
 	size_t size = b->dp->graph->n_nodes * sizeof(before[0]);
 
+	uint64_t clocks = 0;
+
 	memcpy(before, w->runtime, size);
-	graph_enter(w, w->engine->entry, pkts, n);
 	long switches = preemptions();
-	uint64_t start = __rdtsc();
-	graph_run(w);
-	uint64_t clocks = __rdtsc() - start;
+	for (uint16_t done = 0; done < n; done += VECTOR_SIZE) {
+		uint16_t left = (uint16_t)(n - done);
+		graph_enter(
+			w, w->engine->entry, pkts + done, left < VECTOR_SIZE ? left : VECTOR_SIZE);
+		uint64_t start = __rdtsc();
+		graph_run(w);
+		clocks += __rdtsc() - start;
+	}
 	if (preemptions() == switches)
 		return clocks;
 	memcpy(w->runtime, before, size);
@@ -83,13 +89,9 @@ double bench_run(struct bench *b, uint8_t from, uint8_t to, uint64_t least)
 			(uint16_t)(least - packets < BURST_SIZE ? least - packets : BURST_SIZE));
 		for (uint16_t i = 0; i < n; i++)
 			pkts[i]->rx_port = from;
-		for (uint16_t done = 0; done < n; done += VECTOR_SIZE) {
-			uint16_t left = (uint16_t)(n - done);
-			uint16_t some = left < VECTOR_SIZE ? left : VECTOR_SIZE;
-			uint64_t taken = bench_turn(b, pkts + done, some);
-			clocks += taken;
-			counted += taken ? some : 0;
-		}
+		uint64_t taken = bench_turn(b, pkts, n);
+		clocks += taken;
+		counted += taken ? n : 0;
 		worker_flush(w);
 		if (b->last)
 			rotate(b, n);
