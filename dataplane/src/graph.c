@@ -260,12 +260,10 @@ static uint16_t run_length(const uint16_t *next, uint16_t n)
 	return i;
 }
 
+/* Each is what the one before it is. */
 static bool all_same(const uint16_t *next, uint16_t n)
 {
-	uint16_t differ = 0;
-	for (uint16_t i = 1; i < n; i++)
-		differ |= (uint16_t)(next[i] ^ next[0]);
-	return !differ;
+	return !memcmp(next, next + 1, (n - 1u) * sizeof(*next));
 }
 
 /* Moves a vector along its edges. Returns true when its array itself has been handed over. */
@@ -273,8 +271,9 @@ static bool scatter(struct worker *w, uint16_t id, struct pkt **pkts, uint16_t n
 {
 	struct engine *e = w->engine;
 	const uint16_t *next = e->next;
+	bool same = all_same(next, n);
 
-	if (whole && all_same(next, n)) {
+	if (whole && same) {
 		uint16_t to = e->graph->target[id][next[0]];
 		if (to != EDGE_CONSUMED && e->queue[to].n == 0) {
 			struct queue *q = &e->queue[to];
@@ -287,7 +286,7 @@ static bool scatter(struct worker *w, uint16_t id, struct pkt **pkts, uint16_t n
 		}
 	}
 	for (uint16_t i = 0; i < n;) {
-		uint16_t run = run_length(next + i, (uint16_t)(n - i));
+		uint16_t run = same ? n : run_length(next + i, (uint16_t)(n - i));
 		uint16_t to = e->graph->target[id][next[i]];
 		graph_count(w, id, next[i], run);
 		if (to == EDGE_CONSUMED)
