@@ -111,10 +111,10 @@ void shim_reset(uint32_t buffers)
 	port.queue[0] = &sender;
 }
 
-/* Sends n frames, at most a vector; returns how many the driver had to drop. */
+/* Sends n frames, at most a burst; returns how many the driver had to drop. */
 uint32_t shim_send(uint32_t n, int is_control)
 {
-	struct pkt *pkts[VECTOR_SIZE];
+	struct pkt *pkts[BURST_SIZE];
 
 	for (uint32_t i = 0; i < n; i++) {
 		pkts[i] = pkt_alloc(&worker);
