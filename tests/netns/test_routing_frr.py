@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from tests.netns.conftest import interface_mac
 from tests.support.lab import NAT_POOL, ROOT, default_config
 from tests.support.lab6 import DELEGATED, IPV6, LINKS
 from tests.support.netns import run
@@ -75,6 +76,19 @@ def test_ospf_bgp_bfd_and_isis_come_up_through_the_dataplane(lab: RoutingLab) ->
     assert lab.bfd_up() >= {WEST_HOP, EAST_HOP}
     for line in ("show ip ospf neighbor detail", "show ipv6 ospf6 neighbor detail"):
         until(lambda line=line: "Status: Up" in lab.router.text(line), f"{line}: BFD serves it")
+
+
+def test_bngctl_shows_who_is_there_and_what_they_say(lab: RoutingLab) -> None:
+    until(lab.ospf_full, "OSPF is Full")
+    rows = lab.ctl_json("show", "control", "--port", "wan0")
+    said = {row["class"]: (row["received"] > 0, row["sent"] > 0, row["dropped"]) for row in rows}
+    for protocol in ("bgp", "bfd", "ospf", "isis", "neighbour"):
+        assert said[protocol] == (True, True, 0), protocol
+    macs = {row["address"]: row["mac"] for row in lab.ctl_json("show", "neighbors")}
+    assert macs[WEST_HOP] == macs[WEST_HOP6] == interface_mac(lab.inet, "inet0")
+    shared = lab.ctl("show", "route", BOTH).stdout.splitlines()[0]
+    hops = (f"{EAST_HOP} on wan1", f"{WEST_HOP} on wan0")
+    assert all(hop in shared for hop in ("by its flow to one of: ", *hops)), shared
 
 
 def test_ospfv3_and_bgp_of_ipv6_come_up_and_exchange_routes(lab: RoutingLab) -> None:
