@@ -34,6 +34,7 @@ from bng.io.loop import CoreLoop
 from bng.io.lost import tell_lost
 from bng.io.nat import check_nat, exporters_of, nat_log_of, nat_log_settings, nat_table
 from bng.io.natlog import NatLog
+from bng.io.own_addresses import DataplaneWitness, OwnAddresses, Port
 from bng.io.ports import running_port, wanted_port
 from bng.io.punt import Dispatcher, read_counters
 from bng.io.radius_service import RadiusService, WrongKey, dictionaries_changed
@@ -101,6 +102,7 @@ class Box:
     tracer: Tracer = field(init=False)
     verifier: Verifier = field(init=False)
     exporter: Exporter = field(init=False)
+    addresses: OwnAddresses = field(init=False)
     relay: Dhcpv6Relay | None = None
     relaying: asyncio.Task[None] | None = None
 
@@ -115,6 +117,8 @@ class Box:
         if self.radius.backend is None:
             self.manager.backend = self.verifier
         self.exporter = _exporter(self)
+        ports = {p.tap_name: Port(p.name, p.addresses, p.dad) for p in self.config.routed_ports}
+        self.addresses = OwnAddresses(ports, DataplaneWitness(self.dataplane, self.ports))
 
     def start_export(self) -> None:
         """Have the kernel's routes follow what is exported. Raises: KernelError."""
@@ -349,6 +353,7 @@ class Box:
         await self._let_go()
 
     async def _let_go(self) -> None:
+        await self.addresses.stop()
         self.serving.cancel()
         tasks = [self.serving]
         if self.relaying is not None:
@@ -492,6 +497,13 @@ def _check_ports(config: Config, dataplane: Dataplane) -> dict[str, int]:
     return ports
 
 
+async def _set_up_taps(config: Config) -> None:
+    """Have the kernel's addresses and routes be those of *config*. Raises: KernelError."""
+    routes = [(route.prefix, route.via) for route in config.route]
+    without_dad = [port.tap_name for port in config.routed_ports if not port.dad]
+    await asyncio.to_thread(kernel.set_up_taps, settings.taps(config), routes, without_dad)
+
+
 async def _place_acls(
     path: Path, config: Config, dataplane: Dataplane, known: Mapping[str, int]
 ) -> AclTable:
@@ -576,8 +588,7 @@ async def start(config_path: Path, config: Config, on_lost: Callable[[], None]) 
     executor = Executor(dataplane, journal, ppp.lcp_echo_interval_s, ppp.lcp_echo_failures)
     await settle(dataplane)
     found = find(dataplane)
-    routes = [(route.prefix, route.via) for route in config.route]
-    await asyncio.to_thread(kernel.set_up_taps, settings.taps(config), routes)
+    await _set_up_taps(config)
     acls = await _place_acls(config_path, config, dataplane, acl_numbers(found))
     now = time.monotonic()
     names = {index: name for name, index in ports.items()}
@@ -638,6 +649,7 @@ async def start(config_path: Path, config: Config, on_lost: Callable[[], None]) 
     loop.start(fresh)
     box.serve()
     box.start_export()
+    box.addresses.start(loop.now)
     if found:
         await box._follow_settings()
     return box

@@ -5,6 +5,7 @@ ago. Names of nodes, edges and features are those that the dataplane wrote there
 """
 
 import struct
+import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -244,6 +245,31 @@ def fib4_lookup(dataplane: Dataplane, address: IPv4Address) -> Leaf:
         if word >> 31:
             word = pages[(word & 0x7FFFFFFF) << 8 | octet]
     return Leaf.of(word)
+
+
+def mac_of(word: int) -> bytes:
+    """Return the MAC that ``mac_word()`` of node/l2.h made a number of."""
+    return (word >> 16).to_bytes(4, sys.byteorder) + (word & 0xFFFF).to_bytes(2, sys.byteorder)
+
+
+def claims(dataplane: Dataplane, leaf: Leaf) -> tuple[int, bytes] | None:
+    """Return how often hosts claimed the box's address that *leaf* is of, and the last one's MAC.
+
+    None: it is no address of the box that is in use.
+    """
+    entry = dataplane.adjacencies[leaf.index]
+    if leaf.kind != lib.LEAF_ADJACENCY or entry.kind != lib.ADJ_LOCAL:
+        return None
+    return int(entry.claims), mac_of(int(entry.claimed_by))
+
+
+def advertised(dataplane: Dataplane, port: int, address: IPv6Address) -> bytes | None:
+    """Return the MAC of the host that said last on a routed port that *address* is its own."""
+    for worker in range(dataplane.n_workers):
+        row = dataplane.ports[port].control[worker]
+        if row.advertised_by and bytes(row.advertised) == address.packed:
+            return mac_of(int(row.advertised_by))
+    return None
 
 
 def adjacency(dataplane: Dataplane, index: int) -> dict[str, object]:

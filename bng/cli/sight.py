@@ -80,6 +80,9 @@ def show_interfaces(context: typer.Context, interval: Interval = 1.0, json: Json
         render.as_json(rows, sys.stdout)
     else:
         render.table(rows, PORT_COLUMNS, sys.stdout)
+        for row in rows:
+            for alarm in row["alarms"]:
+                sys.stdout.write(f"alarm: {row['port']}: {alarm}\n")
 
 
 def measure(

@@ -126,6 +126,7 @@ class Routed(Table):
     role: Literal["routed"]
     tap: Device | None = None
     addresses: List[InterfaceAddress] = Field(default=(), max_length=16)
+    dad: bool = True
 
     @property
     def tap_name(self) -> str:

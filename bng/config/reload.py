@@ -35,6 +35,7 @@ NEEDS = {
     "port": Needs.RESTART_DATAPLANE,
     "port.access": Needs.LIVE,
     "port.addresses": Needs.RESTART_BNGD,
+    "port.dad": Needs.RESTART_BNGD,
     "port.max_sessions": Needs.LIVE,
     "port.pado_delay_ms": Needs.LIVE,
     "port.service_names": Needs.LIVE,

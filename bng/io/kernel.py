@@ -5,7 +5,7 @@ kernel what the configuration says. Run again, it changes nothing that is right 
 addresses of a TAP that has none in the configuration are left alone: a routing daemon may set them.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from ipaddress import (
     IPv4Address,
     IPv4Interface,
@@ -21,6 +21,7 @@ from pyroute2.netlink.exceptions import NetlinkError
 
 RTPROT_STATIC = 4
 RT_SCOPE_LINK = 253
+IFA_F_NODAD = 0x02
 
 
 class KernelError(Exception):
@@ -30,14 +31,17 @@ class KernelError(Exception):
 def set_up_taps(
     taps: Mapping[str, Sequence[IPv4Interface | IPv6Interface]],
     routes: Sequence[tuple[IPv4Network | IPv6Network, IPv4Address | IPv6Address]],
+    without_dad: Collection[str] = (),
 ) -> None:
     """Give each TAP exactly its addresses, bring it up, install static *routes* (prefix, via).
+
+    IPv6 addresses of the TAPs *without_dad* are used at once, whoever has them (RFC 4862 §5.4).
 
     Raises: KernelError.
     """
     with IPRoute() as ip:
         for name, addresses in taps.items():
-            _set_up_tap(ip, name, addresses)
+            _set_up_tap(ip, name, addresses, dad=name not in without_dad)
         for prefix, via in routes:
             try:
                 ip.route("replace", dst=str(prefix), gateway=str(via), proto=RTPROT_STATIC)
@@ -45,7 +49,9 @@ def set_up_taps(
                 raise KernelError(f"route {prefix} via {via}: {error}") from None
 
 
-def _set_up_tap(ip: IPRoute, name: str, addresses: Sequence[IPv4Interface | IPv6Interface]) -> None:
+def _set_up_tap(
+    ip: IPRoute, name: str, addresses: Sequence[IPv4Interface | IPv6Interface], *, dad: bool
+) -> None:
     found = ip.link_lookup(ifname=name)
     if not found:
         raise KernelError(f"no interface {name}: the dataplane runs without it")
@@ -62,7 +68,8 @@ def _set_up_tap(ip: IPRoute, name: str, addresses: Sequence[IPv4Interface | IPv6
         for address, length in present - wanted:
             ip.addr("del", index=index, address=address, prefixlen=length)
         for address, length in wanted - present:
-            ip.addr("add", index=index, address=address, prefixlen=length)
+            flags = 0 if dad or ":" not in address else IFA_F_NODAD
+            ip.addr("add", index=index, address=address, prefixlen=length, flags=flags)
         ip.link("set", index=index, state="up")
     except NetlinkError as error:
         raise KernelError(f"interface {name}: {error}") from None

@@ -186,6 +186,10 @@ struct port_control {
 	uint64_t received[CONTROL_CLASSES];
 	uint64_t dropped[CONTROL_CLASSES]; /* of those: policed */
 	uint64_t sent[CONTROL_CLASSES];
+	/* the last address that a host said to all that it has (RFC 4861 section 4.4) */
+	uint8_t advertised[16];
+	uint64_t advertised_by; /* mac_word(); 0: none, or it is being written */
+	uint64_t reserved[5];
 };
 
 /* The first line is read for every packet, the second written by the rx worker. */
@@ -436,6 +440,11 @@ struct adjacency {
 			uint8_t rewrite[22]; /* MACs; the EtherType is the packet's */
 			uint8_t reserved2[2];
 			uint8_t ip6[16]; /* address, when it is IPv6 */
+		};
+		struct {		     /* ADJ_LOCAL: hosts that claim this address of ours */
+			uint64_t claimed_by; /* MAC of the last: mac_word() */
+			uint32_t claims;
+			uint32_t defended_s; /* 0: never */
 		};
 		uint16_t member[GROUP_SLOTS]; /* adjacencies; ADJ_GROUP: a flow's hash is a slot */
 		uint8_t reserved3[40];
@@ -743,7 +752,7 @@ struct attach_hello {
 #define NO_PORT 0xffffu
 
 _Static_assert(sizeof(struct port_tx) == 64, "one cache line");
-_Static_assert(sizeof(struct port_control) == 192, "three cache lines");
+_Static_assert(sizeof(struct port_control) == 256, "four cache lines");
 _Static_assert(offsetof(struct port_shared, ifindex) == 64, "one cache line");
 _Static_assert(offsetof(struct port_shared, tx) == 128, "two cache lines");
 _Static_assert(sizeof(struct session_in) == 64, "one cache line");

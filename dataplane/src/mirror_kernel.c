@@ -224,10 +224,10 @@ static void set_address(struct mirror *m, const struct ifaddrmsg *ifa, struct ip
 		if (rib_add(rib, &key, id, RIB_LAST))
 			mirror_no_memory(m);
 	} else {
-		(void)rib_del(rib, &key, id);
-		adjacency_put(m->adjacencies, id);
 		/* Routes with this source or next hop go without a word. */
-		m->resync |= resync_routes(ifa->ifa_family);
+		if (rib_del(rib, &key, id))
+			m->resync |= resync_routes(ifa->ifa_family);
+		adjacency_put(m->adjacencies, id);
 	}
 	set_sources(m, ifa->ifa_family);
 }

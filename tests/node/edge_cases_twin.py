@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from scapy.layers.inet import ICMP, IP, TCP, UDP
 from scapy.layers.inet6 import ICMPv6ND_NS, ICMPv6ND_Redirect, IPv6
+from scapy.layers.l2 import ARP
 
 from . import lab
 from .edges import Case, case
@@ -107,3 +108,14 @@ for _name, _build in PROTOCOLS.items():
     case(f"twin_output/drop: {_name}-{_one}")(_flood(_build("198.18.0.1"), count=4_001))
     case(f"twin_output/drop: {_name}-{_all}")(_flood(*map(_build, SOURCES[:8]), count=10_008))
 case("twin_output/drop: redirect")(_flood(redirect(4), redirect(6), count=2))
+
+
+@case(
+    "twin_output/address_claim",
+    "address_claim/control_output",
+    "address_claim/drop: address-claimed",
+)
+def _(dp: Dataplane) -> None:
+    lab.furnish(dp)
+    claim = ARP(op=2, hwsrc=lab.NEIGHBOUR.hex(":"), psrc=lab.WAN_IP, pdst=lab.WAN_IP)
+    dp.receive(WAN, *[frame(bytes(claim), 0x0806, destination=lab.BROADCAST)] * 2)

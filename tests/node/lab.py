@@ -84,7 +84,8 @@ def furnish(dp: Dataplane, **options: Any) -> int:
         entry.kind = getattr(lib, kind)
         entry.port = WAN
         entry.mtu = 1500
-        ffi.memmove(entry.rewrite, NEIGHBOUR + WAN_MAC + b"\x08\x00", 14)
+        if kind != "ADJ_LOCAL":
+            ffi.memmove(entry.rewrite, NEIGHBOUR + WAN_MAC + b"\x08\x00", 14)
     dp.port(ACC).ip4 = int.from_bytes(IPv4Address(GATEWAY).packed, "little")
     dp.port(WAN).ip4 = int.from_bytes(IPv4Address(WAN_IP).packed, "little")
     names = ("session_id", "mac", "port", "outer", "inner", "domain", "domain_page", "worker")

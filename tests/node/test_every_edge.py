@@ -32,6 +32,7 @@ MODULES = (
 NODES = (
     "ethernet_input",
     "twin_output",
+    "address_claim",
     "pppoe_input",
     "pppoe_padt",
     "antispoof4",

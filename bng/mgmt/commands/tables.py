@@ -47,13 +47,14 @@ def show_ports(box: Box, args: Args) -> object:
     """Return one row for each port of the dataplane, TAPs included."""
     dataplane = box.dataplane
     sessions = Counter(s.line.port for s in box.manager.table)
-    rows = []
+    rows, now = [], box.loop.now()
     for index in range(dataplane.header.n_ports):
         port = dataplane.ports[index]
         workers = range(dataplane.n_workers)
+        name = ffi.string(port.name).decode()
         rows.append(
             {
-                "port": ffi.string(port.name).decode(),
+                "port": name,
                 "interface": ffi.string(port.interface).decode(),
                 "driver": ffi.string(port.driver).decode(),
                 "role": ROLES.get(port.role, "?"),
@@ -62,6 +63,8 @@ def show_ports(box: Box, args: Args) -> object:
                 "mtu": int(port.mtu),
                 **_line(box, index),
                 "sessions": sessions[index],
+                "addresses": box.addresses.rows(name, now),
+                "alarms": box.addresses.alarms(name, now),
                 "rx_packets": int(port.rx_packets),
                 "rx_bytes": int(port.rx_bytes),
                 "rx_errors": int(port.rx_errors),

@@ -16,6 +16,7 @@
 #include <errno.h>
 
 #include "graph.h"
+#include "node/address_claim.h"
 #include "node/control_class.h"
 #include "node/share.h"
 #include "worker.h"
@@ -24,6 +25,7 @@ enum {
 	EDGE_PORT_OUTPUT,
 	EDGE_CONTROL_OUTPUT,
 	EDGE_NO_TWIN,
+	EDGE_ADDRESS_CLAIM,
 	EDGE_REDIRECT,
 	EDGE_POLICED,					     /* + class */
 	EDGE_SHARE_USED_UP = EDGE_POLICED + CONTROL_CLASSES, /* + class */
@@ -104,6 +106,12 @@ static enum control_class class_of(const struct worker *w, struct state *s, cons
 	return CONTROL_STRANGER;
 }
 
+static uint16_t refused(struct port_control *counts, enum control_class class, uint32_t edge)
+{
+	counts->dropped[class]++;
+	return (uint16_t)edge;
+}
+
 /* What comes for the kernel. A source has a share of each class. */
 static uint16_t police(struct worker *w, struct pkt *p)
 {
@@ -114,18 +122,17 @@ static uint16_t police(struct worker *w, struct pkt *p)
 	const struct limit *limit = &limits[class];
 	struct bucket *share = share_find(&s->sources, c.source ^ (uint64_t) class << 61);
 	counts->received[class]++;
-	if (c.redirect) {
-		counts->dropped[class]++;
-		return EDGE_REDIRECT;
+	if (c.redirect)
+		return refused(counts, class, EDGE_REDIRECT);
+	if (c.class == CONTROL_NEIGHBOUR) {
+		if (claims_ours(w->t, p))
+			return EDGE_ADDRESS_CLAIM;
+		note_advertisement(counts, p);
 	}
-	if (!bucket_ready(share, w->now_ms, limit->share, limit->share)) {
-		counts->dropped[class]++;
-		return (uint16_t)(EDGE_SHARE_USED_UP + class);
-	}
-	if (!bucket_take(&s->all[class], w->now_ms, limit->all, limit->all)) {
-		counts->dropped[class]++;
-		return (uint16_t)(EDGE_POLICED + class);
-	}
+	if (!bucket_ready(share, w->now_ms, limit->share, limit->share))
+		return refused(counts, class, EDGE_SHARE_USED_UP + class);
+	if (!bucket_take(&s->all[class], w->now_ms, limit->all, limit->all))
+		return refused(counts, class, EDGE_POLICED + class);
 	bucket_spend(share);
 	return EDGE_PORT_OUTPUT;
 }
@@ -154,6 +161,7 @@ NODE(twin_output) = {
 			[EDGE_PORT_OUTPUT] = {.next = "port_output"},
 			[EDGE_CONTROL_OUTPUT] = {.next = "control_output"},
 			[EDGE_NO_TWIN] = DROP("no-twin"),
+			[EDGE_ADDRESS_CLAIM] = {.next = "address_claim"},
 			[EDGE_REDIRECT] = DROP("redirect"),
 			[EDGE_POLICED + CONTROL_OTHER] = DROP("other-policed"),
 			[EDGE_POLICED + CONTROL_NEIGHBOUR] = DROP("neighbour-policed"),

@@ -219,7 +219,7 @@ static inline void bed_sessions(void)
 
 /* 100.64/16, 100.65/16, and 198.51/16 to 198.53/16 are sessions', 203.0/16 and 203.1/16 the NAT
  * pool, 10.0/16 and so on one of each kind, 10.12/16 a group of them; all else is behind the
- * neighbour.
+ * neighbour. 2a0b::/16 is the box's.
  */
 static inline void bed_routes(void)
 {
@@ -237,11 +237,13 @@ static inline void bed_routes(void)
 			.mtu = 1000,
 			.rewrite = {2, 0, 0, 0, 1, 1, 2, 0, 0x5e, 0, 0, WAN0, 8, 0},
 		};
+	adjacency[first + 1].defended_s = 0; /* the local one */
 	for (uint32_t i = 0; i < 65536; i++)
 		root[i] = leaf_make(LEAF_ADJACENCY, first);
 	for (uint32_t i = 1; i < KINDS; i++)
 		root[0x0a00 + i] = leaf_make(LEAF_ADJACENCY, first + i);
 	root[0x0aff] = 0;
+	((uint32_t *)bed_section(SECTION_FIB6_ROOT))[0x2a0b] = leaf_make(LEAF_ADJACENCY, first + 1);
 	adjacency[first - 2] = adjacency[first];
 	adjacency[first - 2].port = VLAN0;
 	root[0x0a0d] = leaf_make(LEAF_ADJACENCY, first - 2);
