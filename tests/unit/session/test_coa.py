@@ -113,7 +113,8 @@ def bed() -> Iterator[Bed]:
     """Yield a box with user00001 and user00002."""
     tables = {"acl": ACL, "nat": {**NAT, "forward_ports": "200-499"}}
     with memory_box(config=tables, user_table=USERS) as memory:
-        memory.manager.settings = replace(memory.manager.settings, accounting=True)
+        settings = memory.manager.settings
+        memory.manager.settings = replace(settings, accounting=True, start_delay_s=0)
 
         def written(action: Account) -> None:
             if action.status is AccountStatus.STOP:
