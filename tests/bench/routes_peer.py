@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from tests.bench import routes6
-from tests.bench.losses import losses, told
+from tests.bench.losses import legs, losses, lost_on, told
 from tests.bench.routes import Table, expected, is_right, kernel_table, snapshot, spot_check
 from tests.support.netns import command, run
 from tests.support.pinger import pinging
@@ -113,6 +113,8 @@ class PeerRow(NamedTuple):
     """When pings began to be lost, in seconds, and how many in a row."""
     losses: dict[str, int]
     """What was lost on the way of anything at all, by place and reason."""
+    legs: dict[str, int]
+    """Where pings were lost."""
 
 
 def _cpu_s(pids: list[int]) -> float:
@@ -255,7 +257,7 @@ def measure(tables: Tables, kind: str) -> Iterator[PeerRow]:
             pids = routers.begin()
             for phase, more in (("learned", tables), ("withdrawn", Tables({}, {}))):
                 cpu_s, lost_events = _cpu_s(pids), int(lab.arena.mirror.events_lost)
-                causes, a = losses(lab), lab.netns("a")
+                causes, way, a = losses(lab), legs(lab), lab.netns("a")
                 with pinging(a, HOST_B) as pings, pinging(a, HOST_B6) as pings6:
                     if phase == "withdrawn":
                         routers.peer.send_signal(signal.SIGKILL)
@@ -274,6 +276,7 @@ def measure(tables: Tables, kind: str) -> Iterator[PeerRow]:
                     max(pings.slowest_s, pings6.slowest_s),
                     sorted([*pings.lost, *pings6.lost]),
                     dict(losses(lab) - causes),
+                    dict(lost_on(pings.sent + pings6.sent, way, legs(lab))),
                 )
         finally:
             routers.end()
@@ -293,6 +296,8 @@ def show(rows: list[PeerRow]) -> None:
         )
     for row in rows:
         print(f"{row.phase}: dropped on the way: {told(Counter(row.losses))}")
+        if row.legs:
+            print(f"    pings were {told(Counter(row.legs))}")
         for at, count in row.lost_at:
             print(f"    {count} pings in a row were lost {at:.3f} s after it began")
 
