@@ -111,16 +111,22 @@ void shim_reset(uint32_t buffers)
 	port.queue[0] = &sender;
 }
 
-/* Sends n frames, at most a burst; returns how many the driver had to drop. */
+/* Sends n frames; returns how many the driver had to drop. */
 uint32_t shim_send(uint32_t n, int is_control)
 {
 	struct pkt *pkts[BURST_SIZE];
+	uint32_t dropped = 0;
 
-	for (uint32_t i = 0; i < n; i++) {
-		pkts[i] = pkt_alloc(&worker);
-		pkts[i]->flags = is_control ? PKT_CONTROL : 0;
+	while (n) {
+		uint32_t some = n < BURST_SIZE ? n : BURST_SIZE;
+		for (uint32_t i = 0; i < some; i++) {
+			pkts[i] = pkt_alloc(&worker);
+			pkts[i]->flags = is_control ? PKT_CONTROL : 0;
+		}
+		dropped += af_xdp_tx(&port, &worker, pkts, (uint16_t)some);
+		n -= some;
 	}
-	return af_xdp_tx(&port, &worker, pkts, (uint16_t)n);
+	return dropped;
 }
 
 /* The device sends n frames, or as many as there are, and gives their buffers back. */
