@@ -16,6 +16,7 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from ipaddress import IPv6Address
+from operator import attrgetter
 
 import pytest
 
@@ -44,18 +45,8 @@ LAB_OPTIONS = {
 }
 
 
-def on_link(subscriber: Subscriber) -> Address:
-    """Return the address that a subscriber made of the advertised prefix."""
-    assert subscriber.v6 is not None
-    assert subscriber.v6.address is not None
-    return subscriber.v6.address
-
-
-def delegated(subscriber: Subscriber) -> Address:
-    """Return the last address of a subscriber's delegated prefix."""
-    assert subscriber.v6 is not None
-    assert subscriber.v6.delegated is not None
-    return subscriber.v6.delegated.broadcast_address
+on_link: Callable[[Subscriber], Address] = attrgetter("on_link")
+delegated: Callable[[Subscriber], Address] = attrgetter("at_home")
 
 
 @contextlib.contextmanager

@@ -3,28 +3,36 @@
 PREFIX-sub                        PREFIX-bng                          PREFIX-inet
 +------------------------+    +----------------------------+    +---------------------+
 | 40 subscribers    sub0 |----| acc0: worker 0             |----| inet0 192.0.2.2     |
-| traffic pppoe          |    |          worker 1: wan0    |    |   traffic echo      |
+| traffic pppoe          |    |          worker 1: wan0    |    |       2001:db8:2::2 |
+|                        |    |                            |    |   traffic echo      |
 +------------------------+    +----------------------------+    +---------------------+
 
 Half of the subscribers, and half of the public addresses, are owned by each worker: so a half of
-the packets is handed over on the way up, the other half on the way down.
+the packets is handed over on the way up, the other half on the way down. A third of them is IPv4,
+a third each from the /64 on the link and from the delegated prefix; some are full-size.
 """
 
+import contextlib
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.netns.conftest import MakeLab
-from tests.support.client.load import LoadClient
-from tests.support.lab import SERVER, Lab, default_config, load_users
+from tests.netns.conftest import running_lab
+from tests.support.client.ipv6 import Wants
+from tests.support.client.layer import Profile
+from tests.support.client.load import SOURCES, LoadClient
+from tests.support.lab import Lab, default_config, load_users
+from tests.support.lab6 import SERVERS, DualLab
 from tests.support.netns import offloads_off
 from tests.support.traffic import Blaster, EchoServer, Tally
 
 _COUNT, _PPS, _TOO_MUCH, _SECONDS = 40, 10_000, 1_000_000, 4
 _PINNED = "198.51.100.3"  # of worker 1
 _DRIVERS = ("af_packet", "af_xdp")
+_DUAL = Profile(wants=Wants(delegate=56))
 
 
 def _ports(directory: Path, driver: str) -> list[dict[str, Any]]:
@@ -36,21 +44,24 @@ def _ports(directory: Path, driver: str) -> list[dict[str, Any]]:
     ]
 
 
-def _lab(make_lab: MakeLab, directory: Path, driver: str, users: dict[str, Any]) -> Lab:
+@contextlib.contextmanager
+def _lab(directory: Path, driver: str, users: dict[str, Any]) -> Iterator[Lab]:
     cpus = sorted(os.sched_getaffinity(0))
     config = {
         "dataplane": {"workers": [cpus[0], cpus[-1]]},
         "port": _ports(directory, driver),
     }
-    lab = make_lab(config=config, users=users)
-    offloads_off(lab.sub, "sub0")
-    offloads_off(lab.inet, "inet0")
-    return lab
+    with running_lab(directory, DualLab, config=config, users=users) as lab:
+        offloads_off(lab.sub, "sub0")
+        offloads_off(lab.inet, "inet0")
+        yield lab
 
 
-@pytest.fixture(params=_DRIVERS)
-def lab(request: pytest.FixtureRequest, make_lab: MakeLab, tmp_path: Path) -> Lab:
-    return _lab(make_lab, tmp_path, request.param, load_users(_COUNT))
+@pytest.fixture(scope="module", params=_DRIVERS)
+def lab(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+    """Run one lab with each driver; whoever dials in hangs up."""
+    with _lab(tmp_path_factory.mktemp("lab"), request.param, load_users(_COUNT)) as lab:
+        yield lab
 
 
 def _of_workers(lab: Lab, counter: str) -> list[int]:
@@ -63,9 +74,12 @@ class Drill:
     def __init__(self, lab: Lab, directory: Path) -> None:
         self.lab = lab
         self.sessions = directory / "sessions"
-        self.client = LoadClient("sub0", _COUNT, 100, netns=lab.sub, control_only=True)
-        assert self.client.run(timeout_s=10).opened == _COUNT
-        assert self.client.export(self.sessions) == _COUNT
+        self.client = LoadClient(
+            "sub0", _COUNT, 100, netns=lab.sub, control_only=True, profile=_DUAL
+        )
+        self.client.run(timeout_s=10, until=lambda client: client.dual == _COUNT)
+        assert self.client.dual == _COUNT, self.client.result()
+        assert self.client.export(self.sessions, SOURCES) == _COUNT
         self._before = self._edges()
 
     def _edges(self) -> dict[str, int]:
@@ -75,8 +89,13 @@ class Drill:
     def run(self, pps: int) -> tuple[Tally, Tally]:
         """Send from all; return what the subscribers counted, and the server."""
         with (
-            EchoServer(self.lab.inet, SERVER) as echo,
-            Blaster(self.lab.sub, "sub0", self.sessions, SERVER, pps=pps, seconds=_SECONDS) as ours,
+            EchoServer(self.lab.inet, *SERVERS) as echo,
+            Blaster(
+                *(self.lab.sub, "sub0", self.sessions, *SERVERS),
+                pps=pps,
+                seconds=_SECONDS,
+                long=1492,
+            ) as ours,
         ):
             while ours.running():
                 self.client.serve(0.1)
@@ -115,9 +134,9 @@ def test_hand_off_both_ways_loses_and_reorders_nothing(lab: Lab, tmp_path: Path)
     for tally in (near, far):
         assert (tally.reordered, tally.duplicated, tally.misdelivered) == (0, 0, 0), tally
         assert tally.bad_checksum == 0
-    half = near.sent // 2
-    assert drill.handed_off("pppoe_input") == pytest.approx(half, rel=0.01)
-    assert drill.handed_off("nat44_out2in") == pytest.approx(half, rel=0.01)
+    assert drill.handed_off("pppoe_input") == pytest.approx(near.sent / 2, rel=0.01)
+    assert drill.handed_off("nat44_out2in") == pytest.approx(near.sent / 6, rel=0.01)
+    assert drill.handed_off("session6_output") == pytest.approx(near.sent / 3, rel=0.01)
     drill.hang_up()
 
 
@@ -137,18 +156,23 @@ def test_more_than_both_workers_can_take_is_dropped_but_never_reordered(
     assert _of_workers(lab, "buffers_free") == free, "buffers were lost on their way home"
 
 
+@pytest.fixture
+def pinned(tmp_path: Path) -> Iterator[Lab]:
+    """Run a lab whose users all have one public address."""
+    users = {name: user | {"nat_address": _PINNED} for name, user in load_users(_COUNT).items()}
+    with _lab(tmp_path, "af_packet", users) as lab:
+        yield lab
+
+
 def test_subscribers_pinned_to_one_workers_address_are_all_moved_there(
-    make_lab: MakeLab, tmp_path: Path
+    pinned: Lab, tmp_path: Path
 ) -> None:
-    pinned = {"nat_address": _PINNED}
-    users = {name: user | pinned for name, user in load_users(_COUNT).items()}
-    lab = _lab(make_lab, tmp_path, "af_packet", users)
-    drill = Drill(lab, tmp_path)
+    lab, drill = pinned, Drill(pinned, tmp_path)
     assert _of_workers(lab, "sessions") == [0, _COUNT]
     near, far = drill.run(_PPS)
     assert (far.received, near.lost) == (near.sent, 0)
     for tally in (near, far):
         assert (tally.reordered, tally.duplicated, tally.misdelivered) == (0, 0, 0), tally
     assert drill.handed_off("pppoe_input") == near.sent
-    assert drill.handed_off("nat44_out2in") == 0
+    assert drill.handed_off("nat44_out2in") == drill.handed_off("session6_output") == 0
     drill.hang_up()

@@ -14,10 +14,11 @@ from ipaddress import IPv6Network
 from pathlib import Path
 from typing import Any
 
-from tests.support.lab import Lab
+from tests.support.lab import SERVER, Lab
 from tests.support.netns import run
 
 BOX6, SERVER6 = "2001:db8:2::1", "2001:db8:2::2"
+SERVERS = (SERVER, SERVER6)
 LINKS = IPv6Network("2001:db8:a000::/36")
 DELEGATED = IPv6Network("2001:db8:d000::/36")
 DNS6 = "2001:db8:2::53"

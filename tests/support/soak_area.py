@@ -10,6 +10,7 @@ import struct
 from collections.abc import Callable
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
+from operator import attrgetter
 from pathlib import Path
 
 from tests.support.client.subscriber import Subscriber
@@ -32,16 +33,6 @@ _ARRIVED = struct.Struct("=IIII")
 _SENT_AT, _ARRIVED_AT, _OUTER_AT, _DOWN_SENT_AT = 64, (128, 144), 160, 192
 
 
-def _on_link(subscriber: Subscriber) -> IPv6Address:
-    assert subscriber.v6 is not None and subscriber.v6.address is not None
-    return subscriber.v6.address
-
-
-def _delegated(subscriber: Subscriber) -> IPv6Address:
-    assert subscriber.v6 is not None and subscriber.v6.delegated is not None
-    return subscriber.v6.delegated.broadcast_address
-
-
 @dataclass(frozen=True, slots=True)
 class FlowKind:
     """What a flow is: its family, and a subscriber's address for it."""
@@ -52,10 +43,10 @@ class FlowKind:
 
 
 KINDS = (
-    FlowKind("ipv4", lambda subscriber: subscriber.address, IP4),
-    FlowKind("ipv4 as well", lambda subscriber: subscriber.address, IP4),
-    FlowKind("ipv6 of the link", _on_link, IP6),
-    FlowKind("ipv6 of the delegated prefix", _delegated, IP6),
+    FlowKind("ipv4", attrgetter("address"), IP4),
+    FlowKind("ipv4 as well", attrgetter("address"), IP4),
+    FlowKind("ipv6 of the link", attrgetter("on_link"), IP6),
+    FlowKind("ipv6 of the delegated prefix", attrgetter("at_home"), IP6),
 )
 FLOWS_EACH = len(KINDS)
 TRANSLATED_EACH = sum(kind.family == IP4 for kind in KINDS)

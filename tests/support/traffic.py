@@ -12,18 +12,21 @@ from tests.support.netns import command
 
 ECHO_PORT = 7007
 _SOURCE = Path(__file__).parent / "c" / "traffic.c"
-_FLAGS = ("-std=c11", "-O2", "-Wall", "-Wextra", "-Werror")
+_CORE = Path(__file__).parents[2] / "dataplane"
+_FLAGS = ("-std=gnu11", "-O2", "-Wall", "-Wextra", "-Werror")
+_HEADERS = (f"-I{_CORE / 'include'}", f"-I{_CORE / 'src'}")
 
 
 def program() -> str:
     """Compile the traffic program where that is due, and return its path."""
     target = Path(__file__).parents[2] / "build" / "tests" / "traffic"
-    if not target.exists() or target.stat().st_mtime < _SOURCE.stat().st_mtime:
+    made_of = (_SOURCE, _SOURCE.with_name("udp_packet.h"))
+    if not target.exists() or any(target.stat().st_mtime < p.stat().st_mtime for p in made_of):
         target.parent.mkdir(parents=True, exist_ok=True)
         # Tests run side by side: compile apart, then put it in place in one step.
         with tempfile.TemporaryDirectory(dir=target.parent) as scratch:
             fresh = Path(scratch) / "traffic"
-            subprocess.run(["cc", *_FLAGS, "-o", str(fresh), str(_SOURCE)], check=True)
+            subprocess.run(["cc", *_FLAGS, *_HEADERS, "-o", str(fresh), str(_SOURCE)], check=True)
             fresh.rename(target)
     return str(target)
 
@@ -54,10 +57,10 @@ def _tally(output: str) -> Tally:
 
 
 class EchoServer:
-    """Echoes numbered datagrams on *address* in *netns*; ``stop`` says what came."""
+    """Echoes numbered datagrams on *addresses* in *netns*; ``stop`` says what came."""
 
-    def __init__(self, netns: str, address: str, port: int = ECHO_PORT) -> None:
-        argv = [program(), "echo", address, str(port)]
+    def __init__(self, netns: str, *addresses: str, port: int = ECHO_PORT) -> None:
+        argv = [program(), "echo", str(port), *addresses]
         self._process = subprocess.Popen(
             command(netns, argv), stdout=subprocess.PIPE, text=True, start_new_session=True
         )
@@ -83,6 +86,7 @@ class EchoServer:
 class Blaster:
     """Sends numbered datagrams from PPPoE sessions that a `LoadClient` has opened and exported.
 
+    There is a server for each family of them. One packet in 16 has *long* bytes, 0: none.
     The load client must go on serving those sessions (echo), best with ``control_only=True``.
     """
 
@@ -91,16 +95,16 @@ class Blaster:
         netns: str,
         interface: str,
         sessions: Path,
-        server: str,
-        *,
+        *servers: str,
         pps: int,
         seconds: float,
         size: int = 64,
+        long: int = 0,
         port: int = ECHO_PORT,
     ) -> None:
         self._limit_s = seconds + 20
-        argv = [program(), "pppoe", interface, os.fspath(sessions), server, str(port)]
-        argv += [str(pps), str(seconds), str(size)]
+        argv = [program(), "pppoe", interface, os.fspath(sessions), str(port)]
+        argv += [str(pps), str(seconds), str(size), str(long), *servers]
         self._process = subprocess.Popen(
             command(netns, argv), stdout=subprocess.PIPE, text=True, start_new_session=True
         )

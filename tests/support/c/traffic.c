@@ -1,11 +1,12 @@
 /*
  * Numbered UDP packets for drills: who lost what, on which side.
  *
- *   traffic echo ADDRESS PORT
- *	echoes every datagram (ADDRESS may be an IPv6 address); SIGTERM prints what came.
- *   traffic pppoe INTERFACE SESSIONS ADDRESS PORT PPS SECONDS SIZE
- *	sends from PPPoE sessions (file SESSIONS: frame head length, head through the session id,
- *	IPv4 address), round robin, and prints what came back.
+ *   traffic echo PORT ADDRESS...
+ *	echoes every datagram to these addresses, of any family; SIGTERM prints what came.
+ *   traffic pppoe INTERFACE SESSIONS PORT PPS SECONDS SIZE LONG ADDRESS...
+ *	sends from PPPoE sessions, round robin, to the address of the same family, and prints what
+ *	came back. Packets are of SIZE bytes, one in 16 of LONG (0: none). File SESSIONS, for each
+ *	flow: length of the frame head, head through the session id, length of the address, address.
  *
  * A datagram is "BNGT", flow (32 bits), number (64 bits), padding. Results are one JSON line.
  */
@@ -27,10 +28,14 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "udp_packet.h"
+
 #define BATCH 64
 #define FRAME_BYTES 2048
 #define MAX_FLOWS 65536
 #define MAX_HEAD 26
+#define MAX_ADDRESSES 4
+#define LONG_EVERY 16
 #define WINDOW 1024
 #define NUMBERED_BYTES 16
 #define IGNORE_OUTGOING 23 /* PACKET_IGNORE_OUTGOING, newer than some C libraries */
@@ -40,7 +45,8 @@ static const char magic[4] = {'B', 'N', 'G', 'T'};
 struct flow {
 	uint64_t next;
 	uint64_t seen[WINDOW / 64];
-	uint32_t address; /* network order; 0: not checked */
+	uint8_t address[IP6_ADDRESS_LEN];
+	uint8_t family; /* enum udp_family */
 	uint8_t head_len;
 	uint8_t head[MAX_HEAD];
 };
@@ -78,17 +84,6 @@ static uint64_t now_ns(void)
 	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
 }
 
-static uint16_t get16(const uint8_t *p)
-{
-	return (uint16_t)(p[0] << 8 | p[1]);
-}
-
-static void put16(uint8_t *p, uint64_t value)
-{
-	p[0] = (uint8_t)(value >> 8);
-	p[1] = (uint8_t)value;
-}
-
 static uint64_t get_be(const uint8_t *p, int bytes)
 {
 	uint64_t value = 0;
@@ -102,25 +97,6 @@ static void put_be(uint8_t *p, uint64_t value, int bytes)
 {
 	for (int i = bytes - 1; i >= 0; i--, value >>= 8)
 		p[i] = (uint8_t)value;
-}
-
-static uint32_t sum16(const uint8_t *p, size_t len, uint32_t sum)
-{
-	for (; len > 1; p += 2, len -= 2)
-		sum += get16(p);
-	return len ? sum + (uint32_t)(p[0] << 8) : sum;
-}
-
-static uint16_t fold(uint32_t sum)
-{
-	sum = (sum & 0xffff) + (sum >> 16);
-	return (uint16_t)((sum & 0xffff) + (sum >> 16));
-}
-
-/* UDP over IPv4: pseudo header and datagram (RFC 768). */
-static uint16_t udp_sum(const uint8_t *ip, size_t ip_len)
-{
-	return fold(sum16(ip + 12, ip_len - 12, (uint32_t)(17 + ip_len - 20)));
 }
 
 /* Count datagram `number` of `flow`: new, late or seen before. */
@@ -199,36 +175,50 @@ static int open_echo(const char *address, const char *port)
 	return fd;
 }
 
-static int run_echo(const char *address, const char *port)
+static void echo(int fd, uint64_t *echoed, uint64_t *refused)
 {
-	int fd = open_echo(address, port), size = 1 << 25;
+	int got = receive(fd, true);
+
+	for (int i = 0; i < got; i++) {
+		const uint8_t *data = buffers[i];
+
+		vectors[i].iov_len = messages[i].msg_len;
+		if (messages[i].msg_len < NUMBERED_BYTES || memcmp(data, magic, 4))
+			continue;
+		uint64_t flow = get_be(data + 4, 4);
+		if (flow < MAX_FLOWS)
+			count(&flows[flow], get_be(data + 8, 8));
+	}
+	for (int done = 0; done < got;) {
+		int sent = sendmmsg(fd, messages + done, (unsigned)(got - done), 0);
+
+		*refused += sent < 0;
+		*echoed += sent < 0 ? 0 : (uint64_t)sent;
+		done += sent < 0 ? 1 : sent;
+	}
+}
+
+static int run_echo(const char *port, char **addresses, int n)
+{
+	struct pollfd waiting[MAX_ADDRESSES];
+	int size = 1 << 25;
 	uint64_t echoed = 0, refused = 0;
 
-	setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &size, sizeof(size));
-	setsockopt(fd, SOL_SOCKET, SO_SNDBUFFORCE, &size, sizeof(size));
+	for (int i = 0; i < n; i++) {
+		int fd = open_echo(addresses[i], port);
+
+		setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &size, sizeof(size));
+		setsockopt(fd, SOL_SOCKET, SO_SNDBUFFORCE, &size, sizeof(size));
+		waiting[i] = (struct pollfd){.fd = fd, .events = POLLIN};
+	}
 	puts("{\"event\": \"ready\"}");
 	fflush(stdout);
 	while (!stop) {
-		struct pollfd waiting = {.fd = fd, .events = POLLIN};
-		int got = poll(&waiting, 1, 100) > 0 ? receive(fd, true) : 0;
-
-		for (int i = 0; i < got; i++) {
-			const uint8_t *data = buffers[i];
-
-			vectors[i].iov_len = messages[i].msg_len;
-			if (messages[i].msg_len < NUMBERED_BYTES || memcmp(data, magic, 4))
-				continue;
-			uint64_t flow = get_be(data + 4, 4);
-			if (flow < MAX_FLOWS)
-				count(&flows[flow], get_be(data + 8, 8));
-		}
-		for (int done = 0; done < got;) {
-			int sent = sendmmsg(fd, messages + done, (unsigned)(got - done), 0);
-
-			refused += sent < 0;
-			echoed += sent < 0 ? 0 : (uint64_t)sent;
-			done += sent < 0 ? 1 : sent;
-		}
+		if (poll(waiting, (nfds_t)n, 100) <= 0)
+			continue;
+		for (int i = 0; i < n; i++)
+			if (waiting[i].revents & POLLIN)
+				echo(waiting[i].fd, &echoed, &refused);
 	}
 	print_tally(echoed, refused);
 	return 0;
@@ -236,87 +226,100 @@ static int run_echo(const char *address, const char *port)
 
 /* --- pppoe --- */
 
-static uint32_t read_sessions(const char *path)
+struct plan {
+	uint32_t flows;
+	const uint8_t *to[UDP_FAMILIES]; /* NULL: no address of this family */
+	be16 port;
+	uint16_t size, long_size;
+};
+
+static bool read_flow(FILE *file, struct flow *flow)
+{
+	uint8_t length[2], address_len;
+
+	if (fread(length, 1, 2, file) != 2)
+		return false;
+	flow->head_len = (uint8_t)udp_get16(length);
+	if (udp_get16(length) > MAX_HEAD || fread(flow->head, 1, flow->head_len, file) == 0 ||
+		fread(&address_len, 1, 1, file) != 1 ||
+		(address_len != 4 && address_len != IP6_ADDRESS_LEN) ||
+		fread(flow->address, 1, address_len, file) != address_len)
+		die("a flow that is none");
+	flow->family = address_len == 4 ? UDP_IP4 : UDP_IP6;
+	return true;
+}
+
+static void read_sessions(const char *path, struct plan *plan)
 {
 	FILE *file = fopen(path, "rb");
-	uint8_t length[2];
-	uint32_t n = 0;
 
 	if (!file)
 		die(path);
-	while (n < MAX_FLOWS && fread(length, 1, 2, file) == 2) {
-		struct flow *flow = &flows[n];
-
-		flow->head_len = (uint8_t)get16(length);
-		if (get16(length) > MAX_HEAD || fread(flow->head, 1, flow->head_len, file) == 0 ||
-			fread(&flow->address, 1, 4, file) != 4) {
-			fprintf(stderr, "%s: bad record %u\n", path, n);
-			exit(1);
-		}
-		n++;
-	}
+	while (plan->flows < MAX_FLOWS && read_flow(file, &flows[plan->flows]))
+		if (!plan->to[flows[plan->flows++].family])
+			die("a flow of a family without an address");
 	fclose(file);
-	if (n == 0) {
+	if (!plan->flows) {
 		fprintf(stderr, "%s: no sessions\n", path);
 		exit(1);
 	}
-	return n;
 }
 
-static size_t build(
-	uint8_t *frame, uint32_t id, uint64_t number, uint32_t to, uint16_t port, size_t size)
+static size_t build(uint8_t *frame, const struct plan *plan, uint32_t id, uint64_t number)
 {
 	const struct flow *flow = &flows[id];
+	const struct udp_format *f = &udp_formats[flow->family];
+	struct udp_ends ends = {flow->address, plan->to[flow->family], hton16(40000), plan->port};
+	bool is_long = plan->long_size && (id + number) % LONG_EVERY == 0;
+	uint16_t size = is_long ? plan->long_size : plan->size;
 	uint8_t *ip = frame + flow->head_len + 4;
+	uint8_t *data = ip + f->head_len + UDP_LEN;
 
 	memcpy(frame, flow->head, flow->head_len);
-	put16(ip - 4, size + 2);
-	put16(ip - 2, 0x0021);
-	memset(ip, 0, size);
-	ip[0] = 0x45;
-	put16(ip + 2, size);
-	ip[6] = 0x40; /* DF */
-	ip[8] = 64;
-	ip[9] = 17;
-	memcpy(ip + 12, &flow->address, 4);
-	memcpy(ip + 16, &to, 4);
-	put16(ip + 10, (uint16_t)~fold(sum16(ip, 20, 0)));
-	put16(ip + 20, 40000);
-	put16(ip + 22, port);
-	put16(ip + 24, size - 20);
-	memcpy(ip + 28, magic, 4);
-	put_be(ip + 32, id, 4);
-	put_be(ip + 36, number, 8);
-	uint16_t sum = (uint16_t)~udp_sum(ip, size);
-	put16(ip + 26, sum ? sum : 0xffff);
+	udp_put16(ip - 4, (uint16_t)(size + 2));
+	udp_put16(ip - 2, f->ppp);
+	memset(data, (uint8_t)number, (size_t)(size - f->head_len - UDP_LEN));
+	memcpy(data, magic, 4);
+	put_be(data + 4, id, 4);
+	put_be(data + 8, number, 8);
+	udp_write(f, &ends, size, UDP_HOPS, ip);
 	return flow->head_len + 4u + size;
 }
 
+static const struct udp_format *format_of(uint16_t ppp)
+{
+	for (const struct udp_format *f = udp_formats; f < udp_formats + UDP_FAMILIES; f++)
+		if (f->ppp == ppp)
+			return f;
+	return NULL;
+}
+
 /* Take one frame from the wire; other traffic is not ours to judge. */
-static void take(const uint8_t *frame, size_t len, uint32_t sessions)
+static void take(const uint8_t *frame, size_t len, const struct plan *plan)
 {
 	size_t at = 12;
 
-	while (at + 4 < len && (get16(frame + at) == 0x8100 || get16(frame + at) == 0x88a8 ||
-				       get16(frame + at) == 0x9100))
+	while (at + 4 < len &&
+		(udp_get16(frame + at) == 0x8100 || udp_get16(frame + at) == 0x88a8 ||
+			udp_get16(frame + at) == 0x9100))
 		at += 4;
-	if (len < at + 10 + 44 || get16(frame + at) != 0x8864 || get16(frame + at + 8) != 0x0021)
+	if (len < at + 10 || udp_get16(frame + at) != ETHERTYPE_PPPOE_SESSION)
 		return;
+	const struct udp_format *f = format_of(udp_get16(frame + at + 8));
 	const uint8_t *ip = frame + at + 10;
-	size_t size = get16(ip + 2);
+	uint16_t size = f ? udp_size(f, ip, len - at - 10) : 0;
+	const uint8_t *data = ip + (f ? f->head_len : 0) + UDP_LEN;
 
-	if (ip[0] != 0x45 || ip[9] != 17 || size < 44 || size > len - at - 10 ||
-		memcmp(ip + 28, magic, 4))
+	if (!size || ip + size < data + NUMBERED_BYTES || memcmp(data, magic, 4))
 		return;
-	uint64_t id = get_be(ip + 32, 4);
-	bool checked = fold(sum16(ip, 20, 0)) == 0xffff &&
-		       (get16(ip + 26) == 0 || udp_sum(ip, size) == 0xffff);
-	if (!checked)
+	uint64_t id = get_be(data + 4, 4);
+	if (!udp_sums_hold(f, ip, size))
 		tally.bad_checksum++;
-	else if (id >= sessions || memcmp(&flows[id].address, ip + 16, 4))
+	else if (id >= plan->flows || &udp_formats[flows[id].family] != f ||
+		 memcmp(flows[id].address, ip + f->addresses_at + f->address_len, f->address_len))
 		tally.misdelivered++;
 	else
-		count(&flows[id], get_be(ip + 36, 8));
+		count(&flows[id], get_be(data + 8, 8));
 }
 
 static int open_port(const char *interface)
@@ -347,26 +350,45 @@ static int send_batch(int fd, int n)
 	return done;
 }
 
-static void drain(int fd, uint32_t sessions)
+static void drain(int fd, const struct plan *plan)
 {
 	for (int got = BATCH; got == BATCH;) {
 		got = receive(fd, false);
 		for (int i = 0; i < got; i++)
-			take(buffers[i], messages[i].msg_len, sessions);
+			take(buffers[i], messages[i].msg_len, plan);
 	}
 }
 
-static int run_pppoe(char **arg)
+static struct plan plan_of(char **arg, int n_addresses)
 {
-	uint32_t sessions = read_sessions(arg[1]), to;
+	static uint8_t addresses[UDP_FAMILIES][IP6_ADDRESS_LEN];
+	struct plan plan = {.port = hton16((uint16_t)atoi(arg[2])),
+		.size = (uint16_t)atoi(arg[5]),
+		.long_size = (uint16_t)atoi(arg[6])};
+
+	for (int i = 0; i < n_addresses; i++) {
+		int family = strchr(arg[7 + i], ':') ? UDP_IP6 : UDP_IP4;
+
+		if (inet_pton(family == UDP_IP6 ? AF_INET6 : AF_INET, arg[7 + i],
+			    addresses[family]) != 1)
+			die(arg[7 + i]);
+		plan.to[family] = addresses[family];
+	}
+	uint16_t least = plan.to[UDP_IP6] ? 64 : 44;
+	if (plan.size < least || plan.size > 1500 || plan.long_size > 1500 ||
+		(plan.long_size && plan.long_size < least))
+		die("arguments");
+	read_sessions(arg[1], &plan);
+	return plan;
+}
+
+static int run_pppoe(char **arg, int n_addresses)
+{
+	struct plan plan = plan_of(arg, n_addresses);
 	int fd = open_port(arg[0]);
-	uint16_t port = (uint16_t)atoi(arg[3]);
-	double pps = atof(arg[4]), seconds = atof(arg[5]);
-	size_t size = (size_t)atoi(arg[6]);
+	double pps = atof(arg[3]), seconds = atof(arg[4]);
 	uint64_t sent = 0, refused = 0, number = 0;
 
-	if (inet_pton(AF_INET, arg[2], &to) != 1 || size < 44 || size > 1500)
-		die("arguments");
 	uint64_t start = now_ns(), end = start + (uint64_t)(seconds * 1e9);
 	for (uint64_t now = start; !stop && now < end + 500000000u; now = now_ns()) {
 		uint64_t due = (uint64_t)((double)((now < end ? now : end) - start) / 1e9 * pps);
@@ -374,15 +396,14 @@ static int run_pppoe(char **arg)
 
 		prepare(false);
 		for (int i = 0; i < n; i++, number++) {
-			uint32_t id = (uint32_t)(number % sessions);
+			uint32_t id = (uint32_t)(number % plan.flows);
 
-			vectors[i].iov_len =
-				build(buffers[i], id, number / sessions, to, port, size);
+			vectors[i].iov_len = build(buffers[i], &plan, id, number / plan.flows);
 		}
 		int done = send_batch(fd, n);
 		sent += (uint64_t)done;
 		refused += (uint64_t)(n - done);
-		drain(fd, sessions);
+		drain(fd, &plan);
 		if (n < BATCH) {
 			struct pollfd waiting = {.fd = fd, .events = POLLIN};
 			struct timespec nap = {.tv_nsec = 200000};
@@ -398,12 +419,12 @@ int main(int argc, char **argv)
 {
 	signal(SIGTERM, on_signal);
 	signal(SIGINT, on_signal);
-	if (argc == 4 && !strcmp(argv[1], "echo"))
-		return run_echo(argv[2], argv[3]);
-	if (argc == 9 && !strcmp(argv[1], "pppoe"))
-		return run_pppoe(argv + 2);
-	fputs("usage: traffic echo ADDRESS PORT\n"
-	      "       traffic pppoe INTERFACE SESSIONS ADDRESS PORT PPS SECONDS SIZE\n",
+	if (argc > 3 && argc <= 3 + MAX_ADDRESSES && !strcmp(argv[1], "echo"))
+		return run_echo(argv[2], argv + 3, argc - 3);
+	if (argc > 9 && argc <= 9 + UDP_FAMILIES && !strcmp(argv[1], "pppoe"))
+		return run_pppoe(argv + 2, argc - 9);
+	fputs("usage: traffic echo PORT ADDRESS...\n"
+	      "       traffic pppoe INTERFACE SESSIONS PORT PPS SECONDS SIZE LONG ADDRESS...\n",
 		stderr);
 	return 2;
 }

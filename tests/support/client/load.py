@@ -5,8 +5,9 @@ import ipaddress
 import math
 import struct
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from operator import attrgetter
 from pathlib import Path
 
 from tests.support.client import wire
@@ -15,6 +16,13 @@ from tests.support.client.flows import ECHO_PORT, Address, Flow, numbered
 from tests.support.client.layer import Phase, Profile
 from tests.support.client.raw import PacketPort
 from tests.support.client.subscriber import Subscriber
+
+SOURCES: tuple[Callable[[Subscriber], Address], ...] = (
+    attrgetter("address"),
+    attrgetter("on_link"),
+    attrgetter("at_home"),
+)
+"""What a subscriber with both families sends from."""
 
 
 @dataclass(slots=True)
@@ -299,14 +307,25 @@ class LoadClient:
         report.gaps = {index: len(left) for index, left in waiting.items() if left}
         return report
 
-    def export(self, path: Path) -> int:
+    def export(
+        self,
+        path: Path,
+        sources: Sequence[Callable[[Subscriber], Address]] = (
+            lambda subscriber: subscriber.address,
+        ),
+    ) -> int:
         """Write the sessions that are up for the C traffic program; say how many.
 
-        One record each: length of the frame head, the head (through the PPPoE session id), address.
+        One record for each of their *sources*: length of the frame head, the head (through the
+        PPPoE session id), length of the address, address.
         """
         up = [s for s in self.subscribers if s.phase == Phase.UP]
+        addresses = [(s, source(s).packed) for s in up for source in sources]
         path.write_bytes(
-            b"".join(struct.pack("!H", len(s.head)) + s.head + s.address.packed for s in up)
+            b"".join(
+                struct.pack("!H", len(s.head)) + s.head + bytes([len(packed)]) + packed
+                for s, packed in addresses
+            )
         )
         return len(up)
 

@@ -25,16 +25,23 @@ _VLAN_VALID, _VLAN_TPID_VALID = 0x10, 0x40
 _FRAME_BYTES = 2048
 _BLOCK_BYTES = 1 << 16
 
-_LDH, _JEQ, _RET = 0x28, 0x15, 0x06
-# PPPoE (also behind a tag that the kernel left in the frame); of sessions, not IPv4 and IPv6 data.
+_LDH, _AND, _JEQ, _RET = 0x28, 0x54, 0x15, 0x06
+# PPPoE (also behind a tag that the kernel left in the frame); of sessions, not IPv4 data, and of
+# IPv6 what is of the link.
 _CONTROL_ONLY = [
     (_LDH, 0, 0, 12),
-    (_JEQ, 8, 0, 0x8863),
+    (_JEQ, 10, 0, 0x8863),
     (_JEQ, 2, 0, 0x8864),
-    (_JEQ, 3, 0, 0x8100),
+    (_JEQ, 9, 0, 0x8100),
     (_RET, 0, 0, 0),
     (_LDH, 0, 0, 20),
-    (_JEQ, 2, 1, 0x0021),
+    (_JEQ, 4, 0, 0x0021),
+    (_JEQ, 0, 4, 0x0057),
+    (_LDH, 0, 0, 30),
+    (_AND, 0, 0, 0xFFC0),
+    (_JEQ, 1, 0, 0xFE80),
+    (_RET, 0, 0, 0),
+    (_RET, 0, 0, 0x40000),
     (_LDH, 0, 0, 24),
     (_JEQ, 0, 1, 0x0021),
     (_RET, 0, 0, 0),
@@ -55,7 +62,7 @@ _PPPOE = [
 class PacketPort:
     """One interface, opened for raw frames; what other sockets send on it is not heard.
 
-    With *control_only* IPv4 data never reaches this socket: another program counts it.
+    With *control_only* data never reaches this socket: another program counts it.
     """
 
     def __init__(

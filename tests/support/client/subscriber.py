@@ -96,6 +96,18 @@ class Subscriber:
         return ipaddress.IPv4Address(self.ipcp.wanted.get(3, b"\0\0\0\0"))
 
     @property
+    def on_link(self) -> ipaddress.IPv6Address:
+        """The address that we made of the advertised prefix."""
+        assert self.v6 is not None and self.v6.address is not None
+        return self.v6.address
+
+    @property
+    def at_home(self) -> ipaddress.IPv6Address:
+        """The last address of the delegated prefix."""
+        assert self.v6 is not None and self.v6.delegated is not None
+        return self.v6.delegated.broadcast_address
+
+    @property
     def mtu(self) -> int:
         """The longest IP packet, both ways: the MRU that we asked for."""
         return int.from_bytes(self.lcp.wanted[1], "big")
