@@ -242,6 +242,27 @@ def test_aggregates_are_announced_by_bgp_ospf_and_isis(lab: RoutingLab) -> None:
     assert lab.leads_to("203.0.113.200", "unreachable"), why
 
 
+def test_the_boxs_own_default_route_is_announced_to_nobody(lab: RoutingLab) -> None:
+    """Static routes of bng.toml are the kernel's, as what is exported is: FRR is told which."""
+    ways = {
+        "-4": (WEST_HOP, "198.19.{}.0/24", "0.0.0.0/0"),
+        "-6": (WEST_HOP6, "2001:db8:19{}::/48", "::/0"),
+    }
+    for family, (hop, prefix, default) in ways.items():
+        ours, static = prefix.format(1), prefix.format(2)
+        for words in ((default, "via", hop), (static, "via", hop)):
+            run(lab.bng, "ip", family, "route", "add", *words, "proto", "static")
+        ip = ("ip", family, "route")
+        run(lab.bng, *ip, "add", "blackhole", ours, "proto", "200", "metric", "50")
+        until(partial(knows, lab, ours), f"{ours} is announced")
+        assert lab.routes(lab.east, default) == lab.routes(lab.east, static) == []
+        assert lab.routes(lab.inet, default) == []
+        run(lab.bng, *ip, "del", "blackhole", ours, "proto", "200", "metric", "50")
+        for prefix in (default, static):
+            run(lab.bng, *ip, "del", prefix, "via", hop)
+        until(partial(forgets, lab, ours), f"{ours} is withdrawn")
+
+
 def test_a_subscriber_reaches_both_neighbours_by_what_they_were_told(lab: RoutingLab) -> None:
     assert forgets(lab, NAT_POOL), "nobody uses it yet"
     with lab.subscriber():
