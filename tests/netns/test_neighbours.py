@@ -20,6 +20,7 @@ from ipaddress import IPv4Address, IPv6Address, ip_address
 
 import pytest
 
+from tests.support import claimant
 from tests.support.hostile import ICMP, ip4
 from tests.support.hostile import icmp as icmp4
 from tests.support.hostile6 import ALL_NODES, MTU_OPTION, icmp6
@@ -260,6 +261,24 @@ def test_redirects_change_nothing(lab: RouterLab, forwarding: int) -> None:
     )
     assert "via fe80::b " in shown(lab, "-6", "route", "get", str(target))
     assert f"via {gateway} " in shown(lab, "route", "get", str(far))
+
+
+def test_a_lie_about_a_gateways_mac_ends_when_nobody_answers_there(lab: RouterLab) -> None:
+    """ARP and ND believe it (RFC 4861 §7.2.5); traffic has the kernel ask, then look anew."""
+    families = (IP4, IP6)
+    real, lie = lab.mac("b", "e"), claimant.MAC.hex(":")
+    for family, tree in ((IP4, "ipv4"), (IP6, "ipv6")):
+        write(lab, "bng", f"{tree}/neigh/bng-wan1/delay_first_probe_time", 1)
+        write(lab, "bng", f"{tree}/neigh/bng-wan1/retrans_time_ms", 200)
+        words = ("-m", "tests.support.claimant", "e", family.gateway, "1")
+        lab.run("b", sys.executable, *words)
+        until(lambda to=family.far: lab.rewrite(to) == lie, "the lie is believed")  # type: ignore[misc]
+    pings = [lab.background("a", "ping", "-n", "-i", "0.1", f.far) for f in families]
+    with pings[0], pings[1]:
+        for family in families:
+            until(lambda to=family.far: lab.rewrite(to) == real, "found out", timeout_s=20)  # type: ignore[misc]
+    for family in families:
+        until(lambda to=family.far: lab.ping("a", to), "it is reached again")  # type: ignore[misc]
 
 
 # ---- what is looked for in vain ----

@@ -26,7 +26,7 @@ from dataplane import binding
 from dataplane.binding import Direction, PuntCause
 
 from . import lab, lab6
-from .harness import ACC, CLIENT_MAC, WAN, Dataplane
+from .harness import ACC, CLIENT_MAC, TWIN, WAN, Dataplane
 from .test_ip6_session import to_client
 
 SOLICITED_NODE = "ff02::1:ff00:1"  # of the gateway
@@ -126,6 +126,23 @@ def test_who_wants_our_address_for_himself_is_told_that_it_is_taken(dp: Dataplan
     assert (packet.src, packet.dst, packet[ICMPv6ND_NA].S) == (lab6.GATEWAY, "ff02::1", 0)
 
 
+def test_a_subscriber_that_claims_the_gateways_address_takes_nothing(dp: Dataplane) -> None:
+    """On PPP there are no caches of neighbours: it is who asks for it that is told (RFC 5072)."""
+    lab6.furnish(dp)
+    claims = [
+        ip("ff02::1", source) / ICMPv6ND_NA(tgt=target, R=1, O=1)
+        for source in (lab6.CLIENT_LINK_LOCAL, lab6.GATEWAY)
+        for target in (lab6.GATEWAY, lab6.BOX)
+    ]
+    assert told(dp, *claims, *claims) == []
+    assert int(lab.adjacency(dp, "10.1").claims) == 0
+    assert dp.punts() == dp.sent(TWIN) == []
+    (answer,) = told(dp, ip(SOLICITED_NODE) / ICMPv6ND_NS(tgt=lab6.GATEWAY))
+    assert lab6.decoded(answer)[ICMPv6ND_NA].tgt == lab6.GATEWAY
+    dp.receive(WAN, lab6.routed_frame(lab6.udp(lab6.SERVER, lab6.CLIENT)))
+    assert len(to_client(dp)) == 1
+
+
 @pytest.mark.parametrize("size", [0, 1, 1400])
 def test_a_ping_to_the_gateway_is_answered(dp: Dataplane, size: int) -> None:
     lab6.furnish(dp)
@@ -162,6 +179,9 @@ def test_answers_carry_the_priority_of_control(dp: Dataplane) -> None:
         (ip(SOLICITED_NODE) / ICMPv6ND_NS(tgt="fe80::99"), "not-our-address", "not-served"),
         (ip(SOLICITED_NODE, "::") / ICMPv6ND_NS(tgt=lab6.CLIENT), "not-our-address", "not-served"),
         (ip("ff02::1") / ICMPv6ND_NA(tgt=lab6.GATEWAY), "multicast", "not-served"),
+        (ip("ff02::1") / ICMPv6ND_NA(tgt=lab6.BOX), "multicast", "not-served"),
+        (ip(lab6.GATEWAY) / ICMPv6ND_NA(tgt=lab6.GATEWAY), "not-served", "not-served"),
+        (ip("ff02::1", lab6.GATEWAY) / ICMPv6ND_NA(tgt=lab6.GATEWAY), "source-spoofed", "spoofed"),
         (ip("ff02::1") / ICMPv6ND_RA(), "multicast", "not-served"),
         (ip(lab6.GATEWAY) / ICMPv6ND_RA(), "not-served", "not-served"),
         (ip("ff02::1") / ICMPv6EchoRequest(), "multicast", "not-served"),
