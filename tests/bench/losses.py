@@ -93,9 +93,7 @@ def _kernel(lab: RouterLab) -> list[tuple[str, int]]:
         rows += zip(names, map(int, counts), strict=True)
     for side in SIDES:
         stats = _nstat(lab, side)
-        rows += [
-            (f"kernel {side} {name}", count) for name, count in stats if _OF_KERNEL.match(name)
-        ]
+        rows += [(f"kernel {side} {n}", stats[n]) for n in stats if _OF_KERNEL.match(n)]
     return rows
 
 
