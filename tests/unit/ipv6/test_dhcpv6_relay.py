@@ -125,6 +125,14 @@ def test_an_advertise_is_passed_on_and_installs_nothing() -> None:
     assert (bed.pending, bed.relay.leases()) == ([], {})
 
 
+def test_a_reconfigure_is_passed_on_and_changes_nothing_by_itself() -> None:
+    bed = bound(Bed())
+    before = list(bed.pending), bed.relay.leases()
+    bed.server(dhcp6.DHCP6_Reconf(), dhcp6.DHCP6OptReconfMsg(msgtype=5))
+    assert (bed.answers[-1].msgtype, bed.answers[-1][dhcp6.DHCP6OptReconfMsg].msgtype) == (10, 5)
+    assert (bed.pending, bed.relay.leases()) == before
+
+
 def test_a_reply_is_passed_on_when_what_it_gives_is_installed() -> None:
     bed = Bed(ok=None)
     bed.server(dhcp6.DHCP6_Reply(), ia(ADDRESS, 50), ia(PREFIX))
