@@ -244,23 +244,22 @@ def test_aggregates_are_announced_by_bgp_ospf_and_isis(lab: RoutingLab) -> None:
 
 def test_the_boxs_own_default_route_is_announced_to_nobody(lab: RoutingLab) -> None:
     """Static routes of bng.toml are the kernel's, as what is exported is: FRR is told which."""
-    ways = {
-        "-4": (WEST_HOP, "198.19.{}.0/24", "0.0.0.0/0"),
-        "-6": (WEST_HOP6, "2001:db8:19{}::/48", "::/0"),
-    }
-    for family, (hop, prefix, default) in ways.items():
-        ours, static = prefix.format(1), prefix.format(2)
-        for words in ((default, "via", hop), (static, "via", hop)):
-            run(lab.bng, "ip", family, "route", "add", *words, "proto", "static")
-        ip = ("ip", family, "route")
-        run(lab.bng, *ip, "add", "blackhole", ours, "proto", "200", "metric", "50")
-        until(partial(knows, lab, ours), f"{ours} is announced")
-        assert lab.routes(lab.east, default) == lab.routes(lab.east, static) == []
-        assert lab.routes(lab.inet, default) == []
-        run(lab.bng, *ip, "del", "blackhole", ours, "proto", "200", "metric", "50")
-        for prefix in (default, static):
-            run(lab.bng, *ip, "del", prefix, "via", hop)
-        until(partial(forgets, lab, ours), f"{ours} is withdrawn")
+    statics = {"0.0.0.0/0": WEST_HOP, "198.19.2.0/24": WEST_HOP}
+    statics |= {"::/0": WEST_HOP6, "2001:db8:192::/48": WEST_HOP6}
+    exported = ("198.19.1.0/24", "2001:db8:191::/48")
+    for prefix, hop in statics.items():
+        run(lab.bng, "ip", "route", "add", prefix, "via", hop, "proto", "static")
+    for prefix in exported:
+        blackhole = ("blackhole", prefix, "proto", "200", "metric", "50")
+        run(lab.bng, "ip", "route", "add", *blackhole)
+    for prefix in exported:
+        until(partial(knows, lab, prefix), f"{prefix} is announced")
+    assert [p for p in statics if lab.routes(lab.east, p)] == []
+    assert [p for p in ("0.0.0.0/0", "::/0") if lab.routes(lab.inet, p)] == []
+    for prefix in (*statics, *exported):
+        run(lab.bng, "ip", "route", "del", prefix)
+    for prefix in exported:
+        until(partial(forgets, lab, prefix), f"{prefix} is withdrawn")
 
 
 def test_a_subscriber_reaches_both_neighbours_by_what_they_were_told(lab: RoutingLab) -> None:
