@@ -319,8 +319,8 @@ int arena_create(struct arena *arena, const struct options *o, uint32_t n_nodes)
 	int error = back(arena, o);
 	if (error)
 		return error;
-	void *base = mmap(
-		NULL, arena->size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, arena->fd, 0);
+	int flags = MAP_SHARED | (o->lazy ? 0 : MAP_POPULATE);
+	void *base = mmap(NULL, arena->size, PROT_READ | PROT_WRITE, flags, arena->fd, 0);
 	if (base == MAP_FAILED) {
 		error = -errno;
 		fprintf(stderr, "event=arena-failed bytes=%lu error=\"%s\"\n", arena->size,

@@ -23,8 +23,9 @@ struct embedded *embedded_create(int argc, char **argv)
 	if (!e)
 		return NULL;
 	memset(e, 0, sizeof(*e));
-	if (options_parse(&e->dp.options, argc, argv) != OPTIONS_RUN ||
-		dataplane_start(&e->dp, false)) {
+	bool parsed = options_parse(&e->dp.options, argc, argv) == OPTIONS_RUN;
+	e->dp.options.lazy = true;
+	if (!parsed || dataplane_start(&e->dp, false)) {
 		free(e);
 		return NULL;
 	}

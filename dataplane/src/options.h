@@ -33,6 +33,7 @@ struct options {
 	char socket[PATH_LEN];
 	char arena_dir[PATH_LEN];
 	enum hugepages_mode hugepages;
+	bool lazy; /* the arena's memory comes when it is touched: for tests, which make many */
 	bool check;
 	uint32_t n_workers;
 	int cpu[MAX_WORKERS]; /* -1: not pinned */
