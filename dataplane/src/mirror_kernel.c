@@ -105,8 +105,8 @@ static void tap_link(struct mirror *m, uint8_t tap, unsigned flags)
 		adjacency_port_lost(m->adjacencies, routed);
 		mirror_scan(m);
 	}
-	m->resync =
-		RESYNC_ALL; /* routes that the kernel keeps: over this link, or another next hop */
+	/* Routes that the kernel keeps: over this link, or another next hop. */
+	m->resync = RESYNC_ALL;
 }
 
 /* Reaches the port itself and all that stand on it. */
